@@ -1,0 +1,103 @@
+"""Reads the system catalogs; never writes. What the facts *mean* for a rollback is for `rollback.state`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from aicfg_pipeline.postgres.session import Blocker, Session
+from aicfg_pipeline.postgres.statements import engine
+
+TABLE_KINDS = ("r", "p")
+VIEW_KINDS = ("v",)
+KIND_NAMES = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation as the catalog has it."""
+
+    schema: str
+    name: str
+    oid: int
+    kind: str
+    owner: str
+    is_owner: bool
+    hides_rows: bool
+    estimated_rows: int
+    bytes: int
+
+    @property
+    def is_table(self) -> bool:
+        """An ordinary or partitioned table."""
+        return self.kind in TABLE_KINDS
+
+    @property
+    def is_view(self) -> bool:
+        """A plain view."""
+        return self.kind in VIEW_KINDS
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name} ({KIND_NAMES.get(self.kind, self.kind)})"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `type` with its modifier, `base_type` without."""
+
+    name: str
+    type: str
+    base_type: str
+    not_null: bool
+    generated: bool
+    identity: bool
+    has_default: bool
+
+
+@dataclass(frozen=True)
+class TableForeignKey:
+    """A foreign key that a table has in the database."""
+
+    name: str
+    definition: str
+    validated: bool
+    ref_schema: str
+    ref_table: str
+    ref_oid: int
+
+
+def relations(session: Session, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Relation]:
+    """Return those of the named relations (schema, name) that exist."""
+    wanted = list(dict.fromkeys(names))
+    rows = session.all(engine("relations"), {"schemas": [s for s, _ in wanted], "names": [n for _, n in wanted]})
+    return {(r.schema, r.name): Relation(**r._asdict()) for r in rows}
+
+
+def columns(session: Session, oid: int) -> tuple[Column, ...]:
+    """Return the columns of a relation in their order."""
+    return tuple(Column(**r._asdict()) for r in session.all(engine("columns"), {"oid": oid}))
+
+
+def foreign_keys(session: Session, oid: int) -> tuple[TableForeignKey, ...]:
+    """Return the foreign keys of a table, by name."""
+    return tuple(TableForeignKey(**r._asdict()) for r in session.all(engine("table_foreign_keys"), {"oid": oid}))
+
+
+def our_triggers(session: Session, oid: int) -> dict[str, str]:
+    """Return our triggers on a relation: name to enabled flag ('A' fires always)."""
+    return {r.name: r.enabled for r in session.all(engine("our_triggers"), {"oid": oid})}
+
+
+def schema_exists(session: Session, schema: str) -> bool:
+    """Say whether a schema is there."""
+    return bool(session.scalar(engine("schema_exists"), {"schema": schema}))
+
+
+def unhashable_columns(session: Session, oid: int) -> tuple[str, ...]:
+    """Return the columns whose type has no hash function, so that the row must be hashed as text."""
+    return tuple(r[0] for r in session.all(engine("unhashable"), {"oid": oid}))
+
+
+def blockers(session: Session, oids: Sequence[int]) -> list[Blocker]:
+    """Return who holds a lock on one of these relations."""
+    return [Blocker(**r._asdict()) for r in session.all(engine("blockers_of_relations"), {"relations": list(oids)})]

@@ -1,0 +1,299 @@
+"""One connection to the target: pinned settings, explicit transactions, bounded locks, the error boundary.
+
+Every statement of the pipeline goes through `Session.execute`, so that each can be timed, recorded and, in tests,
+interrupted. Settings are made with SET LOCAL inside each transaction, because a transaction pooler silently drops
+any other kind. What the statements *do* does not belong here.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import namedtuple_row
+
+from aicfg_pipeline.errors import (
+    ConnectionLostError,
+    DatabaseError,
+    LockTimeoutError,
+    PipelineError,
+    UnreachableError,
+    redact,
+)
+from aicfg_pipeline.postgres.statements import comma, engine, ident
+
+PINNED = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "row_security": "off",  # silent filtering becomes an error
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_read_only": "off",
+}
+"""Settings that decide what a row looks like as text, or that would end our transactions half way."""
+
+FIRST_LOCK_TIMEOUT_MS = 1_200
+"""Longer than `deadlock_timeout` (1 s): only then does an autovacuum in progress give way."""
+
+CUT_OVER_LOCK_TIMEOUT_MS = 600
+"""Shorter than `deadlock_timeout`: while we hold one lock and wait for the next, no writer that waits for us can
+be declared the deadlock's victim, because we are gone before its detector runs."""
+
+LOCK_ATTEMPTS = 25
+Query = sql.Composable | str
+
+
+@dataclass
+class Statement:
+    """One executed statement: its text without values, and how long it took in milliseconds."""
+
+    sql: str
+    ms: float
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A session that holds a lock we wait for."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    query_start: str
+    query: str
+
+    def __str__(self) -> str:
+        return (
+            f"pid {self.pid} ({self.user}, {self.application or 'no application name'}, {self.state},"
+            f" since {self.query_start}): {self.query}"
+        )
+
+
+@dataclass
+class Session:
+    """A connection in autocommit mode with explicit transactions. Use `connect` to make one."""
+
+    connection: psycopg.Connection[Any]
+    url: str
+    journal: list[Statement] = field(default_factory=list)
+    recording: bool = False
+
+    # --- statements ----------------------------------------------------------------------------------------
+
+    def execute(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> psycopg.Cursor[Any]:
+        """Run one statement (or, without parameters, several in one round trip) and return its cursor."""
+        composed = sql.SQL(query) if isinstance(query, str) else query  # type: ignore[arg-type]
+        began = time.perf_counter()
+        with server_errors(self.url):
+            cursor = self.connection.execute(composed, params)
+        if self.recording:
+            elapsed = (time.perf_counter() - began) * 1000
+            self.journal.append(Statement(" ".join(composed.as_string(self.connection).split()), round(elapsed, 2)))
+        return cursor
+
+    def script(self, statements: Sequence[sql.Composable]) -> None:
+        """Run several statements without parameters in one round trip: what is done under a lock should not commute."""
+        if statements:
+            self.execute(sql.SQL(";\n").join(statements))
+
+    def all(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[Any]:
+        """Return all rows as named tuples."""
+        return self.execute(query, params).fetchall()
+
+    def one(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
+        """Return the first row as a named tuple, or None."""
+        return self.execute(query, params).fetchone()
+
+    def scalar(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
+        """Return the first column of the first row, or None."""
+        row = self.one(query, params)
+        return row[0] if row else None
+
+    # --- transactions --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(
+        self,
+        *,
+        snapshot: bool = False,
+        read_only: bool = False,
+        search_path: Sequence[str] = (),
+        lock_timeout_ms: int = FIRST_LOCK_TIMEOUT_MS,
+        settings: Mapping[str, str] | None = None,
+        first: sql.Composable | None = None,
+    ) -> Iterator[Session]:
+        """Run a transaction; `snapshot` makes it REPEATABLE READ. Rolled back on any exception.
+
+        `first` runs before anything that takes the snapshot: the place for LOCK TABLE.
+        """
+        mode = "BEGIN ISOLATION LEVEL " + ("REPEATABLE READ" if snapshot else "READ COMMITTED")
+        self.execute(mode + (" READ ONLY" if read_only else ""))
+        try:
+            local = {**PINNED, "lock_timeout": f"{lock_timeout_ms}ms", **(settings or {})}
+            path = comma(ident(s) for s in search_path or ("pg_catalog",))
+            settings_ = [engine("set_local", name=ident(k), value=sql.Literal(v)) for k, v in local.items()]
+            self.script([*settings_, engine("set_local", name=ident("search_path"), value=path)])
+            if first is not None:
+                self.execute(first)
+            yield self
+            self.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        """Leave the transaction; a connection that is already gone has rolled back by itself."""
+        if self.connection.closed or self.connection.broken:
+            return
+        try:
+            self.connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self.connection.close()
+
+    def close(self) -> None:
+        """Close the connection; session locks go with it."""
+        self.connection.close()
+
+    @property
+    def version(self) -> int:
+        """The server's version as PostgreSQL numbers it: 180002 for 18.2."""
+        return self.connection.info.server_version
+
+
+# --- connecting ------------------------------------------------------------------------------------------------
+
+
+def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
+    """Connect to `url`. Raises `UnreachableError` (never with the password) where that is not to be had."""
+    try:
+        with server_errors(url):
+            connection = psycopg.connect(
+                url,
+                autocommit=True,
+                prepare_threshold=None,  # a transaction pooler would hand prepared statements to someone else
+                connect_timeout=10,
+                application_name=application_name,
+                row_factory=namedtuple_row,
+                client_encoding="utf8",
+            )
+    except DatabaseError as error:
+        raise UnreachableError(
+            f"The database {shown(url)} can't be reached: {error.found}",
+            expected="a PostgreSQL server that accepts this login",
+            remedy="Check AICFG_DATABASE_URL (host, port, database, user, password) and that the server runs.",
+        ) from None
+    return Session(connection, url)
+
+
+def shown(url: str) -> str:
+    """Return the URL as it may be shown: user, host and database, never the password."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        return "named by AICFG_DATABASE_URL (it is not a PostgreSQL URL)"
+    host = parts.get("host") or "local socket"
+    return f"{parts.get('dbname') or '?'} at {host}:{parts.get('port') or 5432} as {parts.get('user') or '?'}"
+
+
+def secrets_of(url: str) -> list[str]:
+    """Return what of the URL must never be shown, as written and decoded."""
+    try:
+        secrets = [str(conninfo_to_dict(url).get("password") or "")]
+    except psycopg.Error:
+        secrets = []
+    try:
+        secrets.append(urlsplit(url).password or "")
+    except ValueError:
+        pass
+    return [s for s in secrets if s]
+
+
+@contextmanager
+def server_errors(url: str) -> Iterator[None]:
+    """Turn the driver's errors into ours, without secrets; keep the SQLSTATE in `sqlstate`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _translated(error, url) from None
+
+
+def _translated(error: psycopg.Error, url: str) -> PipelineError:
+    message = redact(" ".join(str(error).split()) or type(error).__name__, secrets_of(url))
+    state = error.sqlstate or ""
+    ours: DatabaseError | LockTimeoutError
+    if state in {"55P03", "40P01", "57014"}:
+        ours = LockTimeoutError(f"A lock was not to be had: {message}")
+    elif not state or state.startswith(("08", "57P")):
+        ours = ConnectionLostError(
+            f"The connection to the database broke: {message}",
+            remedy="What was committed stands, the rest was rolled back. Run the same job again: it goes on from there.",
+        )
+    else:
+        ours = DatabaseError(f"{message} (SQLSTATE {state})")
+    ours.sqlstate = state  # type: ignore[union-attr]
+    return ours
+
+
+# --- locks -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class LockReport:
+    """How the locks of one step were had: attempts, and who stood in the way."""
+
+    attempts: int = 0
+    waited_ms: float = 0.0
+    blockers: list[str] = field(default_factory=list)
+
+
+def with_lock_retries(
+    work: Callable[[], None],
+    *,
+    watch: Callable[[], Sequence[Blocker]],
+    what: str,
+    say: Callable[[str], None],
+    attempts: int = LOCK_ATTEMPTS,
+    remedy: str | None = None,
+) -> LockReport:
+    """Run `work` until its locks are had: jittered pauses in between, and a report of who blocks.
+
+    `work` must be one transaction that leaves nothing behind when it fails. Raises `LockTimeoutError` after the
+    last attempt; the database is then as before.
+    """
+    report = LockReport()
+    pause = 0.05
+    while True:
+        report.attempts += 1
+        began = time.perf_counter()
+        try:
+            work()
+            return report
+        except LockTimeoutError as error:
+            report.waited_ms += (time.perf_counter() - began) * 1000
+            for blocker in (str(b) for b in watch()):
+                if blocker not in report.blockers:
+                    report.blockers.append(blocker)
+                    say(f"{what}: waiting for {blocker}")
+            if report.attempts >= attempts:
+                raise LockTimeoutError(
+                    f"{what}: the locks were not to be had in {attempts} attempts. The database is as it was before"
+                    f" this step. Last: {error.found}",
+                    complaints=[f"in the way: {b}" for b in report.blockers],
+                    remedy=remedy
+                    or "End or wait out the sessions named above and run again; or set terminate_blockers: true, which"
+                    " ends sessions that are idle in a transaction.",
+                ) from None
+            time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter, not cryptography
+            pause = min(pause * 1.6, 2.0)

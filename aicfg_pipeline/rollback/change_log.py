@@ -1,0 +1,120 @@
+"""The change log and its replay: which keys were written, and bringing a copy up to date with them.
+
+Replaying is idempotent and needs no order. When to replay is the steps' business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import columns, engine, keys_equal, private
+from aicfg_pipeline.rollback.mapping import Source
+from aicfg_pipeline.spec import Pair
+
+ROW_TRIGGER, TRUNCATE_TRIGGER = "aicfg_rollback_change_log", "aicfg_rollback_change_log_truncate"
+TRIGGERS = (ROW_TRIGGER, TRUNCATE_TRIGGER)
+
+
+@dataclass(frozen=True)
+class LogSize:
+    """Entries in a change log, the distinct keys among them, and whether a TRUNCATE put the whole table in doubt."""
+
+    entries: int
+    keys: int
+    whole_table: bool
+
+
+def create_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]:
+    """Return what makes the log and the function, typed like `table`'s key. No trigger yet."""
+    log = private(pair.change_log)
+    keys = columns(pair.key)
+    return [
+        engine("create_change_log", log=log, keys=keys, table=table),
+        engine("number_change_log", log=log),
+        engine(
+            "create_log_function",
+            function=log,
+            log=log,
+            keys=keys,
+            old_keys=columns(pair.key, "old"),
+            new_keys=columns(pair.key, "new"),
+        ),
+        engine("close_log_function", function=log),
+    ]
+
+
+def attach_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]:
+    """Return what makes the triggers on `table`."""
+    function = private(pair.change_log)
+    return [
+        engine("create_row_trigger", table=table, function=function),
+        engine("create_truncate_trigger", table=table, function=function),
+        engine("always_row_trigger", table=table),
+        engine("always_truncate_trigger", table=table),
+    ]
+
+
+def detach_statements(table: sql.Identifier) -> list[sql.Composable]:
+    """Return what takes the triggers off `table`."""
+    return [engine("drop_row_trigger", table=table), engine("drop_truncate_trigger", table=table)]
+
+
+def drop_statements(pair: Pair) -> list[sql.Composable]:
+    """Return what drops the function and the log, once no trigger calls it."""
+    log = private(pair.change_log)
+    return [engine("drop_log_function", function=log), engine("drop_change_log", log=log)]
+
+
+def size(session: Session, pair: Pair) -> LogSize:
+    """Count the log."""
+    row = session.one(engine("change_log_size", log=private(pair.change_log), keys=columns(pair.key)))
+    return LogSize(row.entries, row.keys, row.whole_table)
+
+
+def replay_statements(pair: Pair, source: Source, target: sql.Identifier) -> list[sql.Composable]:
+    """Return the replay of all visible keys. To be run in one snapshot, or with all writers locked out."""
+    log = private(pair.change_log)
+    return [
+        engine(
+            "replay_delete",
+            target=target,
+            log=log,
+            keys=columns(pair.key),
+            keys_equal=keys_equal(pair.key, "target", "logged"),
+        ),
+        engine(
+            "replay_insert",
+            target=target,
+            columns=columns(source.columns),
+            source=source.query,
+            keys=columns(pair.key),
+            log=log,
+        ),
+        engine("replay_clear", log=log),
+    ]
+
+
+def recopy_statements(pair: Pair, source: Source, target: sql.Identifier) -> list[sql.Composable]:
+    """Return the full copy anew, for a log that holds a TRUNCATE."""
+    return [
+        engine("empty_copy", target=target),
+        engine("copy_rows", target=target, columns=columns(source.columns), source=source.query),
+        engine("replay_clear", log=private(pair.change_log)),
+    ]
+
+
+def replay(session: Session, pair: Pair, source: Source, target: sql.Identifier) -> int:
+    """Replay all visible keys in the transaction under way; return how many entries were taken.
+
+    The transaction must be a snapshot that began after `lock_for_read` (design page: a unique value may have moved
+    between rows), or hold the writers out.
+    """
+    pending = session.one(engine("change_log_pending", log=private(pair.change_log)))
+    if not pending.entries:
+        return 0
+    make = recopy_statements if pending.whole_table else replay_statements
+    session.script(make(pair, source, target))
+    return int(pending.entries)

@@ -1,0 +1,217 @@
+"""Step 3: the swap. One short transaction for all pairs; then the foreign keys, each in a transaction of its own.
+
+Moving a table between schemas is a catalog update. Everything that takes time has been done before, everything that
+can wait is done after. Undoing the swap is `undo`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS
+from aicfg_pipeline.postgres.statements import comma, engine, ident, private, text
+from aicfg_pipeline.rollback import change_log, ddl
+from aicfg_pipeline.rollback.copy_back import catch_up
+from aicfg_pipeline.rollback.mapping import Source
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.sources import shadow_source
+from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.spec import PRIVATE_SCHEMA
+
+SWAP = "aicfg_rollback_swap"
+
+
+def cut_over(run: Run) -> dict[str, Any]:
+    """Swap every proven pair in one transaction, then settle the foreign keys. Returns locks held in milliseconds.
+
+    Raises `GateError` where a shadow is not proven and `LockTimeoutError` where the locks are not to be had; in both
+    cases nothing has changed.
+    """
+    look = run.look()
+    states = look.in_state(State.COPYING)
+    facts: dict[str, Any] = {"pairs": [s.pair.old for s in states]}
+    if states:
+        _must_be_proven(look, states)
+        facts.update(_swap(run, states))
+    else:
+        run.say("cut over: nothing to do, no pair has a shadow")
+    facts["settled"] = settle(run)
+    return facts
+
+
+def _must_be_proven(look: Look, states: tuple[PairState, ...]) -> None:
+    unproven = []
+    for state in states:
+        assert state.shadow is not None
+        last = look.ledger.last("compare", pair=state.pair.old)
+        if last is None or last.outcome != "proven" or last.facts.get("shadow_oid") != state.shadow.oid:
+            unproven.append(state.pair.old)
+    if unproven:
+        raise GateError(
+            f"Not cut over: the comparison has not proven {', '.join(unproven)}.",
+            expected="step compare to have passed for these very shadows",
+            remedy="Run the job rollback again; it compares before it cuts over.",
+        )
+
+
+# --- the swap --------------------------------------------------------------------------------------------------
+
+
+def _lock_order(states: tuple[PairState, ...]) -> list[sql.Identifier]:
+    """Views first, then new tables, then shadows: writers through a view lock it before its table."""
+    views = [ident(s.at_old_name.schema, s.at_old_name.name) for s in states if s.at_old_name]
+    return [
+        *views,
+        *(ident(s.new_table.schema, s.new_table.name) for s in states),
+        *(private(s.pair.old) for s in states),
+    ]
+
+
+def _oids(states: tuple[PairState, ...]) -> list[int]:
+    relations = [r for s in states for r in (s.at_old_name, s.at_new_name, s.private_old) if r is not None]
+    return [r.oid for r in relations]
+
+
+def _swap(run: Run, states: tuple[PairState, ...]) -> dict[str, Any]:
+    sources = {s.pair.old: shadow_source(run.session, s) for s in states}
+    timing: dict[str, Any] = {}
+
+    def work() -> None:
+        for state in states:
+            catch_up(run, state.pair.old)
+        run.clear_autovacuum(_oids(states), _lock_order(states))
+        _swap_once(run, states, sources, timing)
+
+    report = run.with_locks(work, what="cut over", oids=_oids(states))
+    timing.update(lock_attempts=report.attempts, blockers=report.blockers)
+    run.say(
+        f"cut over: {', '.join(s.pair.old for s in states)} are tables again; all locks held for"
+        f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
+        f" {report.attempts} attempt(s)"
+    )
+    return timing
+
+
+def _swap_once(run: Run, states: tuple[PairState, ...], sources: dict[str, Source], timing: dict[str, Any]) -> None:
+    with run.writing(search_path=ddl.building_path(run), lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+        session.execute(engine("statement_timeout", milliseconds=sql.Literal(f"{CUT_OVER_LOCK_TIMEOUT_MS}ms")))
+        for state in states:  # first, while no reader or writer of these tables waits for us
+            ddl.run_block(session, state.pair.old_ddl, "foreign_keys")
+        session.execute(engine("lock_exclusively", tables=comma(_lock_order(states))))
+        session.script([engine("mark_locked"), engine("statement_timeout", milliseconds=sql.Literal("0"))])
+        locked = time.perf_counter()
+        replayed = sum(change_log.replay(session, s.pair, sources[s.pair.old], private(s.pair.old)) for s in states)
+        session.script(_swap_statements(run, states, replayed))
+    timing["locks_held_ms"] = round((time.perf_counter() - locked) * 1000, 2)
+    timing["keys_replayed"] = replayed
+
+
+def _swap_statements(run: Run, states: tuple[PairState, ...], replayed: int) -> list[sql.Composable]:
+    """Everything between the last replay and the commit, as one round trip."""
+    statements: list[sql.Composable] = [engine("create_swap_schema")]
+    for state in states:
+        statements += _dressed(state)
+        statements += _moved(state)
+    statements.append(engine("drop_swap_schema"))
+    statements.append(engine("reload_api"))
+    until = datetime.now(UTC) + timedelta(days=run.settings.retain_days)
+    for state in states:
+        facts = {
+            "new_table": state.pair.new,
+            "superseded": state.superseded is not None,
+            "view": bool(state.at_old_name and state.at_old_name.is_view),
+            "retain_until": until.isoformat(),
+            "retain_days": run.settings.retain_days,
+            "keys_replayed": replayed,
+        }
+        with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
+        statements.append(run.record_statement("cut_over", "done", pair=state.pair.old, facts=with_time))
+    return statements
+
+
+def _dressed(state: PairState) -> list[sql.Composable]:
+    """The shadow gets its triggers, the change log moves from the live tables to it, autovacuum comes back."""
+    shadow = private(state.pair.old)
+    triggers = state.pair.old_ddl.blocks.get("triggers")
+    live = [state.new_table, *([state.superseded] if state.superseded else [])]
+    return [
+        *(s for r in live for s in change_log.detach_statements(ident(r.schema, r.name))),
+        *(text(s) for s in (triggers.statements if triggers else ())),
+        *change_log.attach_statements(state.pair, shadow),
+        engine("autovacuum_again", table=shadow),
+    ]
+
+
+def _moved(state: PairState) -> list[sql.Composable]:
+    """The swap of one pair, through a schema that exists only inside this transaction."""
+    new, pair = state.new_table, state.pair
+    schema, mine, swap = ident(new.schema), ident(PRIVATE_SCHEMA), ident(SWAP)
+    at_old = state.at_old_name
+    block = "view_to_schema" if at_old and at_old.is_view else "table_to_schema"
+    part = "view" if at_old and at_old.is_view else "table"
+    away: list[sql.Composable] = []
+    back: list[sql.Composable] = []
+    if at_old:
+        away = [engine(block, **{part: ident(new.schema, pair.old)}, schema=swap)]
+        back = [engine(block, **{part: ident(SWAP, pair.old)}, schema=mine)]
+    return [
+        *away,
+        engine("table_to_schema", table=private(pair.old), schema=schema),
+        engine("table_to_schema", table=ident(new.schema, pair.new), schema=mine),
+        *back,
+    ]
+
+
+# --- what can wait ---------------------------------------------------------------------------------------------
+
+
+def settle(run: Run) -> dict[str, Any]:
+    """Take the foreign keys off parked tables, validate those of the old tables. Does nothing where that is done.
+
+    Until a parked table's foreign keys are off, deleting a user that only a parked row refers to would be refused
+    because of us. Their definitions stay in the ledger, for undo.
+    """
+    done: dict[str, Any] = {}
+    for state in run.look().in_state(State.CUT_OVER):
+        removed = _parked_keys_removed(run, state)
+        validated = _validated(run, state)
+        if removed or validated:
+            done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated}
+            run.say(
+                f"{state.pair.old}: foreign keys validated: {', '.join(validated) or 'none left to do'};"
+                f" taken off the parked table: {', '.join(removed) or 'none left to do'}"
+            )
+    return done
+
+
+def _parked_keys_removed(run: Run, state: PairState) -> list[str]:
+    removed = []
+    parked = [r for r in (state.private_new, state.private_old) if r is not None and r.is_table]
+    for relation in parked:
+        for key in catalog.foreign_keys(run.session, relation.oid):
+            facts = {"table": relation.name, "name": key.name, "definition": key.definition}
+
+            def work(name: str = key.name, table: str = relation.name, facts: dict[str, Any] = facts) -> None:
+                with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+                    session.execute(engine("drop_constraint", table=private(table), constraint=ident(name)))
+                    run.record("settle", "foreign_key_taken_off", pair=state.pair.old, facts=facts)
+
+            run.with_locks(work, what=f"{relation.name}: foreign key {key.name}", oids=[relation.oid, key.ref_oid])
+            removed.append(key.name)
+    return removed
+
+
+def _validated(run: Run, state: PairState) -> list[str]:
+    waiting = [k.name for k in catalog.foreign_keys(run.session, state.old_table.oid) if not k.validated]
+    if waiting:
+        with run.writing(search_path=run.search_path) as session:
+            ddl.run_block(session, state.pair.old_ddl, "validate")
+            run.record("settle", "validated", pair=state.pair.old, facts={"foreign_keys": waiting})
+    return waiting

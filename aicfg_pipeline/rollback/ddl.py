@@ -1,0 +1,30 @@
+"""Runs blocks of the migration's DDL files in the right place. What the files say is the migration's business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import text
+from aicfg_pipeline.spec import PRIVATE_SCHEMA, Ddl
+
+if TYPE_CHECKING:
+    from aicfg_pipeline.rollback.run import Run
+
+
+def building_path(run: Run, schema: str = PRIVATE_SCHEMA) -> tuple[str, ...]:
+    """Return the search path under which a DDL file makes its table in `schema`, under its final name."""
+    return (schema, *run.search_path)
+
+
+def run_block(session: Session, ddl: Ddl, block: str) -> None:
+    """Run one block of a DDL file, statement by statement; nothing where the file does not have it."""
+    if block in ddl.blocks:
+        for statement in ddl.blocks[block].statements:
+            session.execute(text(statement))
+
+
+def run_blocks(session: Session, ddl: Ddl, *blocks: str) -> None:
+    """Run several blocks in the given order."""
+    for block in blocks:
+        run_block(session, ddl, block)

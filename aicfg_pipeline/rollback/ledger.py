@@ -1,0 +1,111 @@
+"""The ledger in the target database: what was done, written in the transaction that did it.
+
+It is the one thing of ours that stays. What a step *does* is in the step's own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.spec import PRIVATE_SCHEMA
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the ledger. `pair` is the old table's name, or None where the row is about the whole run."""
+
+    id: int
+    at: datetime
+    run_id: str
+    step: str
+    outcome: str
+    pair: str | None
+    plan_hash: str | None
+    facts: Mapping[str, Any]
+    statements: list[Mapping[str, Any]]
+    actor: str
+    backend: int
+    application: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All rows, oldest first."""
+
+    entries: tuple[Entry, ...] = ()
+
+    def last(self, step: str, *, pair: str | None = None, outcome: str | None = None) -> Entry | None:
+        """Return the newest row of a step (of a pair, with an outcome), or None."""
+        for entry in reversed(self.entries):
+            if entry.step == step and entry.pair == pair and outcome in (None, entry.outcome):
+                return entry
+        return None
+
+    def of_run(self, run_id: str) -> list[Entry]:
+        """Return the rows of one run, oldest first."""
+        return [e for e in self.entries if e.run_id == run_id]
+
+
+def prepare_statements() -> list[sql.Composable]:
+    """Return what makes the private schema and the ledger where they are missing."""
+    return [engine(n) for n in ("create_schema", "close_schema", "create_ledger", "close_ledger")]
+
+
+def exists(session: Session) -> bool:
+    """Say whether there is a ledger."""
+    return (PRIVATE_SCHEMA, "ledger") in catalog.relations(session, [(PRIVATE_SCHEMA, "ledger")])
+
+
+def read(session: Session) -> Ledger:
+    """Read the whole ledger; an empty one where there is none."""
+    if not exists(session):
+        return Ledger()
+    return Ledger(tuple(Entry(**r._asdict()) for r in session.all(engine("read_ledger"))))
+
+
+def append(
+    session: Session,
+    run_id: str,
+    step: str,
+    outcome: str,
+    *,
+    pair: str | None = None,
+    plan_hash: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Add a row, with the statements that the session has recorded since the last one."""
+    session.execute(append_statement(session, run_id, step, outcome, pair=pair, plan_hash=plan_hash, facts=facts))
+
+
+def append_statement(
+    session: Session,
+    run_id: str,
+    step: str,
+    outcome: str,
+    *,
+    pair: str | None = None,
+    plan_hash: str | None = None,
+    facts: Mapping[str, Any] | sql.Composable | None = None,
+) -> sql.Composed:
+    """Return the statement that adds a row, for use in a script; empties the session's record of statements."""
+    statements = [asdict(s) for s in session.journal]
+    session.journal.clear()
+    return engine(
+        "append_ledger",
+        run_id=sql.Literal(run_id),
+        step=sql.Literal(step),
+        outcome=sql.Literal(outcome),
+        pair=sql.Literal(pair),
+        plan_hash=sql.Literal(plan_hash),
+        facts=facts if isinstance(facts, sql.Composable) else sql.Literal(Jsonb(dict(facts or {}))),
+        statements=sql.Literal(Jsonb(statements)),
+    )

@@ -1,0 +1,163 @@
+"""Where each pair stands, worked out from the catalog, and from the ledger only where the catalog can't tell.
+
+Nothing here writes, and nothing here decides what to do about a state: that is for `plan` and the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.rollback import ledger
+from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.spec import PRIVATE_SCHEMA, Migration, Pair
+
+
+class State(StrEnum):
+    """The states of a pair."""
+
+    MIGRATED = "migrated"
+    COEXISTING = "coexisting"
+    COPYING = "copying"
+    CUT_OVER = "cut_over"
+    ROLLED_BACK = "rolled_back"
+    NEVER_MIGRATED = "never_migrated"
+    MISSING = "missing"
+
+
+TO_ROLL_BACK = (State.MIGRATED, State.COEXISTING, State.COPYING)
+
+
+@dataclass(frozen=True)
+class PairState:
+    """One pair as it is found: the relations under its names, in `schema` and in the private schema."""
+
+    pair: Pair
+    state: State
+    at_old_name: Relation | None
+    at_new_name: Relation | None
+    private_old: Relation | None
+    private_new: Relation | None
+    log: Relation | None
+    kept_aside: Relation | None
+    because: str
+
+    @property
+    def new_table(self) -> Relation:
+        """The new table in public; only asked for where the state says that it is there."""
+        assert self.at_new_name is not None
+        return self.at_new_name
+
+    @property
+    def old_table(self) -> Relation:
+        """The table at the old name; only asked for where the state says that it is there."""
+        assert self.at_old_name is not None
+        return self.at_old_name
+
+    @property
+    def parked(self) -> Relation:
+        """The parked new table; only asked for where the state says that it is there."""
+        assert self.private_new is not None
+        return self.private_new
+
+    @property
+    def shadow(self) -> Relation | None:
+        """The shadow: what the private schema has under the old name while no cut-over has happened."""
+        if self.state in TO_ROLL_BACK and self.private_old and self.private_old.is_table:
+            return self.private_old
+        return None
+
+    @property
+    def superseded(self) -> Relation | None:
+        """The old table that coexists with the new one."""
+        return self.at_old_name if self.at_old_name and self.at_old_name.is_table and self.at_new_name else None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the database: every pair's state and the ledger."""
+
+    pairs: tuple[PairState, ...]
+    ledger: Ledger
+
+    def __getitem__(self, old: str) -> PairState:
+        """Return the state of the pair whose old table is `old`."""
+        return next(p for p in self.pairs if p.pair.old == old)
+
+    def in_state(self, *states: State) -> tuple[PairState, ...]:
+        """Return the pairs that are in one of these states."""
+        return tuple(p for p in self.pairs if p.state in states)
+
+    @property
+    def summary(self) -> Mapping[str, str]:
+        """Old name to state."""
+        return {p.pair.old: str(p.state) for p in self.pairs}
+
+
+def look(session: Session, migration: Migration) -> Look:
+    """Read catalog and ledger and classify each pair."""
+    names = [
+        place
+        for p in migration.pairs
+        for place in (
+            (migration.schema, p.old),
+            (migration.schema, p.new),
+            (PRIVATE_SCHEMA, p.old),
+            (PRIVATE_SCHEMA, p.new),
+            (PRIVATE_SCHEMA, p.change_log),
+            (migration.schema, p.old + "_old"),
+        )
+    ]
+    found = catalog.relations(session, names)
+    book = ledger.read(session)
+    return Look(tuple(_classify(migration, p, found, book) for p in migration.pairs), book)
+
+
+def _classify(migration: Migration, pair: Pair, found: Mapping[tuple[str, str], Relation], book: Ledger) -> PairState:
+    at_old, at_new = found.get((migration.schema, pair.old)), found.get((migration.schema, pair.new))
+    private_old, private_new = found.get((PRIVATE_SCHEMA, pair.old)), found.get((PRIVATE_SCHEMA, pair.new))
+    log = found.get((PRIVATE_SCHEMA, pair.change_log))
+    state, because = _judge(pair, at_old, at_new, private_old, private_new, book)
+    return PairState(
+        pair=pair,
+        state=state,
+        at_old_name=at_old,
+        at_new_name=at_new,
+        private_old=private_old,
+        private_new=private_new,
+        log=log,
+        kept_aside=found.get((migration.schema, pair.old + "_old")),
+        because=because,
+    )
+
+
+def _judge(
+    pair: Pair,
+    at_old: Relation | None,
+    at_new: Relation | None,
+    private_old: Relation | None,
+    private_new: Relation | None,
+    book: Ledger,
+) -> tuple[State, str]:
+    new_is_table = at_new is not None and at_new.is_table
+    old_is_table = at_old is not None and at_old.is_table
+    if new_is_table and private_old is not None and private_old.is_table:
+        return State.COPYING, f"{private_old} is being made from {at_new}"
+    if new_is_table and old_is_table:
+        return State.COEXISTING, f"{at_old} stands beside {at_new}"
+    if new_is_table and at_old is None:
+        return State.MIGRATED, f"{at_new} is there and nothing has the old name"
+    if new_is_table and at_old is not None and at_old.is_view:
+        return State.MIGRATED, f"{at_old} stands for {at_new}"
+    if old_is_table and private_new is not None and private_new.is_table:
+        return State.CUT_OVER, f"{at_old} is in use and {private_new} is parked"
+    if old_is_table and at_new is None:
+        if book.last("cut_over", pair=pair.old) is not None:
+            return State.ROLLED_BACK, f"{at_old} is in use and the ledger has the cut-over"
+        return State.NEVER_MIGRATED, f"{at_old} is in use and nothing tells of a migration"
+    seen = [str(r) for r in (at_old, at_new, private_old, private_new) if r is not None]
+    return State.MISSING, f"neither a usable old nor a usable new table; there is: {', '.join(seen) or 'nothing'}"

@@ -1,0 +1,44 @@
+"""Step 4, the gate after: every check of every pair. A check that fails stops the run before the drop.
+
+The checks themselves are in `checks` and its neighbours; what to show of them is the orchestration's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.rollback.checks import DATA_CHECKS, Check, CheckFunction, Watch
+from aicfg_pipeline.rollback.state import look
+from aicfg_pipeline.spec import Migration
+
+CHECKS: tuple[CheckFunction, ...] = DATA_CHECKS
+
+
+def run_checks(session: Session, migration: Migration, only: Sequence[tuple[str, str]] | None = None) -> list[Check]:
+    """Run all checks, or only the named ones as (pair, check name)."""
+    watch = Watch(session, migration, look(session, migration))
+    return [
+        check(watch, pair)
+        for pair in migration.pairs
+        for check in CHECKS
+        if only is None or (pair.old, check.__name__) in only
+    ]
+
+
+def failed(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks that stop a run."""
+    return [c for c in checks if not c.passed and c.severity == "ERROR"]
+
+
+def gate(checks: Sequence[Check], remedy: str) -> None:
+    """Raise `GateError` naming every check that failed."""
+    wrong = failed(checks)
+    if wrong:
+        raise GateError(
+            f"{len(wrong)} of {len(checks)} checks failed.",
+            complaints=[f"{c.pair}: {c.name}: {c.summary}" for c in wrong],
+            expected="every check to pass",
+            remedy=remedy,
+        )

@@ -1,0 +1,88 @@
+"""SQL files as named, described blocks: `-- name: WORD -- what it is for`, then statements up to the next name.
+
+Pure text handling, used by the spec (the migration's DDL files) and by `postgres.statements` (the engine's own
+SQL). Nothing here talks to a server and nothing here builds SQL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlglot.dialects import postgres
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import TokenType
+
+from aicfg_pipeline.errors import SpecError
+
+_HEADER = re.compile(r"^-- name: (?P<name>\w+)(?: -- (?P<description>.+))?[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One named block: its text, and the same text cut into statements (without the semicolons)."""
+
+    name: str
+    description: str
+    sql: str
+    statements: tuple[str, ...]
+
+
+def split_statements(text: str) -> tuple[str, ...]:
+    """Cut SQL text at its semicolons, minding quotes, dollar quotes and comments.
+
+    Raises `SqlglotError` where the text can't be read as SQL tokens (an open quote, say).
+    """
+    statements, start = [], None
+    end = 0
+    for token in postgres.Postgres().tokenize(text):
+        if token.token_type == TokenType.SEMICOLON:
+            if start is not None:
+                statements.append(text[start:end])
+            start = None
+            continue
+        start = token.start if start is None else start
+        end = token.end + 1
+    if start is not None:
+        statements.append(text[start:end])
+    return tuple(statements)
+
+
+def parse_blocks(text: str, where: str) -> Mapping[str, Block]:
+    """Return the named blocks of `text` in their order. Raises `SpecError` naming every mistake."""
+    headers = list(_HEADER.finditer(text))
+    complaints: list[str] = []
+    blocks: dict[str, Block] = {}
+    for header, following in zip(headers, [*headers[1:], None], strict=True):
+        name = header["name"]
+        body = text[header.end() : following.start() if following else len(text)].strip()
+        try:
+            statements = split_statements(body)
+        except SqlglotError as error:
+            complaints.append(f"{where}: block {name}: {str(error).splitlines()[0]}")
+            continue
+        if name in blocks:
+            complaints.append(f"{where}: block {name} is there twice")
+        if not header["description"]:
+            complaints.append(f"{where}: block {name} has no description (-- name: {name} -- what it is for)")
+        if not statements:
+            complaints.append(f"{where}: block {name} holds no statement")
+        blocks[name] = Block(name, header["description"] or "", body, statements)
+    if not headers:
+        complaints.append(f"{where}: holds no block (a line `-- name: table -- what it is for`)")
+    if complaints:
+        raise SpecError(f"{where} can't be used.", complaints=complaints)
+    return blocks
+
+
+def load_blocks(path: Path, where: str | None = None) -> Mapping[str, Block]:
+    """Read and parse one SQL file. Raises `SpecError` where it is missing, not UTF-8 or malformed."""
+    where = where or path.name
+    try:
+        return parse_blocks(path.read_text(encoding="utf-8"), where)
+    except FileNotFoundError:
+        raise SpecError(f"{where}: no such file.", expected=f"an SQL file at {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{where}: can't be read: {error}") from None

@@ -1,0 +1,83 @@
+"""Fixtures for all tests: real servers of several versions, and a database of its own for each test that wants one.
+
+Tests run on PostgreSQL 18; those marked `every_version` run once on each version there is. A version that is not
+installed shows as a skip and in pytest's header. How servers and databases are made is in tools/servers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from aicfg_pipeline_tests.tools import servers as tools
+from aicfg_pipeline_tests.tools.servers import Database, Server, Servers
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every_version: runs on every PostgreSQL version there is, not only on 18")
+    config.addinivalue_line("markers", "slow: takes more than about ten seconds")
+
+
+def pytest_report_header() -> list[str]:
+    run = [f"{version} ({tools.origin(version)})" for version in tools.available()]
+    lines = [f"PostgreSQL servers: {', '.join(run) or 'none'}"]
+    lines += [f"not run: {reason}" for version in tools.KNOWN_VERSIONS if (reason := tools.missing(version))]
+    return lines
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" not in metafunc.fixturenames:
+        return
+    everywhere = metafunc.definition.get_closest_marker("every_version") is not None
+    versions = tools.KNOWN_VERSIONS if everywhere else (tools.DEFAULT_VERSION,)
+    metafunc.parametrize("server", [_parameter(v) for v in versions], indirect=True, scope="session")
+
+
+def _parameter(version: int) -> object:
+    reason = tools.missing(version)
+    marks = [pytest.mark.skip(reason=reason)] if reason else []
+    return pytest.param(version, id=f"pg{version}", marks=marks)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The servers of this session (of this worker, with xdist)."""
+    found = Servers(tmp_path_factory.mktemp("servers"))
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    """The server that the test runs on: version 18, or each in turn for tests marked `every_version`."""
+    return servers.get(getattr(request, "param", tools.DEFAULT_VERSION))
+
+
+@pytest.fixture
+def running_server(server: Server) -> Server:
+    """The same, started again if the test before has killed it."""
+    server.cluster.start()
+    return server
+
+
+@pytest.fixture
+def empty_database(running_server: Server) -> Iterator[Database]:
+    """Supabase's surroundings are not in it: nothing is."""
+    with running_server.database("empty", lambda _: None) as database:
+        yield database
+
+
+@pytest.fixture
+def old_database(running_server: Server) -> Iterator[Database]:
+    """Surroundings, old tables and 40 organisations, before the migration."""
+    with running_server.database("old", tools.fill_old) as database:
+        yield database
+
+
+@pytest.fixture
+def migrated_database(running_server: Server) -> Iterator[Database]:
+    """The same after the forward migration."""
+    running_server.template("old", tools.fill_old)
+    with running_server.database("migrated", tools.fill_migrated, parent="old") as database:
+        yield database

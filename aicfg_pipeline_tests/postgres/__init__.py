@@ -1,0 +1,1 @@
+"""Tests of `aicfg_pipeline.postgres`."""

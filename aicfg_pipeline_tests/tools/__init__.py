@@ -1,0 +1,1 @@
+"""What the tests are made with: servers, databases, writers. No tests in here."""

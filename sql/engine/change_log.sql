@@ -1,0 +1,63 @@
+-- The change log: the key of every row that is written while a copy of the table exists.
+
+-- name: create_change_log -- typed as the key is; no grants, so nobody but us reads or writes it
+CREATE TABLE {log} AS SELECT {keys} FROM {table} WITH NO DATA;
+
+-- name: number_change_log -- order of arrival, and the mark of a TRUNCATE
+ALTER TABLE {log} ADD COLUMN aicfg_seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ADD COLUMN aicfg_whole_table boolean NOT NULL DEFAULT false;
+
+-- name: create_log_function -- notes a written row's key; runs as its owner, so writers need no rights on the log
+CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO {log} (aicfg_whole_table) VALUES (true);
+        RETURN NULL;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO {log} ({keys}) VALUES ({old_keys});
+    END IF;
+    IF TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND record_image_ne(ROW({old_keys}), ROW({new_keys}))) THEN
+        INSERT INTO {log} ({keys}) VALUES ({new_keys});
+    END IF;
+    RETURN NULL;
+END
+$body$;
+
+-- name: close_log_function -- no one calls it but the trigger
+REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;
+
+-- name: create_row_trigger -- after each written row
+CREATE TRIGGER aicfg_rollback_change_log AFTER INSERT OR UPDATE OR DELETE ON {table}
+    FOR EACH ROW EXECUTE FUNCTION {function}();
+
+-- name: create_truncate_trigger -- after a TRUNCATE, which fires no row trigger
+CREATE TRIGGER aicfg_rollback_change_log_truncate AFTER TRUNCATE ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION {function}();
+
+-- name: always_row_trigger -- also for writers with session_replication_role = replica
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER aicfg_rollback_change_log;
+
+-- name: always_truncate_trigger -- the same for TRUNCATE
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER aicfg_rollback_change_log_truncate;
+
+-- name: drop_row_trigger -- the change log of this table ends
+DROP TRIGGER aicfg_rollback_change_log ON {table};
+
+-- name: drop_truncate_trigger -- the same for TRUNCATE
+DROP TRIGGER aicfg_rollback_change_log_truncate ON {table};
+
+-- name: drop_log_function -- once no trigger calls it
+DROP FUNCTION {function}();
+
+-- name: drop_change_log -- once nothing writes to it
+DROP TABLE {log};
+
+-- name: change_log_size -- entries, distinct keys, and whether the whole table is in doubt
+SELECT count(*)::bigint AS entries, count(DISTINCT ROW({keys})) FILTER (WHERE NOT aicfg_whole_table)::bigint AS keys,
+       coalesce(bool_or(aicfg_whole_table), false) AS whole_table
+FROM {log};
+
+-- name: change_log_pending -- how many entries wait, cheaply
+SELECT count(*)::bigint AS entries, coalesce(bool_or(aicfg_whole_table), false) AS whole_table FROM {log};

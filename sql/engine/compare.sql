@@ -1,0 +1,36 @@
+-- Row counts, checksums and row by row. The two sides are given in the same columns.
+
+-- name: fingerprint -- count and sum of row hashes; summed as numeric so that nothing cancels or overflows
+SELECT count(*)::bigint AS rows, coalesce(sum(hash_record_extended(ROW({columns}), 0)::numeric), 0)::text AS checksum
+FROM {source} AS side;
+
+-- name: fingerprint_by_text -- the same for rows with a type that can't be hashed (json, xml, point)
+SELECT count(*)::bigint AS rows, coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0)::text AS checksum
+FROM {source} AS side;
+
+-- name: unhashable -- columns whose type has no hash function
+SELECT a.attname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped
+  AND coalesce(nullif(t.typbasetype, 0), t.oid) IN ('json'::regtype, 'xml'::regtype, 'point'::regtype, 'polygon'::regtype,
+      'path'::regtype, 'box'::regtype, 'circle'::regtype, 'line'::regtype, 'lseg'::regtype, 'bit'::regtype,
+      'varbit'::regtype, 'tsvector'::regtype, 'tsquery'::regtype, 'money'::regtype, 'json[]'::regtype, 'txid_snapshot'::regtype);
+
+-- name: count_differences -- rows that differ to the last bit, and which of them the change log explains
+WITH different AS (
+    SELECT {any_keys}, CASE WHEN {target_absent} THEN 'missing' WHEN {source_absent} THEN 'extra' ELSE 'changed' END AS kind
+    FROM {source} AS source FULL JOIN {target} AS target ON {keys_equal}
+    WHERE {target_absent} OR {source_absent} OR record_image_ne(ROW({source_columns}), ROW({target_columns}))
+)
+SELECT count(*)::bigint AS differences,
+       count(*) FILTER (WHERE NOT explained)::bigint AS unexplained,
+       (SELECT coalesce(jsonb_agg(sample), '[]') FROM (
+            SELECT jsonb_build_object('key', jsonb_build_array({keys}), 'kind', kind) AS sample
+            FROM (SELECT different.*, {explained} AS explained FROM different) s WHERE NOT explained ORDER BY {keys} LIMIT %(sample)s
+        ) shown) AS sample
+FROM (SELECT different.*, {explained} AS explained FROM different) judged;
+
+-- name: explained_by_log -- the row was written since, and the change log says so
+EXISTS (SELECT FROM {log} AS logged WHERE logged.aicfg_whole_table OR ({keys_equal}));
+
+-- name: count_rows -- exact
+SELECT count(*)::bigint FROM {table};
