@@ -49,12 +49,30 @@ Name = Annotated[str, StringConstraints(min_length=1)]
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """One foreign key of a DDL file: `columns` of the table refer to `references` (schema, table) `target_columns`."""
+    """One foreign key of a DDL file: `columns` of the table refer to `references` (schema, table) `target_columns`.
+
+    `options` is all that is said beside that and is not the default, as SQL words: `ON DELETE CASCADE`, say.
+    """
 
     name: str
     columns: tuple[str, ...]
     references: tuple[str, str]
     target_columns: tuple[str, ...]
+    options: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        columns, target = ", ".join(self.columns), ", ".join(self.target_columns)
+        text = f"({columns}) REFERENCES {'.'.join(self.references)} ({target})"
+        return " ".join([text, *sorted(self.options)])
+
+
+@dataclass(frozen=True)
+class Persona:
+    """Someone whose view of the tables is tried: a role, and a query for the user id that the claims carry."""
+
+    name: str
+    role: str
+    claim: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +130,7 @@ class Migration:
     required_functions: tuple[str, ...]
     pairs: tuple[Pair, ...]
     folder: Path
+    personas: tuple[Persona, ...] = ()
 
     def pair(self, old: str) -> Pair:
         """Return the pair whose old table is `old`. Raises `KeyError`."""
@@ -157,6 +176,20 @@ class _RequiresFile(_Strict):
     functions: tuple[Name, ...] = ()
 
 
+class _PersonaFile(_Strict):
+    name: Name
+    role: Name
+    claim: Name | None = None
+
+    @model_validator(mode="after")
+    def _role_and_query(self) -> _PersonaFile:
+        _short_enough(self.role)
+        complaint = _query_complaint(self.claim) if self.claim else None
+        if complaint:
+            raise ValueError(f"claim: {complaint}")
+        return self
+
+
 class _PairFile(_Strict):
     old: Name
     new: Name
@@ -195,6 +228,7 @@ class _MigrationFile(_Strict):
     schema_: Name = Field(default="public", alias="schema")
     view_lifetime_days: int = Field(default=7, ge=0, le=3650)
     requires: _RequiresFile = _RequiresFile()
+    personas: tuple[_PersonaFile, ...] = ()
     pairs: tuple[_PairFile, ...] = Field(min_length=1)
 
 
@@ -225,6 +259,21 @@ def _expression_complaint(text: str) -> str | None:
                 f"{text!r} holds a {kind.__name__.lower()}; only an expression over the columns of one row may be used"
             )
     return None
+
+
+_FORBIDDEN_IN_QUERIES = (exp.DDL, exp.DML, exp.Command, exp.Into, exp.Lock)
+
+
+def _query_complaint(text: str) -> str | None:
+    """Say why a text is not one harmless SELECT of one column, or None."""
+    try:
+        statements = sqlglot.parse(text, read="postgres")
+    except (SqlglotError, RecursionError, ValueError) as error:
+        return f"{text!r} can't be read as SQL: {str(error).splitlines()[0]}"
+    if len(statements) != 1 or not isinstance(statements[0], exp.Select) or len(statements[0].expressions) != 1:
+        return f"{text!r} is not a single SELECT of one column"
+    forbidden = [k for k in _FORBIDDEN_IN_QUERIES if any(n is not statements[0] for n in statements[0].find_all(k))]
+    return f"{text!r} does more than read" if forbidden else None
 
 
 def expression_columns(text: str) -> frozenset[str]:
@@ -287,6 +336,7 @@ def _load(folder: Path, _files: object) -> Migration:
         required_functions=read.requires.functions,
         pairs=tuple(pairs),
         folder=folder,
+        personas=tuple(Persona(p.name, p.role, p.claim) for p in read.personas),
     )
 
 
@@ -380,11 +430,21 @@ def _foreign_key(path: str, statement: str, complaints: list[str]) -> ForeignKey
         columns=tuple(_folded(c) for c in key.expressions),
         references=(_folded(target.args["db"]), _folded(target.this)),
         target_columns=tuple(_folded(c) for c in schema_node.expressions),
+        options=_options(key.args["reference"].args.get("options") or ()),
     )
+
+
+_DEFAULT_OPTIONS = {"ON DELETE NO ACTION", "ON UPDATE NO ACTION", "MATCH SIMPLE", "NOT DEFERRABLE", "INITIALLY IMMEDIATE"}
+
+
+def _options(words: Sequence[object]) -> frozenset[str]:
+    return frozenset(str(w).upper() for w in words) - _DEFAULT_OPTIONS
 
 
 def _duplicates(read: _MigrationFile) -> list[str]:
     complaints, seen = [], set()
+    names = [p.name for p in read.personas]
+    complaints += [f"personas: {n} is named twice" for n in sorted({n for n in names if names.count(n) > 1})]
     for name in [n for p in read.pairs for n in (p.old, p.new)]:
         if name in seen:
             complaints.append(f"pairs: {name} is named twice")

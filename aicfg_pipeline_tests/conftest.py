@@ -1,7 +1,7 @@
 """Fixtures for all tests: real servers of several versions, and a database of its own for each test that wants one.
 
 Tests run on PostgreSQL 18; those marked `every_version` run once on each version there is. A version that is not
-installed shows as a skip and in pytest's header. How servers and databases are made is in tools/servers.py.
+installed shows as skips and in pytest's header and summary. How servers and databases are made is in tools/servers.py.
 """
 
 from __future__ import annotations
@@ -19,11 +19,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than about ten seconds")
 
 
-def pytest_report_header() -> list[str]:
+def _versions() -> list[str]:
     run = [f"{version} ({tools.origin(version)})" for version in tools.available()]
     lines = [f"PostgreSQL servers: {', '.join(run) or 'none'}"]
-    lines += [f"not run: {reason}" for version in tools.KNOWN_VERSIONS if (reason := tools.missing(version))]
-    return lines
+    return lines + [f"NOT RUN: {reason}" for version in tools.KNOWN_VERSIONS if (reason := tools.missing(version))]
+
+
+def pytest_report_header() -> list[str]:
+    return _versions()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # pytest -q has no header, and a version that was not tried must be seen all the same.
+    for line in _versions():
+        terminalreporter.write_line(line)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

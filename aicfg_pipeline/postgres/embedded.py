@@ -322,6 +322,7 @@ class Cluster:
             "listen_addresses": "127.0.0.1" if self.tcp_port else "",
             "port": str(self.tcp_port or 5432),
             "unix_socket_directories": '"' + str(self.socket_dir).replace('"', '""') + '"',
+            "cluster_name": "aicfg",  # shown in the process list, where the folder is not
             "timezone": "UTC",
             "log_timezone": "UTC",
             **self.settings,
@@ -600,7 +601,13 @@ def ensure_embedded(
     with _file_lock(home / ".setup.lock"):
         cluster.initialise()
         cluster.start()
-        created = _ensure_databases(cluster, organisations, after_fill)
+        try:
+            created = _ensure_databases(cluster, organisations, after_fill)
+        except psycopg.Error as error:
+            raise DatabaseError(
+                f"The demo database could not be made: {error}",
+                remedy=f"Read {cluster.log_file} and start again; an unfinished database is made anew.",
+            ) from error
     return EmbeddedDatabase(
         url=cluster.url(OWNER, DEMO_DATABASE),
         admin_url=cluster.url(SUPERUSER, DEMO_DATABASE),

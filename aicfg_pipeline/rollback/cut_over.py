@@ -64,7 +64,7 @@ def _must_be_proven(look: Look, states: tuple[PairState, ...]) -> None:
 # --- the swap --------------------------------------------------------------------------------------------------
 
 
-def _lock_order(states: tuple[PairState, ...]) -> list[sql.Identifier]:
+def lock_order(states: tuple[PairState, ...]) -> list[sql.Identifier]:
     """Views first, then new tables, then shadows: writers through a view lock it before its table."""
     views = [ident(s.at_old_name.schema, s.at_old_name.name) for s in states if s.at_old_name]
     return [
@@ -86,7 +86,7 @@ def _swap(run: Run, states: tuple[PairState, ...]) -> dict[str, Any]:
     def work() -> None:
         for state in states:
             catch_up(run, state.pair.old)
-        run.clear_autovacuum(_oids(states), _lock_order(states))
+        run.clear_autovacuum(_oids(states), lock_order(states))
         _swap_once(run, states, sources, timing)
 
     report = run.with_locks(work, what="cut over", oids=_oids(states))
@@ -104,7 +104,7 @@ def _swap_once(run: Run, states: tuple[PairState, ...], sources: dict[str, Sourc
         session.execute(engine("statement_timeout", milliseconds=sql.Literal(f"{CUT_OVER_LOCK_TIMEOUT_MS}ms")))
         for state in states:  # first, while no reader or writer of these tables waits for us
             ddl.run_block(session, state.pair.old_ddl, "foreign_keys")
-        session.execute(engine("lock_exclusively", tables=comma(_lock_order(states))))
+        session.execute(engine("lock_exclusively", tables=comma(lock_order(states))))
         session.script([engine("mark_locked"), engine("statement_timeout", milliseconds=sql.Literal("0"))])
         locked = time.perf_counter()
         replayed = sum(change_log.replay(session, s.pair, sources[s.pair.old], private(s.pair.old)) for s in states)
@@ -115,12 +115,7 @@ def _swap_once(run: Run, states: tuple[PairState, ...], sources: dict[str, Sourc
 
 def _swap_statements(run: Run, states: tuple[PairState, ...], replayed: int) -> list[sql.Composable]:
     """Everything between the last replay and the commit, as one round trip."""
-    statements: list[sql.Composable] = [engine("create_swap_schema")]
-    for state in states:
-        statements += _dressed(state)
-        statements += _moved(state)
-    statements.append(engine("drop_swap_schema"))
-    statements.append(engine("reload_api"))
+    statements = move_statements(states)
     until = datetime.now(UTC) + timedelta(days=run.settings.retain_days)
     for state in states:
         facts = {
@@ -129,11 +124,22 @@ def _swap_statements(run: Run, states: tuple[PairState, ...], replayed: int) -> 
             "view": bool(state.at_old_name and state.at_old_name.is_view),
             "retain_until": until.isoformat(),
             "retain_days": run.settings.retain_days,
+            "api_notified": True,
             "keys_replayed": replayed,
         }
         with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
         statements.append(run.record_statement("cut_over", "done", pair=state.pair.old, facts=with_time))
     return statements
+
+
+def move_statements(states: tuple[PairState, ...]) -> list[sql.Composable]:
+    """The swap itself: what changes in the catalog for all pairs, and word of it to PostgREST."""
+    return [
+        engine("create_swap_schema"),
+        *(s for state in states for s in (*_dressed(state), *_moved(state))),
+        engine("drop_swap_schema"),
+        engine("reload_api"),
+    ]
 
 
 def _dressed(state: PairState) -> list[sql.Composable]:

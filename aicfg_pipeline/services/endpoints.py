@@ -161,6 +161,8 @@ class EndpointService:
             return _Verdict("slow", f"no complete answer within {self._timeout:g} s")
         except httpx.TransportError as error:
             return _transport_verdict(error)
+        except httpx.DecodingError as error:
+            return _Verdict("not_json", f"the answer can't be decoded: {_shortened(str(error), 200)}")
         verdict = _judge_status(probe, answer)
         if verdict is None and probe.expect_json:
             verdict = _judge_body(probe, answer, wanted)
@@ -214,7 +216,12 @@ class EndpointService:
                 f"probe {probe.name!r} needs a value for {', '.join(missing)} in its path {probe.path!r}",
                 remedy="add it to the configured placeholders",
             )
-        return self.base_url + "/" + "".join(parts).lstrip("/")
+        url = self.base_url + "/" + "".join(parts).lstrip("/")
+        try:
+            httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"the path of probe {probe.name!r} can't be part of a URL: {error}") from error
+        return url
 
     def _token(self) -> str | None:
         if self._token_source is None:
@@ -387,7 +394,8 @@ def _checked_base(base_url: str) -> str:
     try:
         parts = urlsplit(text)
         host, user = parts.hostname, parts.username
-    except ValueError:
+        httpx.URL(text)
+    except (ValueError, httpx.InvalidURL):
         parts, host, user = urlsplit(""), None, None
     complaints = []
     if parts.scheme not in ("http", "https") or not host:

@@ -22,7 +22,7 @@ from aicfg_pipeline.services.aws import AwsTarget, aware, aws_errors, is_not_fou
 # Asked of CloudWatch, which then sends only such lines: any one of these terms, case counts. What it sends is
 # sorted by the patterns below, so this list may be generous but must not be narrower than they are.
 FILTER_PATTERN = (
-    "?ERROR ?Error ?error ?CRITICAL ?FATAL ?Fatal ?fatal ?Exception ?Traceback "
+    "?ERROR ?Error ?error ?CRITICAL ?FATAL ?Fatal ?fatal ?Exception ?Traceback ?errorMessage ?errorType "
     '?PGRST205 ?PGRST202 ?42P01 ?"timed out" ?"does not exist" ?"Could not find the table"'
 )
 ERROR_LINE = (

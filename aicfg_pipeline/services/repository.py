@@ -625,19 +625,19 @@ class Repository:
             raise ServiceError(f"the program {self._git_program!r} is not installed", remedy="install git") from error
 
 
-def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    # Inside a hook of another repository git's own variables would send us there.
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "_SSH" in name}
-    own |= {name: value for name, value in os.environ.items() if name in _KEPT}
-    quiet = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-    own.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-    return {**own, **quiet, **(extra or {})}
-
-
-_KEPT = frozenset(
-    {"GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_ASKPASS"}
-    | {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"}
+# Set within a hook of another repository, say, these would send us there or change what a path means.
+_MISLEADING = frozenset(
+    {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX"}
+    | {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"}
+    | {"GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"}
 )
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
+    own.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+    # No question is ever answered here, and messages are recognised by their English words.
+    return {**own, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
 
 
 def _few(names: Sequence[str], limit: int = 8) -> str:

@@ -17,7 +17,6 @@ import psycopg
 import pytest
 
 from aicfg_pipeline.errors import ConfigError, DatabaseError
-from aicfg_pipeline.postgres import embedded
 from aicfg_pipeline.postgres.embedded import Cluster, ensure_embedded, stop_embedded, wheel_binaries
 from aicfg_pipeline_tests.tools import servers
 from aicfg_pipeline_tests.tools.servers import Database, Server
@@ -57,7 +56,7 @@ def in_new_process(code: str, *arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(embedded.__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
@@ -429,6 +428,16 @@ def test_writers_know_what_they_wrote(old_database: Database) -> None:
     assert 0 < writers.longest_wait_ms < 10_000
     assert {entry.kind for entry in writers.journal} >= {"insert", "update", "exchange", "delete_org", "settings"}
     with old_database.connect() as connection:
+        assert writers.verify(connection) == []
+
+
+@pytest.mark.every_version
+def test_writers_go_through_whatever_has_the_old_name(migrated_database: Database) -> None:
+    assert migrated_database.exists(OLD_TABLES[0]) == "v"
+    with Writers(migrated_database.url, threads=3) as writers:
+        writers.wait_for(150)
+    assert writers.errors == []
+    with migrated_database.connect() as connection:
         assert writers.verify(connection) == []
 
 

@@ -44,7 +44,8 @@ class Aws:
 
     def client(self, service: str) -> Any:
         if service not in self.clients:  # making one takes longer than most tests
-            self.clients[service] = boto3.client(service, region_name=REGION, endpoint_url=self.url)
+            session: Any = boto3.session.Session()
+            self.clients[service] = session.client(service, region_name=REGION, endpoint_url=self.url)
         return self.clients[service]
 
     def function(self, name: str, *, concurrency: int | None = None, timeout: int = 3) -> None:

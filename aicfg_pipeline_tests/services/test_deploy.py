@@ -98,7 +98,9 @@ def test_a_hanging_deploy_is_ended_with_every_process_it_started(script: Script,
     assert time.monotonic() - began < 15
 
 
-def test_a_deploy_that_ignores_the_polite_signal_is_ended_too(script: Script, tmp_path: Path, monkeypatch) -> None:
+def test_a_deploy_that_ignores_the_polite_signal_is_ended_too(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("aicfg_pipeline.services.deploy._GRACE_SECONDS", 0.3)
     with pytest.raises(ServiceError, match="had not ended"):
         script("trap '' TERM; echo $$ > child; while :; do sleep 1; done", timeout_seconds=0.3).run(ignore)

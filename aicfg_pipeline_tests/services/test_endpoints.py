@@ -97,7 +97,7 @@ def test_placeholders_are_filled_in_and_quoted(api: Api, endpoints: Make) -> Non
     assert result.url == f"{api.url}/orgs/a%2Fb%3Fc/ai-config/prompts"
 
 
-@pytest.mark.parametrize("path", ["/orgs/{org_id}/x", "/orgs/{/x", "/orgs/{}/x"])
+@pytest.mark.parametrize("path", ["/orgs/{org_id}/x", "/orgs/{/x", "/orgs/{}/x", "/a\x00b"])
 def test_a_path_that_can_not_be_filled_in_is_a_configuration_error(endpoints: Make, path: str) -> None:
     with pytest.raises(ConfigError, match="probe 'p'"):
         endpoints().probe(Probe("p", path))
@@ -161,6 +161,11 @@ def test_an_error_page_with_status_200_is_not_json(api: Api, endpoints: Make) ->
     result = endpoints().probe(PROBE)
     assert (result.kind, result.reason) == ("not_json", "answered 200, but not with JSON (text/html)")
     assert result.body_sample == "<html><h1>Something went wrong</h1></html>"
+
+
+def test_an_answer_that_claims_to_be_packed_and_is_not(api: Api, endpoints: Make) -> None:
+    api.says(200, b"not gzip", content_encoding="gzip")
+    assert endpoints().probe(PROBE).kind == "not_json"
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, "unauthorized"), (403, "forbidden"), (500, "server_error")])

@@ -291,11 +291,15 @@ def test_a_name_that_can_be_no_branch_is_refused(clone: Path, branch: str) -> No
 
 
 def test_a_failure_in_the_middle_of_the_switch_leaves_the_working_copy_as_it_was(clone: Path) -> None:
+    put(clone, {"a/comes/back/first": "1\n"}, "one more")
+    git(clone, "tag", "more")
+    git(clone, "rm", "-q", "a/comes/back/first")
     put(clone, {".gitattributes": "lambda_function.py filter=broken\n"}, "attributes")
     git(clone, "config", "filter.broken.required", "true")
     git(clone, "config", "filter.broken.clean", "cat")
-    git(clone, "config", "filter.broken.smudge", "grep -v \"'settings'\"")  # fails for the restored file only
-    refused(clone, "`git switch` failed")
+    git(clone, "config", "filter.broken.smudge", "grep since")  # fails for the restored file only
+    put(clone, {HANDLER: "TABLE = 'new_settings'  # since changed\n"}, "changed")
+    refused(clone, "`git switch` failed", paths=["a", HANDLER], commit="more", moves=(), removals=())
 
 
 def test_a_lock_left_by_another_git_is_reported_and_nothing_is_changed(clone: Path) -> None:

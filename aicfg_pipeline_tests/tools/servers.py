@@ -11,6 +11,7 @@ import re
 import shutil
 import socket
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -237,8 +238,17 @@ class Servers:
         """Stop and remove all of them."""
         for server in self._servers.values():
             server.cluster.stop("immediate")  # nobody needs what is in it
+            self._report_crashes(server)
             shutil.rmtree(server.cluster.data_dir, ignore_errors=True)
         self._servers.clear()
+
+    @staticmethod
+    def _report_crashes(server: Server) -> None:
+        # A server that crashed comes back by itself; whoever reads a failed test must know that it did.
+        log = server.cluster.log_file.read_text(errors="replace").splitlines()
+        for number, line in enumerate(log):
+            if re.search(r"PANIC|was terminated by signal|exited with exit code [^01]", line):
+                warnings.warn("\n".join([f"{server!r} crashed:", *log[max(0, number - 5) : number + 5]]), stacklevel=2)
 
     def _start(self, version: int) -> Server:
         for attempt in range(1, 4):

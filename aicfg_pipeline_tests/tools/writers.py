@@ -86,6 +86,7 @@ class _Model:
     """What one thread knows: each row's content, or contents where a connection broke before the answer came."""
 
     rows: dict[uuid.UUID, tuple[Row | None, ...]] = field(default_factory=dict)
+    live: dict[uuid.UUID, Row] = field(default_factory=dict)  # of those, the rows that are there for certain
     setting: tuple[int, ...] = ()
     orgs: list[uuid.UUID] = field(default_factory=list)  # spare organisations, without a prompts row
 
@@ -205,13 +206,9 @@ class _Writer(threading.Thread):
 
     # --- what to do next ---
 
-    def _known(self) -> list[uuid.UUID]:
-        """Return the rows whose content is certain."""
-        return [key for key, rows in self.model.rows.items() if len(rows) == 1 and rows[0] is not None]
-
     def _choose(self) -> Callable[[], None]:
-        known = self._known()
-        if len(known) < 3:
+        many = len(self.model.live) >= self.most_rows
+        if len(self.model.live) < 3:
             return self._insert
         choices = (
             self._update,
@@ -222,8 +219,8 @@ class _Writer(threading.Thread):
             self._delete,
             self._delete_org,
         )
-        weights = [4, 3, 3, 2, 1, 1, 1] if len(known) >= self.most_rows else [4, 3, 3, 2, 1, 0, 1]
-        return self.random.choices((*choices, self._insert), (*weights, 0 if len(known) >= self.most_rows else 4))[0]
+        weights = (4, 3, 3, 2, 1, 1 if many else 0, 1, 0 if many else 4)
+        return self.random.choices((*choices, self._insert), weights)[0]
 
     def _row(self, org_id: uuid.UUID) -> Row:
         self.version += 1
@@ -236,6 +233,9 @@ class _Writer(threading.Thread):
             f"{self.owner.token}:{self.number}:{self.version}",  # never twice: an older version can't pass for this one
             *(pick(("inline", "none")), pick((True, False)), pick(("casual", "simple", None)), pick(TEXTS)),
         )
+
+    def _any_row(self) -> tuple[uuid.UUID, Row]:
+        return self.random.choice(list(self.model.live.items()))
 
     # --- the writes: each says what it is about to do to the model, does it, and notes the answer ---
 
@@ -257,9 +257,7 @@ class _Writer(threading.Thread):
         self._write("insert", {key: row}, both)
 
     def _update(self) -> None:
-        key = self.random.choice(self._known())
-        before = self.model.rows[key][0]
-        assert before is not None
+        key, before = self._any_row()
         row = self._row(before[0])
         self._write("update", {key: row}, lambda: self._update_row(key, row))
 
@@ -269,10 +267,7 @@ class _Writer(threading.Thread):
             spare = self._new_uuid()
             self._write("insert", {}, lambda: self._insert_org(spare))
             self.model.orgs.append(spare)
-        first, second = self.random.sample(self._known(), 2)
-        before_first, before_second = self.model.rows[first][0], self.model.rows[second][0]
-        assert before_first is not None
-        assert before_second is not None
+        (first, before_first), (second, before_second) = self.random.sample(list(self.model.live.items()), 2)
         spare = self.model.orgs.pop()
         moved = self._row(spare)
         self._write("exchange", {first: moved}, lambda: self._update_row(first, moved))
@@ -281,17 +276,13 @@ class _Writer(threading.Thread):
         self.model.orgs.append(before_second[0])
 
     def _delete(self) -> None:
-        key = self.random.choice(self._known())
-        before = self.model.rows[key][0]
-        assert before is not None
+        key, before = self._any_row()
         self._write("delete", {key: None}, lambda: self._one(f"DELETE FROM {OLD_PROMPTS} WHERE id = %s", (key,)))
         self.model.orgs.append(before[0])
 
     def _delete_org(self) -> None:
         """Delete an organisation: its prompts row goes with it, wherever that row is just then."""
-        key = self.random.choice(self._known())
-        before = self.model.rows[key][0]
-        assert before is not None
+        key, before = self._any_row()
         self._write("delete_org", {key: None}, lambda: self._one("DELETE FROM orgs WHERE id = %s", (before[0],)))
 
     def _settings(self) -> None:
@@ -316,10 +307,10 @@ class _Writer(threading.Thread):
 
     def _read(self) -> None:
         """Read one's own row back: right after a swap of names too it must be what was written last."""
-        key = self.random.choice(self._known())
+        key, written = self._any_row()
         rows = self._execute(f"SELECT {', '.join(COLUMNS)} FROM {OLD_PROMPTS} WHERE id = %s", (key,)).fetchall()
-        if rows != [self.model.rows[key][0]]:
-            self._note("wrong_answer", f"read {rows!r}, wrote {self.model.rows[key]!r}")
+        if rows != [written]:
+            self._note("wrong_answer", f"read {rows!r}, wrote {written!r}")
 
     # --- how ---
 
@@ -333,9 +324,14 @@ class _Writer(threading.Thread):
             if self._broken():  # it may have been committed or not: both are right
                 for key, row in changes.items():
                     self.model.rows[key] = (*before[key], row)
+                    self.model.live.pop(key, None)
             raise
         for key, row in changes.items():
             self.model.rows[key] = (row,)
+            if row is None:
+                self.model.live.pop(key, None)
+            else:
+                self.model.live[key] = row
         self._acknowledge(kind, tuple(changes), started)
 
     def _acknowledge(self, kind: str, keys: tuple[object, ...], started: float) -> None:
@@ -360,6 +356,7 @@ class _Writer(threading.Thread):
 
     def _execute(self, statement: str, params: tuple[object, ...] | None = None) -> psycopg.Cursor[Any]:
         if self.connection is None or self.connection.closed:
+            self.connection = None  # if the next line fails, nothing was sent
             # No prepared statements: behind a swapped name they fail once, which is known and not what is tested.
             self.connection = psycopg.connect(self.url, autocommit=True, prepare_threshold=None)
         self.statement = statement

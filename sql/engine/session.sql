@@ -45,3 +45,6 @@ WHERE pid = %(pid)s AND state LIKE 'idle in transaction%%' AND pid <> pg_backend
 
 -- name: statement_timeout -- for the rest of the transaction
 SET LOCAL statement_timeout TO {milliseconds};
+
+-- name: backend_pid -- which backend this statement runs in
+SELECT pg_backend_pid();

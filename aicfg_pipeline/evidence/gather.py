@@ -1,0 +1,338 @@
+"""From ledger rows and checks to an `Evidence`. Pure: no database is asked, and a fact that is missing is left out.
+
+The ledger says what was done; `Known` is what only the caller knows (which database, the checks, the plan's hazards,
+states before and after, what stopped the run). Words are `verdict`'s, safety is `safe`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aicfg_pipeline.evidence.checklist import filled
+from aicfg_pipeline.evidence.facts import (
+    ByHand,
+    CheckFact,
+    Comparison,
+    Database,
+    DifferingKey,
+    Evidence,
+    Hazard,
+    Kind,
+    Outcome,
+    PairFacts,
+    Side,
+    Step,
+    instant,
+)
+from aicfg_pipeline.evidence.safe import clean_statement, redacted, small_facts
+from aicfg_pipeline.evidence.verdict import verdict, way_back
+from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.ledger import Entry, Ledger
+from aicfg_pipeline.spec import Migration
+
+CATALOG_CHECKS = {
+    "structure",
+    "row_level_security",
+    "grants",
+    "references",
+    "new_tables_gone",
+    "views_gone",
+    "nothing_left",
+    "api_schema_cache",
+    "lambda_deployed",
+    "schema_files",
+}
+"""Checks whose facts come from the catalog or from files, and so hold no data value. Others keep harmless names only."""
+
+_SWAPS = {"cut_over": "cut_over", "undo": "migrated", "undo_rollback": "migrated", "drop": "rolled_back"}
+"""A step that is done, and the state that it leaves a pair in."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger does not say. Everything but kind, run and database may be left out.
+
+    `database` is the row of the engine's block `identity` (or a mapping, or a `Database`); `hazards` and `by_hand` take
+    anything with the fields of `facts.Hazard` and `facts.ByHand`. `secrets` never appear, wherever they are.
+    """
+
+    kind: Kind
+    run_id: str
+    database: Any
+    migration: Migration | None = None
+    checks: Sequence[Check] = ()
+    hazards: Sequence[Any] = ()
+    accepted: Sequence[str] = ()
+    by_hand: Sequence[Any] = ()
+    states_before: Mapping[str, str] = field(default_factory=dict)
+    states_after: Mapping[str, str] = field(default_factory=dict)
+    who: str | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    plan_hash: str | None = None
+    outcome: Outcome | None = None
+    error: str | None = None
+    secrets: Sequence[str] = ()
+
+
+def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
+    """Build the evidence of one run. From a `Ledger` the rows of the run are taken; rows given as such are all used."""
+    entries = ledger.of_run(known.run_id) if isinstance(ledger, Ledger) else list(ledger)
+    timeline = [_step(e) for e in entries]
+    checks = [_check(c, known.migration) for c in known.checks]
+    pairs = [_pair(old, new, entries, known) for old, new in _names(entries, known).items()]
+    started, ended = _span(timeline, known)
+    locks = _longest(p.locks_held_ms for p in pairs)
+    outcome = known.outcome or _outcome(entries, checks, known)
+    evidence = Evidence(
+        kind=known.kind,
+        outcome=outcome,
+        verdict=verdict(known.kind, outcome, pairs, locks),
+        error=known.error,
+        migration=known.migration.name if known.migration else None,
+        database=database_of(known.database),
+        run_id=known.run_id,
+        who=known.who or next((e.actor for e in entries if e.actor), None),
+        started=started,
+        ended=ended,
+        plan_hash=known.plan_hash or next((e.plan_hash for e in reversed(entries) if e.plan_hash), None),
+        locks_held_ms=locks,
+        way_back=way_back(known.kind, outcome, pairs, _until(entries), ended),
+        hazards=[_hazard(h, known.accepted) for h in known.hazards],
+        pairs=pairs,
+        timeline=timeline,
+        checks=checks,
+        checklist=[] if known.kind == "undo" else filled(checks, {p.old: p.new for p in pairs}),
+        by_hand=[ByHand(**_fields(h, ByHand)) for h in known.by_hand],
+    )
+    return safe(evidence, known.secrets)
+
+
+def safe(evidence: Evidence, secrets: Iterable[str] = ()) -> Evidence:
+    """Return the evidence with every text in it redacted."""
+    return Evidence.model_validate(redacted(evidence.model_dump(), secrets))
+
+
+# --- the parts -------------------------------------------------------------------------------------------------
+
+
+def database_of(identity: Any) -> Database:
+    """Read the row of the block `identity`, a mapping of the same names, or a `Database`."""
+    if isinstance(identity, Database):
+        return identity
+
+    def get(name: str) -> Any:
+        return identity.get(name) if isinstance(identity, Mapping) else getattr(identity, name, None)
+
+    version = get("server_version") or get("version")
+    return Database(
+        name=str(get("database") or get("name") or "?"),
+        server_address=get("server_address"),
+        server_port=get("server_port") or None,
+        server_version=" ".join(str(version).split()[:2]) if version else None,
+        system_identifier=str(get("system_identifier")) if get("system_identifier") else None,
+        role=get("role"),
+    )
+
+
+def _fields(thing: Any, model: type[Hazard] | type[ByHand]) -> dict[str, Any]:
+    get = thing.get if isinstance(thing, Mapping) else lambda name: getattr(thing, name, None)
+    return {name: value for name in model.model_fields if (value := get(name)) is not None}
+
+
+def _hazard(hazard: Any, accepted: Sequence[str]) -> Hazard:
+    fields = _fields(hazard, Hazard)
+    fields["code"], fields["found"] = str(fields.get("code", "?")), str(fields.get("found", ""))
+    fields["accepted"] = bool(fields.get("accepted")) or fields["code"] in accepted
+    return Hazard(**fields)
+
+
+def _check(check: Check, migration: Migration | None) -> CheckFact:
+    name = check.pair
+    if check.asset == "new" and migration:
+        name = next((p.new for p in migration.pairs if p.old == check.pair), check.pair)
+    return CheckFact(
+        asset=f"{check.asset}/{name}",
+        pair=check.pair,
+        name=check.name,
+        passed=bool(check.passed),
+        severity=check.severity,
+        summary=check.summary,
+        facts=small_facts(check.facts, texts=check.name in CATALOG_CHECKS),
+    )
+
+
+def _step(entry: Entry) -> Step:
+    statements = [clean_statement(str(s.get("sql", "")), _amount(s.get("ms"))) for s in entry.statements or ()]
+    locks = _amount(entry.facts.get("locks_held_ms"))
+    timed = [v for k, v in entry.facts.items() if k == "seconds" or k.endswith("_seconds")]
+    measured = [s for s in map(_amount, timed) if s is not None]
+    executed = sum(s.ms or 0.0 for s in statements) / 1000
+    seconds = max([*measured, executed, (locks or 0.0) / 1000])
+    at = _aware(entry.at)
+    return Step(
+        step=entry.step,
+        outcome=entry.outcome,
+        pair=entry.pair,
+        run_id=entry.run_id,
+        started=at - timedelta(seconds=seconds),
+        at=at,
+        seconds=round(seconds, 6),
+        locks_held_ms=locks,
+        facts=small_facts(entry.facts, texts=True),
+        statements=statements,
+    )
+
+
+def _names(entries: Sequence[Entry], known: Known) -> dict[str, str | None]:
+    """Old → new name of every pair: the migration's, or those that ledger and checks speak of."""
+    if known.migration:
+        return {p.old: p.new for p in known.migration.pairs}
+    names: dict[str, str | None] = dict.fromkeys([*known.states_before, *known.states_after])
+    for entry in entries:
+        if entry.pair:
+            new = entry.facts.get("new_table")
+            names[entry.pair] = str(new) if new else names.get(entry.pair)
+    return {**dict.fromkeys(c.pair for c in known.checks), **names}
+
+
+def _pair(old: str, new: str | None, entries: Sequence[Entry], known: Known) -> PairFacts:
+    mine = [e for e in entries if e.pair == old]
+    checked = [c for c in known.checks if c.pair == old]
+    comparisons = _comparisons(mine, checked, known)
+    swaps = [_SWAPS[e.step] for e in mine if e.step in _SWAPS and e.outcome == "done"]
+    replayed = [n for e in mine for key in ("entries", "keys_replayed") if (n := _count(e.facts.get(key))) is not None]
+    written = [n for c in checked if (n := _count(c.facts.get("keys_written_since"))) is not None]
+    last = comparisons[-1] if comparisons else Comparison(when="before_cut_over")
+    return PairFacts(
+        old=old,
+        new=new,
+        state_before=_word(known.states_before.get(old)) or _state_recorded(mine),
+        state_after=_word(known.states_after.get(old)) or (swaps[-1] if swaps else None),
+        before=next((c.before for c in comparisons if c.before), None),
+        after=last.after,
+        differences=last.differences,
+        unexplained=last.unexplained,
+        keys_replayed=sum(replayed) if replayed else None,
+        keys_written_since=max(written) if written else None,
+        locks_held_ms=_longest(_amount(e.facts.get("locks_held_ms")) for e in mine),
+        comparisons=comparisons,
+    )
+
+
+def _state_recorded(entries: Sequence[Entry]) -> str | None:
+    return next((str(e.facts["state"]) for e in entries if e.facts.get("state")), None)
+
+
+# --- comparisons -----------------------------------------------------------------------------------------------
+
+
+def _comparisons(entries: Sequence[Entry], checks: Sequence[Check], known: Known) -> list[Comparison]:
+    """The comparisons of one pair, oldest first: the gate before, the check after, the last word at the drop."""
+    found: list[Comparison] = []
+    for entry in entries:
+        if entry.step == "compare":
+            found.append(_compared("before_cut_over", _aware(entry.at), entry.facts))
+        elif entry.step in ("drop", "undo", "undo_rollback") and entry.outcome == "done":
+            moment = "at_drop" if entry.step == "drop" else "at_undo"
+            found.append(_compared(moment, _aware(entry.at), entry.facts))
+    dropped = any(c.when == "at_drop" for c in found)
+    for check in checks:
+        if check.name == "checksum" and "rows_before" in check.facts and not dropped:
+            found.append(_compared("after_cut_over", known.ended, check.facts))
+    return [c for c in found if c.before or c.after]
+
+
+def _compared(moment: Any, at: datetime | None, facts: Mapping[str, Any]) -> Comparison:
+    counted = facts.get("differences")
+    differences: Mapping[str, Any] = counted if isinstance(counted, Mapping) else {}
+    return Comparison(
+        when=moment,
+        at=_aware(at) if at else None,
+        before=_side(facts, "before"),
+        after=_side(facts, "after"),
+        differences=_first_count(differences.get("differences"), facts.get("differing_rows"), counted),
+        unexplained=_first_count(differences.get("unexplained"), facts.get("unexplained_rows")),
+        sample=_sample(differences.get("sample")),
+    )
+
+
+def _side(facts: Mapping[str, Any], name: str) -> Side | None:
+    side = facts.get(name)
+    nested: Mapping[str, Any] = side if isinstance(side, Mapping) else {}
+    rows = _first_count(nested.get("rows"), facts.get(f"rows_{name}"))
+    checksum = nested.get("checksum", facts.get(f"checksum_{name}"))
+    return Side(rows=rows, checksum=None if checksum is None else str(checksum)) if rows is not None else None
+
+
+def _sample(rows: Any) -> list[DifferingKey]:
+    """Keys and kinds only: whatever else a sample holds stays out of the report."""
+    if not isinstance(rows, list):
+        return []
+    keyed = [r for r in rows if isinstance(r, Mapping) and "key" in r]
+    return [
+        DifferingKey(key=_key(r["key"]), kind=str(r.get("kind", "changed"))) for r in keyed if r["key"] is not None
+    ]
+
+
+def _key(value: Any) -> list[Any]:
+    parts = value if isinstance(value, list | tuple) else [value]
+    return [p if isinstance(p, bool | int | float | str) or p is None else str(p) for p in parts]
+
+
+# --- the whole -------------------------------------------------------------------------------------------------
+
+
+def _outcome(entries: Sequence[Entry], checks: Sequence[CheckFact], known: Known) -> Outcome:
+    blocked = any(h.blocks and not h.accepted for h in (_hazard(h, known.accepted) for h in known.hazards))
+    if known.error:
+        return "failed" if entries and not blocked else "refused"
+    if any(not c.passed and c.severity == "ERROR" for c in checks):
+        return "failed"
+    if blocked:
+        return "refused"
+    return "succeeded" if any(e.step in _SWAPS and e.outcome == "done" for e in entries) else "nothing_to_do"
+
+
+def _span(timeline: Sequence[Step], known: Known) -> tuple[datetime, datetime]:
+    starts = [s.started for s in timeline] + ([_aware(known.started)] if known.started else [])
+    ends = [s.at for s in timeline] + ([_aware(known.ended)] if known.ended else [])
+    now = datetime.now(UTC)
+    started = min(starts, default=min(ends, default=now))
+    return started, max(ends, default=started)
+
+
+def _until(entries: Sequence[Entry]) -> datetime | None:
+    found = [t for e in entries if (t := instant(e.facts.get("retain_until"))) is not None]
+    return max(map(_aware, found)) if found else None
+
+
+def _aware(at: datetime) -> datetime:
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _word(state: Any) -> str | None:
+    return str(state) if state else None
+
+
+def _amount(value: Any) -> float | None:
+    """Return a number that is not negative; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        return None
+    return float(value)
+
+
+def _count(value: Any) -> int | None:
+    amount = _amount(value)
+    return int(amount) if amount is not None else None
+
+
+def _first_count(*values: Any) -> int | None:
+    return next((n for n in map(_count, values) if n is not None), None)
+
+
+def _longest(values: Iterable[float | None]) -> float | None:
+    return max((v for v in values if v is not None), default=None)

@@ -1,0 +1,97 @@
+"""The words at the top of a report: the verdict as one sentence, and how to take back what was done.
+
+Words only: whether a run has succeeded is found in `gather`, and numbers are written by `words`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from aicfg_pipeline.evidence.facts import Kind, Outcome, PairFacts, WayBack
+from aicfg_pipeline.evidence.words import duration, number, when
+
+EXECUTE = "dagster job execute -m aicfg_pipeline.definitions -j {job} -c run.yaml"
+_NOUN = {"rollback": "rollback", "undo": "undo of the rollback", "drop": "drop of the new tables"}
+
+
+def verdict(kind: Kind, outcome: Outcome, pairs: Sequence[PairFacts], locks_held_ms: float | None) -> str:
+    """Return the outcome of a run as one sentence."""
+    if outcome == "nothing_to_do":
+        return f"There was nothing to do: {_states(pairs)}."
+    if outcome == "refused":
+        return f"The {_NOUN[kind]} was refused before anything was touched."
+    if outcome == "failed":
+        return f"The {_NOUN[kind]} did not finish: {_states(pairs)}."
+    return f"The {_NOUN[kind]} succeeded: {_done(kind, pairs, locks_held_ms)}."
+
+
+def _states(pairs: Sequence[PairFacts]) -> str:
+    known = [f"{p.old} is {p.state_after.replace('_', ' ')}" for p in pairs if p.state_after]
+    return listed(known) or "the state of the tables is not known"
+
+
+def _done(kind: Kind, pairs: Sequence[PairFacts], locks_held_ms: float | None) -> str:
+    old = listed(p.old for p in pairs) or "no pair"
+    new = listed(p.new or p.old for p in pairs) or "no table"
+    several = len(pairs) != 1
+    if kind == "drop":
+        return f"{new} {'are' if several else 'is'} gone{_proof(pairs)}; the ledger stays"
+    told = f"; everyone else waited at most {duration(locks_held_ms / 1000)}" if locks_held_ms is not None else ""
+    if kind == "undo":
+        return f"{new} {'are' if several else 'is'} in use again{told}"
+    return f"{old} {'are tables' if several else 'is a table'} again{_proof(pairs)}{told}"
+
+
+def _proof(pairs: Sequence[PairFacts]) -> str:
+    if not pairs or any(p.before is None or p.unexplained != 0 for p in pairs):
+        return ""
+    rows = sum(p.before.rows for p in pairs if p.before)
+    explained = sum(p.differences or 0 for p in pairs)
+    if explained:
+        return f", {number(rows)} rows compared and all {number(explained)} differences explained by later writes"
+    return f", all {number(rows)} rows proven equal" if rows != 1 else ", its one row proven equal"
+
+
+def way_back(
+    kind: Kind, outcome: Outcome, pairs: Sequence[PairFacts], until: datetime | None, now: datetime
+) -> WayBack:
+    """Say how what was done can be taken back, and until when."""
+    cut_over = any(p.state_after == "cut_over" for p in pairs)
+    if kind == "drop" and outcome == "succeeded":
+        return WayBack(
+            possible=False,
+            text="The new tables are dropped, so the rollback can no longer be undone by itself. Their rows were exported"
+            " before the drop; bringing them back means loading those files by hand.",
+        )
+    if kind == "undo" and outcome == "succeeded":
+        return WayBack(
+            possible=True,
+            text="The rollback has been undone. To roll back again, launch the job rollback again.",
+            command=EXECUTE.format(job="rollback"),
+        )
+    if cut_over:
+        return _undoable(outcome, until, now)
+    if all(p.state_after == "rolled_back" for p in pairs) and pairs:
+        return WayBack(possible=False, text="The new tables are gone, so there is nothing to go back to.")
+    return WayBack(
+        possible=False, text="No name was swapped, so there is nothing to undo: applications see the tables they saw before."
+    )
+
+
+def _undoable(outcome: Outcome, until: datetime | None, now: datetime) -> WayBack:
+    text = "The new tables are parked, not dropped. Undoing takes milliseconds and keeps every write made since."
+    if until is not None:
+        told = f"Possible until {when(until)}, when the parked tables may be dropped." if until > now else ""
+        text += " " + (told or f"The retention ended on {when(until)}: undo before the parked tables are dropped.")
+    if outcome == "failed":
+        text += " There are two ways on: mend what the error names and run the same job again, or undo."
+    return WayBack(possible=True, text=text, until=until, command=EXECUTE.format(job="undo_rollback"))
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return `a, b and c`."""
+    found = list(words)
+    if len(found) < 2:
+        return "".join(found)
+    return f"{', '.join(found[:-1])} and {found[-1]}"

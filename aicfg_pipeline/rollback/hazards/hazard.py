@@ -1,0 +1,66 @@
+"""What a hazard is, and the codes there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.rollback.run import Settings
+from aicfg_pipeline.rollback.state import Look
+from aicfg_pipeline.spec import Migration
+
+ACCEPTABLE = frozenset({"unmapped_column", "dependents", "coexisting_conflict"})
+"""An operator may accept these by naming the code in `accept_hazards`."""
+
+INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside"})
+"""These are reported and never block."""
+
+CODES = frozenset(
+    {
+        "unreachable", "not_confirmed", "pooled_connection", "already_running", "missing_role", "missing_reference",
+        "missing_table", "not_owner", "rls_hides_rows", "unmapped_column", "type_mismatch", "violates_check",
+        "violates_unique", "violates_foreign_key", "violates_not_null", "more_than_one_row", "dependents",
+        "long_transaction", "coexisting_conflict", "replica", "unsupported_version", "view_bypasses_rls",
+        "old_table_kept_aside",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """One hazard: `found` says what and how many, with a few keys; `remedy` says what to do."""
+
+    code: str
+    found: str
+    remedy: str
+    pair: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def acceptable(self) -> bool:
+        """An operator may accept it."""
+        return self.code in ACCEPTABLE
+
+    @property
+    def informative(self) -> bool:
+        """It never blocks."""
+        return self.code in INFORMATIVE
+
+    def blocks(self, accepted: tuple[str, ...]) -> bool:
+        """Say whether it stops the run."""
+        return not self.informative and not (self.acceptable and self.code in accepted)
+
+    def __str__(self) -> str:
+        return f"{self.code}{f' ({self.pair})' if self.pair else ''}: {self.found} What to do: {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the hazards are looked for in."""
+
+    session: Session
+    migration: Migration
+    look: Look
+    settings: Settings
+    must_confirm: bool

@@ -1,0 +1,282 @@
+"""Hazards in the rows: what the old table's columns, checks, keys and references would refuse.
+
+What the old table asks for is found by making it from its DDL file in a transaction that is rolled back; every rule
+is counted in one scan of the live rows, which are not locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from aicfg_pipeline.errors import DatabaseError
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Column, Relation
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, text
+from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
+from aicfg_pipeline.rollback.mapping import Source
+from aicfg_pipeline.rollback.scratch import scratch_table
+from aicfg_pipeline.rollback.sources import back_mapping, back_source
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
+from aicfg_pipeline.spec import Pair
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One rule of the old table: rows for which `broken` is true are refused."""
+
+    code: str
+    name: str
+    broken: sql.Composable
+    remedy: str
+
+
+def find(subject: Subject) -> Iterator[Hazard]:
+    """Look at the rows of every pair that would be copied back."""
+    for state in subject.look.in_state(*TO_ROLL_BACK):
+        hidden = [r for r in (state.at_new_name, state.superseded) if r is not None and r.hides_rows]
+        if not hidden:  # else every number below would be of the visible rows only
+            yield from _of_pair(subject, state)
+
+
+def _of_pair(subject: Subject, state: PairState) -> Iterator[Hazard]:
+    found: list[Hazard] = []
+    pair = state.pair
+    try:
+        with scratch_table(subject.session, subject.migration, pair.old_ddl, pair.old, "indexes") as old:
+            found += _mapping(subject.session, state, old)
+            if not any(h.code == "type_mismatch" for h in found):
+                found += _rows(subject.session, state, old)
+    except DatabaseError as error:
+        found.append(
+            Hazard(
+                "type_mismatch",
+                f"The rows of {pair.new} can't be read as rows of {pair.old}: {error.found}",
+                f"Mend {pair.old_ddl.path}, the expressions in migration.yaml, or the value that the server names.",
+                pair.old,
+            )
+        )
+    yield from found
+
+
+def _mapping(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
+    """Columns without a place, and columns that nothing fills."""
+    pair = state.pair
+    wanted = catalog.columns(session, old.oid)
+    mapping = back_mapping(pair, wanted, catalog.columns(session, state.new_table.oid))
+    new = sql.SQL("{}").format(ident(state.new_table.schema, state.new_table.name))
+    for name in mapping.unplaced:
+        filled = sql.SQL("{} IS NOT NULL").format(ident("source", name))
+        count = _tally(session, new, [filled])[0]
+        if count:
+            yield Hazard(
+                "unmapped_column",
+                f"{pair.new}.{name} has values in {count:,} rows and no place in {pair.old}.",
+                "Map it in migration.yaml (back, forth), or accept it: its values stay in the parked table and the export.",
+                pair.old,
+                {"column": name, "rows": count},
+            )
+    needed = {c.name for c in wanted if c.not_null and not c.has_default}
+    for name in mapping.unfilled:
+        if name in needed:
+            yield Hazard(
+                "violates_not_null",
+                f"{pair.old}.{name} must have a value, and {pair.new} has no column for it.",
+                "Give it an expression in migration.yaml (back).",
+                pair.old,
+                {"column": name},
+            )
+
+
+def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
+    pair = state.pair
+    source = back_source(session, pair, old, state.new_table, state.superseded)
+    wanted = {c.name: c for c in catalog.columns(session, old.oid)}
+    # fails at once where a type can't be assigned; copies nothing
+    session.execute(
+        engine("copy_nothing", target=ident(old.schema, old.name), columns=columns(source.columns), source=source.query)
+    )
+    rules = [
+        *_not_null_rules(source, wanted),
+        *_check_rules(session, old),
+        *_reference_rules(session, pair, source),
+        *_type_rules(session, state, source, wanted),
+    ]
+    counts = _tally(session, source.query, [text("true"), *(r.broken for r in rules)])
+    total = counts[0]
+    for rule, count in zip(rules, counts[1:], strict=True):
+        if count:
+            yield _broken(session, pair, source, rule, count)
+    yield from _uniqueness(session, pair, source, old, total)
+    if state.superseded:
+        yield from _conflicts(session, state, old)
+
+
+def _tally(session: Session, source: sql.Composable, broken: Sequence[sql.Composable]) -> list[int]:
+    tallies = comma(engine("tally_one", broken=b, name=ident(f"rule_{i}")) for i, b in enumerate(broken))
+    return list(session.one(engine("tally", tallies=tallies, source=source)))
+
+
+def _broken(session: Session, pair: Pair, source: Source, rule: _Rule, count: int) -> Hazard:
+    keys = session.all(engine("sample_keys", keys=columns(pair.key, "source"), source=source.query, broken=rule.broken))
+    shown = ", ".join(str(r.key) for r in keys)
+    return Hazard(
+        rule.code,
+        f"{count:,} rows of {pair.new} break {rule.name} of {pair.old}, for example {shown}.",
+        rule.remedy,
+        pair.old,
+        {"rule": rule.name, "rows": count, "keys": [r.key for r in keys]},
+    )
+
+
+def _not_null_rules(source: Source, wanted: dict[str, Column]) -> Iterator[_Rule]:
+    for name in source.columns:
+        if wanted[name].not_null:
+            yield _Rule(
+                "violates_not_null",
+                f"NOT NULL of {name}",
+                sql.SQL("{} IS NULL").format(ident("source", name)),
+                "Give these rows a value, or an expression with a default in migration.yaml (back).",
+            )
+
+
+def _check_rules(session: Session, old: Relation) -> Iterator[_Rule]:
+    for row in session.all(engine("constraints"), {"oid": old.oid}):
+        if row.kind == "c":
+            yield _Rule(
+                "violates_check",
+                f"CHECK {row.name}",
+                sql.SQL("({}) IS FALSE").format(text(row.expression)),
+                "Correct these rows in the new table first; the old table would refuse them.",
+            )
+
+
+def _reference_rules(session: Session, pair: Pair, source: Source) -> Iterator[_Rule]:
+    there = catalog.relations(session, {k.references for k in pair.old_ddl.foreign_keys})
+    for key in pair.old_ddl.foreign_keys:
+        if key.references not in there or not set(key.columns) <= set(source.columns):
+            continue  # reported as missing_reference or as a column that nothing fills
+        broken = engine(
+            "no_such_row",
+            filled=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("source", c)) for c in key.columns),
+            table=ident(*key.references),
+            matches=sql.SQL(" AND ").join(
+                sql.SQL("{} = {}").format(ident("referred", t), ident("source", c))
+                for t, c in zip(key.target_columns, key.columns, strict=True)
+            ),
+        )
+        yield _Rule(
+            "violates_foreign_key",
+            f"foreign key {key.name}",
+            broken,
+            f"Correct these rows, or restore the rows of {'.'.join(key.references)} that they refer to.",
+        )
+
+
+def _type_rules(session: Session, state: PairState, source: Source, wanted: dict[str, Column]) -> Iterator[_Rule]:
+    """A shorter or coarser type: values that it would cut or round."""
+    have = {c.name: c for c in catalog.columns(session, state.new_table.oid)}
+    for name in source.columns:
+        column = wanted[name]
+        same = name in have and have[name].type == column.type
+        if same or name in state.pair.back or column.type == column.base_type == getattr(have.get(name), "type", None):
+            continue
+        yield _Rule(
+            "type_mismatch",
+            f"the type {column.type} of {name}",
+            engine("values_lost", column=ident("source", name), type=text(column.type)),
+            "Shorten or correct these values first, or give the column an expression in migration.yaml (back).",
+        )
+
+
+# --- uniqueness and conflicts ----------------------------------------------------------------------------------
+
+
+def _uniqueness(session: Session, pair: Pair, source: Source, old: Relation, total: int) -> Iterator[Hazard]:
+    if pair.single_row and total > 1:
+        keys = session.all(
+            engine("sample_keys", keys=columns(pair.key, "source"), source=source.query, broken=text("true"))
+        )
+        yield Hazard(
+            "more_than_one_row",
+            f"{pair.old} may hold one row, and there are {total}: {', '.join(str(r.key) for r in keys)}.",
+            "Decide which one is right and delete the others.",
+            pair.old,
+            {"rows": total, "keys": [r.key for r in keys]},
+        )
+    for row in session.all(engine("constraints"), {"oid": old.oid}):
+        if row.kind == "c" or (pair.single_row and row.columns == ["true"]):
+            continue
+        yield from _duplicates(session, pair, source, row.name, row.kind, row.columns)
+
+
+def _duplicates(
+    session: Session, pair: Pair, source: Source, name: str, kind: str, parts: list[str]
+) -> Iterator[Hazard]:
+    aliases = [f"aicfg_part_{i}" for i in range(len(parts))]
+    values = [text(p) if kind == "i" else ident(p) for p in parts]
+    given = {
+        "expressions": comma(sql.SQL("{} AS {}").format(v, ident(a)) for v, a in zip(values, aliases, strict=True)),
+        "names": columns(aliases),
+        "not_null": sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(a)) for a in aliases),
+        "source": source.query,
+    }
+    found = session.one(engine("duplicates", **given))
+    if found.groups:
+        keys = session.all(engine("duplicate_keys", keys=columns(pair.key), **given))
+        yield Hazard(
+            "violates_unique",
+            f"{found.groups:,} values of {name} occur more than once, for example in {', '.join(str(r.key) for r in keys)}.",
+            "Make them unique in the new table first; the old table would refuse them.",
+            pair.old,
+            {"rule": name, "groups": found.groups, "keys": [r.key for r in keys]},
+        )
+
+
+def _conflicts(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
+    """Both tables are there: what the merge would do, by kind."""
+    pair, superseded = state.pair, state.superseded
+    assert superseded is not None  # noqa: S101 - the caller has looked
+    new_rows = back_source(session, pair, old, state.new_table)
+    key = pair.key[0]
+    later, earlier = ident("older", pair.changed_at or key), ident("newer", pair.changed_at or key)
+    by_time = pair.changed_at is not None
+    rows = session.all(
+        engine(
+            "merge_kinds",
+            old_absent=sql.SQL("{} IS NULL").format(ident("older", key)),
+            new_absent=sql.SQL("{} IS NULL").format(ident("newer", key)),
+            new_columns=columns(new_rows.columns, "newer"),
+            old_columns=columns(new_rows.columns, "older"),
+            old_is_later=sql.SQL("{} > {}").format(later, earlier) if by_time else text("false"),
+            new_is_later=sql.SQL("{} < {}").format(later, earlier) if by_time else text("true"),
+            any_keys=comma(sql.SQL("coalesce({}, {})").format(ident("newer", k), ident("older", k)) for k in pair.key),
+            new_rows=new_rows.query,
+            old_table=ident(superseded.schema, superseded.name),
+            keys_equal=keys_equal(pair.key, "newer", "older"),
+        )
+    )
+    kinds = {r.kind: r.rows for r in rows}
+    told = "; ".join(f"{_KINDS[r.kind]}: {r.rows:,} (for example {r.sample[0]})" for r in rows)
+    if set(kinds) - {"same"}:
+        yield Hazard(
+            "coexisting_conflict",
+            f"{pair.old} still stands beside {pair.new}, and they differ. {told}.",
+            "Accept it to have them merged by key: the later version of a row wins, a row of one side is kept, and the"
+            " superseded old table is parked, not dropped.",
+            pair.old,
+            {"kinds": kinds, "samples": {r.kind: list(r.sample) for r in rows}},
+        )
+
+
+_KINDS = {
+    "only_in_new": "only in the new table, kept",
+    "only_in_old": "only in the old table, kept",
+    "same": "the same in both",
+    "old_is_later": "the old table's version is later and wins",
+    "new_is_later": "the new table's version is later and wins",
+    "same_time": "changed at the same time, the new table's version wins",
+}

@@ -1,0 +1,95 @@
+"""Hazards of the server and the connection: version, replica, pooler, confirmation, another run, sessions in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.session import Blocker, connect
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
+from aicfg_pipeline.rollback.run import RUN_LOCK
+
+OLDEST_VERSION = 140_000
+LONG_SECONDS = 30
+
+
+def find(subject: Subject) -> Iterator[Hazard]:
+    """Look at the server and the connection."""
+    identity = subject.session.one(engine("identity"))
+    if subject.session.version < OLDEST_VERSION:
+        yield Hazard(
+            "unsupported_version",
+            f"The server is {identity.version.split(',')[0]}.",
+            "PostgreSQL 14 to 18 are supported (row checksums need 14).",
+        )
+    if identity.replica or identity.read_only:
+        kind = "a replica" if identity.replica else "read-only by default"
+        yield Hazard("replica", f"The server is {kind}.", "Connect to the primary, as a role that may write.")
+    yield from _confirmation(subject, identity.database)
+    yield from _pooled(subject)
+    yield from _already_running(subject, identity.pid)
+    yield from _long_transactions(subject)
+
+
+def _confirmation(subject: Subject, database: str) -> Iterator[Hazard]:
+    named = subject.settings.confirm_database
+    if named is None and not subject.must_confirm:
+        return
+    if named != database:
+        found = "confirm_database is missing" if named is None else f"confirm_database is {named!r}"
+        yield Hazard(
+            "not_confirmed",
+            f"{found}; the database is {database!r}.",
+            f"If {database!r} is the database you mean, set confirm_database: {database} in the run config.",
+        )
+
+
+def _pooled(subject: Subject) -> Iterator[Hazard]:
+    """Two transactions on one connection, the second while another connection is busy: a pooler swaps the backend."""
+    try:
+        first = subject.session.scalar(engine("backend_pid"))
+        other = connect(subject.session.url, "aicfg_pipeline pooler check")
+    except PipelineError:
+        return
+    try:
+        with other.transaction(read_only=True):
+            other.scalar(engine("backend_pid"))
+            second = subject.session.scalar(engine("backend_pid"))
+    finally:
+        other.close()
+    if first != second:
+        yield Hazard(
+            "pooled_connection",
+            f"Two statements of one connection ran in two backends (pids {first} and {second}): a pooler in transaction"
+            " mode stands in between, where locks and settings of a session silently do not hold.",
+            "Use the direct connection (on Supabase port 5432, not the pooler's 6543) in AICFG_DATABASE_URL.",
+        )
+
+
+def _already_running(subject: Subject, own_pid: int) -> Iterator[Hazard]:
+    holder = subject.session.one(engine("lock_holder"), RUN_LOCK)
+    if holder and holder.pid != own_pid:
+        yield Hazard(
+            "already_running",
+            f"Another run works here: pid {holder.pid} as {holder.role} ({holder.application}), since {holder.since}.",
+            "Wait for it to end; one run at a time.",
+        )
+
+
+def _long_transactions(subject: Subject) -> Iterator[Hazard]:
+    pairs = subject.look.pairs
+    oids = [r.oid for s in pairs for r in (s.at_old_name, s.at_new_name) if r is not None]
+    references = {k.references for s in pairs for k in s.pair.old_ddl.foreign_keys}
+    oids += [r.oid for r in catalog.relations(subject.session, references).values()]
+    rows = subject.session.all(engine("long_transactions"), {"relations": oids, "seconds": LONG_SECONDS})
+    for blocker in (Blocker(**r._asdict()) for r in rows):
+        if subject.settings.terminate_blockers and blocker.state.startswith("idle in transaction"):
+            continue
+        yield Hazard(
+            "long_transaction",
+            f"A transaction has held a lock on these tables for more than {LONG_SECONDS} s: {blocker}.",
+            "End that session or wait for it. Sessions idle in a transaction are ended for you with"
+            " terminate_blockers: true.",
+        )

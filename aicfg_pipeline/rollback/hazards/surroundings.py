@@ -1,0 +1,154 @@
+"""Hazards around the tables: what is missing, who owns it, who would be hidden rows, what depends on the new tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
+from aicfg_pipeline.spec import ForeignKey
+
+
+def find(subject: Subject) -> Iterator[Hazard]:
+    """Look at what is around the tables."""
+    yield from _missing_tables(subject)
+    yield from _missing_requirements(subject)
+    for state in subject.look.in_state(*TO_ROLL_BACK):
+        yield from _owner(subject.session, state)
+        yield from _hidden_rows(state)
+        yield from _references(subject.session, state)
+        yield from _bypass(subject.session, state)
+        if state.kept_aside and state.kept_aside.is_table:
+            yield Hazard(
+                "old_table_kept_aside",
+                f"{state.kept_aside} is there, perhaps the old table under another name. It is left alone.",
+                "Look at it after the rollback; nothing of this pipeline reads or writes it.",
+                state.pair.old,
+            )
+    yield from _dependents(subject)
+
+
+def _missing_tables(subject: Subject) -> Iterator[Hazard]:
+    for state in subject.look.in_state(State.MISSING):
+        yield Hazard(
+            "missing_table",
+            f"{state.pair.new} is not there and {state.pair.old} is no table: {state.because}.",
+            "Restore the new table (or the old one) from a backup, or point AICFG_DATABASE_URL at the right database.",
+            state.pair.old,
+        )
+
+
+def _missing_requirements(subject: Subject) -> Iterator[Hazard]:
+    session, migration = subject.session, subject.migration
+    for (role,) in session.all(engine("missing_roles"), {"roles": list(migration.required_roles)}):
+        yield Hazard(
+            "missing_role",
+            f"The role {role} does not exist.",
+            "Create it (on Supabase it is always there: is this the right server?).",
+        )
+    there = catalog.relations(session, migration.required_tables)
+    for schema, table in migration.required_tables:
+        if (schema, table) not in there:
+            yield Hazard("missing_reference", f"The table {schema}.{table} does not exist.", "Create or restore it.")
+    for (function,) in session.all(engine("missing_functions"), {"functions": list(migration.required_functions)}):
+        yield Hazard("missing_reference", f"The function {function} does not exist.", "Create or restore it.")
+    if not session.scalar(engine("may_create")):
+        yield Hazard(
+            "not_owner",
+            "This role may not create a schema in the database.",
+            "Connect as the tables' owner (on Supabase: postgres), or GRANT CREATE ON DATABASE to this role.",
+        )
+
+
+def _owner(session: Session, state: PairState) -> Iterator[Hazard]:
+    for relation in (state.at_new_name, state.at_old_name):
+        if relation is not None and not relation.is_owner:
+            yield Hazard(
+                "not_owner",
+                f"{relation} belongs to {relation.owner}, and this role is not a member of it.",
+                f"Connect as {relation.owner}, or GRANT {relation.owner} to this role.",
+                state.pair.old,
+            )
+
+
+def _hidden_rows(state: PairState) -> Iterator[Hazard]:
+    for relation in (state.at_new_name, state.superseded):
+        if relation is not None and relation.hides_rows:
+            yield Hazard(
+                "rls_hides_rows",
+                f"Row level security is active for this role on {relation}: it would copy only the rows it may see.",
+                "Connect as a role with BYPASSRLS (on Supabase: postgres), or ALTER TABLE … NO FORCE ROW LEVEL SECURITY.",
+                state.pair.old,
+            )
+
+
+def _references(session: Session, state: PairState) -> Iterator[Hazard]:
+    keys = state.pair.old_ddl.foreign_keys
+    there = catalog.relations(session, {k.references for k in keys})
+    for key in keys:
+        relation = there.get(key.references)
+        if relation is None:
+            yield Hazard(
+                "missing_reference",
+                f"{'.'.join(key.references)}, which {key.name} refers to, does not exist.",
+                "Create or restore it before the rollback.",
+                state.pair.old,
+            )
+            continue
+        yield from _reference_usable(session, state, key, relation.oid)
+
+
+def _reference_usable(session: Session, state: PairState, key: ForeignKey, oid: int) -> Iterator[Hazard]:
+    name = ".".join(key.references)
+    have = session.one(engine("privileges_on"), {"oid": oid})
+    if not (have.may_select and have.may_reference):
+        yield Hazard(
+            "missing_reference",
+            f"This role may not SELECT from and REFERENCES {name}, which {key.name} needs.",
+            f"GRANT SELECT, REFERENCES ON {name} to this role.",
+            state.pair.old,
+        )
+    unique = [sorted(r.columns) for r in session.all(engine("unique_column_sets"), {"oid": oid})]
+    if sorted(key.target_columns) not in unique:
+        yield Hazard(
+            "missing_reference",
+            f"{name}({', '.join(key.target_columns)}), which {key.name} refers to, is not unique or not there.",
+            "Restore the referenced column and its unique constraint.",
+            state.pair.old,
+        )
+
+
+def _bypass(session: Session, state: PairState) -> Iterator[Hazard]:
+    view = state.at_old_name
+    if view is None or not view.is_view:
+        return
+    found = session.one(engine("view_is_invoker"), {"view": view.oid, "table": state.new_table.oid})
+    if found.protected and not found.invoker:
+        yield Hazard(
+            "view_bypasses_rls",
+            f"{view} reads with its owner's rights: whoever may read the view passes by the row level security of"
+            f" {state.pair.new}.",
+            "The rollback ends this. Until then: ALTER VIEW … SET (security_invoker = true) on PostgreSQL 15 and later.",
+            state.pair.old,
+        )
+
+
+def _dependents(subject: Subject) -> Iterator[Hazard]:
+    states = subject.look.in_state(*TO_ROLL_BACK)
+    if not states:
+        return
+    oids = [r.oid for s in states for r in (s.at_old_name, s.at_new_name) if r is not None]
+    patterns = [rf"\m{re.escape(s.pair.new)}\M" for s in states]
+    for found in subject.session.all(engine("dependents"), {"oids": oids, "name_patterns": patterns}):
+        yield Hazard(
+            "dependents",
+            f"The {found.kind} {found.name} refers to a new table or its view; after the cut-over it would go on reading"
+            " the parked table.",
+            "Point it at the old table after the rollback, or drop it before. To make it again: "
+            + " ".join(str(found.recreate).split()),
+            facts={"kind": found.kind, "name": found.name, "recreate": found.recreate},
+        )
