@@ -434,7 +434,13 @@ def _foreign_key(path: str, statement: str, complaints: list[str]) -> ForeignKey
     )
 
 
-_DEFAULT_OPTIONS = {"ON DELETE NO ACTION", "ON UPDATE NO ACTION", "MATCH SIMPLE", "NOT DEFERRABLE", "INITIALLY IMMEDIATE"}
+_DEFAULT_OPTIONS = {
+    "ON DELETE NO ACTION",
+    "ON UPDATE NO ACTION",
+    "MATCH SIMPLE",
+    "NOT DEFERRABLE",
+    "INITIALLY IMMEDIATE",
+}
 
 
 def _options(words: Sequence[object]) -> frozenset[str]:

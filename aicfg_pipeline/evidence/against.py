@@ -1,4 +1,4 @@
-"""An earlier report against the database of today: what agrees, what differs, and whether a difference is to be expected.
+"""An earlier report against the database of today: what agrees, what differs, and what explains it.
 
 The pure part: `verify` finds the facts of today and hands them in as `PairNow`.
 """
@@ -69,7 +69,9 @@ def compare_with(evidence: Evidence, now: Iterable[PairNow]) -> list[Finding]:
         if old in today:
             findings += _pair(evidence, pair, today[old])
         else:
-            findings.append(Finding(old, "pair", "differs", "reported on", "not there", "the migration has no such pair"))
+            findings.append(
+                Finding(old, "pair", "differs", "reported on", "not there", "no such pair in the migration")
+            )
     findings += [Finding(o, "pair", "not_comparable", "unknown", "there", "new since") for o in today if o not in then]
     return findings
 
@@ -81,16 +83,17 @@ def _pair(evidence: Evidence, then: PairFacts, now: PairNow) -> list[Finding]:
         and evidence.database.system_identifier != now.system_identifier
     )
     findings = [_state(then, now)]
-    moved = findings[0].judgement != "agrees"
     rows = (str(then.after.rows) if then.after else None, None if now.rows is None else str(now.rows))
-    findings.append(_value(then, now, "rows", rows, moved))
+    findings.append(_value(then, now, "rows", rows))
     checksums = (then.after.checksum if then.after else None, now.checksum)
     if same_server:
-        findings.append(_value(then, now, "checksum", checksums, moved))
+        findings.append(_value(then, now, "checksum", checksums))
     else:
         shown = [c or "unknown" for c in checksums]
         findings.append(
-            Finding(then.old, "checksum", "not_comparable", *shown, because="a checksum is good on its own server only")
+            Finding(
+                then.old, "checksum", "not_comparable", shown[0], shown[1], "a checksum is good on its own server only"
+            )
         )
     return findings
 
@@ -105,22 +108,18 @@ def _state(then: PairFacts, now: PairNow) -> Finding:
     return Finding(then.old, "state", "explained" if step else "differs", was, now.state, step or "")
 
 
-def _value(then: PairFacts, now: PairNow, field: Field, values: tuple[str | None, str | None], moved: bool) -> Finding:
+def _value(then: PairFacts, now: PairNow, field: Field, values: tuple[str | None, str | None]) -> Finding:
     shown = [v if v is not None else "unknown" for v in values]
     if None in values:
-        return Finding(then.old, field, "not_comparable", *shown, because="one side is not known")
+        return Finding(then.old, field, "not_comparable", shown[0], shown[1], "one side is not known")
     if values[0] == values[1]:
-        return Finding(then.old, field, "agrees", *shown)
-    because = _written(then, now, moved)
-    return Finding(then.old, field, "explained" if because else "differs", *shown, because=because)
+        return Finding(then.old, field, "agrees", shown[0], shown[1])
+    because = _written(now)
+    return Finding(then.old, field, "explained" if because else "differs", shown[0], shown[1], because)
 
 
-def _written(then: PairFacts, now: PairNow, moved: bool) -> str:
+def _written(now: PairNow) -> str:
     """Say which writes explain other rows, or nothing: while a change log runs, only its keys do."""
-    if now.keys_written_since:
-        more = now.keys_written_since - (then.keys_written_since or 0)
-        if more > 0 or moved:
-            return f"{number(now.keys_written_since)} keys were written since the cut-over"
     if now.keys_written_since is None:
         return "the table is in ordinary use, and no change log counts its writes"
-    return ""
+    return f"{number(now.keys_written_since)} keys were written since the cut-over" if now.keys_written_since else ""

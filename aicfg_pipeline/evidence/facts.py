@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
 
 Kind = Literal["rollback", "undo", "drop"]
 Outcome = Literal["succeeded", "failed", "refused", "nothing_to_do"]
@@ -151,6 +151,8 @@ class ChecklistLine(_Fact):
     """Names of the checks that this line maps to."""
     not_run: list[str] = []
     """Those of them that were not run."""
+    not_configured: list[str] = []
+    """Those of them that belong to a service that is not configured: a person does it."""
     evidence: list[LineEvidence] = []
 
 
@@ -175,7 +177,7 @@ class WayBack(_Fact):
 class Evidence(_Fact):
     """Everything one report says."""
 
-    format_version: Literal[1] = Field(default=FORMAT_VERSION)
+    format_version: Literal[1] = FORMAT_VERSION
     kind: Kind
     outcome: Outcome
     verdict: str

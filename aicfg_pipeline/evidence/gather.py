@@ -45,7 +45,7 @@ CATALOG_CHECKS = {
     "lambda_deployed",
     "schema_files",
 }
-"""Checks whose facts come from the catalog or from files, and so hold no data value. Others keep harmless names only."""
+"""Checks whose facts come from the catalog or from files: no data values. Of others only harmless names are kept."""
 
 _SWAPS = {"cut_over": "cut_over", "undo": "migrated", "undo_rollback": "migrated", "drop": "rolled_back"}
 """A step that is done, and the state that it leaves a pair in."""
@@ -273,9 +273,7 @@ def _sample(rows: Any) -> list[DifferingKey]:
     if not isinstance(rows, list):
         return []
     keyed = [r for r in rows if isinstance(r, Mapping) and "key" in r]
-    return [
-        DifferingKey(key=_key(r["key"]), kind=str(r.get("kind", "changed"))) for r in keyed if r["key"] is not None
-    ]
+    return [DifferingKey(key=_key(r["key"]), kind=str(r.get("kind", "changed"))) for r in keyed if r["key"] is not None]
 
 
 def _key(value: Any) -> list[Any]:

@@ -58,7 +58,17 @@ _SAFE_TEXT = re.compile(
     r"(?i)(^|[._])(checksums?|at|since|until|columns?|keys?|kinds?|names?|outcome|state|status|codes?|path|method|types?"
     r"|because|table|tables|role|roles|file|files|sha256|log_groups?)([._]|$)|_at$|checksum"
 )
-_NOISE = {"identity", "shadow_oid", "before", "after", "differences", "sample", "blockers", "query", "dagster/row_count"}
+_NOISE = {
+    "identity",
+    "shadow_oid",
+    "before",
+    "after",
+    "differences",
+    "sample",
+    "blockers",
+    "query",
+    "dagster/row_count",
+}
 LONGEST_TEXT, MOST_ITEMS = 400, 60
 
 
@@ -113,7 +123,8 @@ _LEDGER_SHOWN = "INSERT INTO aicfg_rollback.ledger (…) VALUES (…)"
 _WRITES_ROWS = re.compile(r"(?i)^\s*(?:INSERT|UPDATE|DELETE|MERGE|COPY|VALUES|CALL|EXECUTE)\b")
 _WITH_WRITE = re.compile(r"(?i)^\s*WITH\b.*\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\b", re.DOTALL)
 _LITERAL = re.compile(
-    r"(?P<name>\"(?:[^\"]|\"\")*\")|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$", re.DOTALL
+    r"(?P<name>\"(?:[^\"]|\"\")*\")|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$",
+    re.DOTALL,
 )
 _HOUSEKEEPING = re.compile(
     r"(?i)^\s*(?:BEGIN|COMMIT|ROLLBACK|SET\s|RESET\s|SELECT pg_(?:try_)?advisory_|SELECT set_config\(|INSERT INTO"

@@ -75,7 +75,8 @@ def way_back(
     if all(p.state_after == "rolled_back" for p in pairs) and pairs:
         return WayBack(possible=False, text="The new tables are gone, so there is nothing to go back to.")
     return WayBack(
-        possible=False, text="No name was swapped, so there is nothing to undo: applications see the tables they saw before."
+        possible=False,
+        text="No name was swapped, so there is nothing to undo: applications see the tables they saw before.",
     )
 
 

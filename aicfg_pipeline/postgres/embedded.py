@@ -268,6 +268,9 @@ class Cluster:
                 complaints=_last_lines(done.stderr or done.stdout),
                 remedy="Close the sessions that are open, or stop it with mode 'immediate'.",
             )
+        if (folder := self.socket_dir) != self.data_dir:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def _await_running(self) -> bool:
         """Return whether the server runs, once a start or a stop under way has come to its end."""

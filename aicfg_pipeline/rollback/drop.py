@@ -99,9 +99,7 @@ def _dropped(run: Run, state: PairState, folder: Path) -> dict[str, Any]:
     return outcome
 
 
-def _drop_once(
-    run: Run, state: PairState, tables: Sequence[Relation], exports: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _drop_once(run: Run, state: PairState, tables: Sequence[Relation], exports: list[dict[str, Any]]) -> dict[str, Any]:
     """One transaction: compare under lock, then drop. Only the trigger's removal locks the old table, for an instant."""
     pair, old = state.pair, state.old_table
     locks = engine("lock_exclusively", tables=comma(private(r.name) for r in parked_relations(state)))

@@ -58,7 +58,9 @@ def export_table(session: Session, relation: Relation, folder: Path, name: str, 
         _read_back(session, relation, wanted, partial, whole)
         size = partial.stat().st_size
         partial.rename(file)
-        export = Export(str(file), str(file.with_suffix("").with_suffix(".json")), whole.rows, whole.checksum, digest, size)
+        export = Export(
+            str(file), str(file.with_suffix("").with_suffix(".json")), whole.rows, whole.checksum, digest, size
+        )
         _write_manifest(export, relation, wanted, run_id)
     except OSError as error:
         raise ExportError(

@@ -5,15 +5,34 @@ The checks themselves are in `checks` and its neighbours; what to show of them i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.rollback.checks import DATA_CHECKS, Check, CheckFunction, Watch
+from aicfg_pipeline.rollback.checks import DATA_CHECKS, Check, CheckFunction, Kind, Watch
 from aicfg_pipeline.rollback.state import look
 from aicfg_pipeline.spec import Migration
 
 CHECKS: tuple[CheckFunction, ...] = DATA_CHECKS
+
+
+@dataclass(frozen=True)
+class CheckInfo:
+    """What is known of a check before it runs: its name, the kind of asset it is about, and what it looks at."""
+
+    name: str
+    asset: Kind
+    description: str
+
+
+def _info(check: CheckFunction) -> Iterator[CheckInfo]:
+    description = (check.__doc__ or check.__name__).strip().splitlines()[0]
+    for asset in getattr(check, "assets", ("old",)):
+        yield CheckInfo(check.__name__, asset, description)
+
+
+CATALOG: tuple[CheckInfo, ...] = tuple(info for check in CHECKS for info in _info(check))
 
 
 def run_checks(session: Session, migration: Migration, only: Sequence[tuple[str, str]] | None = None) -> list[Check]:

@@ -1,0 +1,114 @@
+"""Evidence as one self-contained HTML page: no scripts, no external resources, every text escaped and redacted.
+
+Page and style are in `templates/`; here is only what the template needs to say things. Facts are not made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from aicfg_pipeline.evidence import svg, words
+from aicfg_pipeline.evidence.facts import CheckFact, Evidence, Scalar, Step
+from aicfg_pipeline.evidence.gather import safe
+
+KINDS = {"rollback": "Rollback", "undo": "Undo of a rollback", "drop": "Drop of the new tables"}
+MOMENTS = {
+    "before_cut_over": "before the cut-over",
+    "after_cut_over": "after the cut-over",
+    "at_drop": "at the drop",
+    "at_undo": "at the undo",
+}
+STATUS = {
+    "passed": ("ok", "✓", "passed"),
+    "warned": ("warn", "!", "warning"),
+    "failed": ("bad", "✕", "failed"),
+    "not_run": ("none", "–", "not run"),
+    "not_configured": ("none", "○", "not configured"),
+}
+TONES = {"succeeded": "ok", "nothing_to_do": "ok", "refused": "warn", "failed": "bad"}
+LONG_STATEMENT = 220
+
+
+def html(evidence: Evidence, *, json_name: str | None = None) -> str:
+    """Return the page. `json_name` is the file beside it with the same facts."""
+    evidence = safe(evidence)
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        e=evidence,
+        tone=_tone(evidence),
+        json_name=json_name,
+        wide=svg.timeline(evidence.timeline, layout=svg.WIDE, name="wide"),
+        narrow=svg.timeline(evidence.timeline, layout=svg.NARROW, name="narrow"),
+        checks=_by_asset(evidence.checks),
+        groups=_statement_groups(evidence),
+        kinds=KINDS,
+        moments=MOMENTS,
+        status=STATUS,
+        long_statement=LONG_STATEMENT,
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("aicfg_pipeline.evidence"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        number=words.number,
+        duration=words.duration,
+        ms=lambda ms: words.duration(ms / 1000),
+        when=words.when,
+        clock=words.clock,
+        words=words.title,
+        listed=_listed,
+        verdict=_check_status,
+    )
+    return made
+
+
+def _tone(evidence: Evidence) -> str:
+    if evidence.outcome == "succeeded" and evidence.failed_checks:
+        return "bad"
+    return TONES[evidence.outcome]
+
+
+def _check_status(check: Any) -> tuple[str, str, str]:
+    if check.passed:
+        return STATUS["passed"]
+    return STATUS["failed" if check.severity == "ERROR" else "warned"]
+
+
+def _by_asset(checks: Sequence[CheckFact]) -> dict[str, list[CheckFact]]:
+    """Group the checks by asset, failed ones first within each."""
+    found: dict[str, list[CheckFact]] = {}
+    for check in checks:
+        found.setdefault(check.asset, []).append(check)
+    return {asset: sorted(mine, key=lambda c: c.passed) for asset, mine in found.items()}
+
+
+def _listed(value: Scalar | Sequence[Scalar]) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_listed(v) for v in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return words.number(value)
+    return "none" if value is None else str(value)
+
+
+def _statement_groups(evidence: Evidence) -> list[tuple[Step, list[Any], int]]:
+    """Each step with the statements worth showing, and how many of housekeeping are left out."""
+    groups = []
+    for step in evidence.timeline:
+        shown = [s for s in step.statements if s.kind != "housekeeping"]
+        if step.statements:
+            groups.append((step, shown, len(step.statements) - len(shown)))
+    return groups

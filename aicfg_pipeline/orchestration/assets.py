@@ -1,0 +1,93 @@
+"""Assets stand for the old tables, the new tables and the views. They are specs: the ops of the jobs log their events.
+
+Nothing is computed here; columns come from the migration's DDL files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlglot
+from dagster import AssetKey, AssetSpec, TableColumn, TableColumnConstraints, TableSchema
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from aicfg_pipeline.rollback.checks import Kind
+from aicfg_pipeline.spec import Ddl, Migration, Pair
+
+OWNERS = ["team:platform"]
+
+
+def asset_key(pair: Pair, kind: Kind) -> AssetKey:
+    """Return `old/<old table>`, `new/<new table>` or `view/<old table>`."""
+    return AssetKey([kind, pair.new if kind == "new" else pair.old])
+
+
+def asset_specs(migration: Migration) -> list[AssetSpec]:
+    """Return the assets of a migration, with lineage new → view and new → old."""
+    return [spec for pair in migration.pairs for spec in _of_pair(migration, pair)]
+
+
+def _of_pair(migration: Migration, pair: Pair) -> Sequence[AssetSpec]:
+    new = asset_key(pair, "new")
+    return (
+        AssetSpec(
+            key=asset_key(pair, "old"),
+            deps=[new],
+            group_name="old_tables",
+            owners=OWNERS,
+            kinds={"postgres", "table"},
+            tags={"migration": _tag(migration.name)},
+            description=f"The table `{pair.old}` as it was before the migration. The job `rollback` brings it back from"
+            f" `{pair.new}`; its checks compare it with what the new table held, and with `{pair.old_ddl.path}`.",
+            metadata=_metadata(migration, pair.old, pair.old_ddl),
+        ),
+        AssetSpec(
+            key=new,
+            group_name="new_tables",
+            owners=OWNERS,
+            kinds={"postgres", "table"},
+            tags={"migration": _tag(migration.name)},
+            description=f"The table `{pair.new}` that the migration made from `{pair.old}`. After a rollback it is parked"
+            " in the private schema `aicfg_rollback` until its retention ends.",
+            metadata=_metadata(migration, pair.new, pair.new_ddl),
+        ),
+        AssetSpec(
+            key=asset_key(pair, "view"),
+            deps=[new],
+            group_name="views",
+            owners=OWNERS,
+            kinds={"postgres", "view"},
+            tags={"migration": _tag(migration.name)},
+            description=f"The view at the old name `{pair.old}`, for code that was not changed yet. It must not outlive"
+            f" its {migration.view_lifetime_days} days, nor bypass row level security.",
+            metadata={"dagster/table_name": f"{migration.schema}.{pair.old}"},
+        ),
+    )
+
+
+def _tag(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "_.-" else "_" for c in text)[:63]
+
+
+def _metadata(migration: Migration, table: str, ddl: Ddl) -> dict[str, object]:
+    schema = column_schema(ddl)
+    metadata: dict[str, object] = {"dagster/table_name": f"{migration.schema}.{table}", "ddl": f"sql/{ddl.path}"}
+    return metadata | ({"dagster/column_schema": schema} if schema else {})
+
+
+def column_schema(ddl: Ddl) -> TableSchema | None:
+    """Read the columns from the DDL file's CREATE TABLE; None where its form is beyond the parser."""
+    try:
+        tree = sqlglot.parse_one(ddl.blocks["table"].statements[0], read="postgres")
+    except (SqlglotError, KeyError):
+        return None
+    columns = [
+        TableColumn(
+            name=c.name,
+            type=c.args["kind"].sql(dialect="postgres").lower() if c.args.get("kind") else "?",
+            constraints=TableColumnConstraints(nullable=not c.find(exp.NotNullColumnConstraint)),
+        )
+        for c in tree.find_all(exp.ColumnDef)
+    ]
+    return TableSchema(columns=columns) if columns else None

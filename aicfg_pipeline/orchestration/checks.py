@@ -1,0 +1,43 @@
+"""Asset checks: the same functions that gate the rollback, run from an asset's page. One multi-check a pair.
+
+What a check looks at is in `rollback.checks` and its neighbours.
+"""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSpec,
+    multi_asset_check,
+)
+
+from aicfg_pipeline.orchestration.assets import asset_key
+from aicfg_pipeline.orchestration.metadata import check_result
+from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.rollback import verify
+from aicfg_pipeline.spec import Migration, Pair
+
+
+def check_specs(pair: Pair) -> list[AssetCheckSpec]:
+    """Return the checks of one pair, on the assets they are about."""
+    return [
+        AssetCheckSpec(name=c.name, asset=asset_key(pair, c.asset), description=c.description) for c in verify.CATALOG
+    ]
+
+
+def build_checks(migration: Migration) -> list[AssetChecksDefinition]:
+    """Return the asset checks of every pair."""
+    return [_checks_of(migration, pair) for pair in migration.pairs]
+
+
+def _checks_of(migration: Migration, pair: Pair) -> AssetChecksDefinition:
+    @multi_asset_check(name=f"checks_of_{pair.op_suffix}", specs=check_specs(pair), can_subset=True)
+    def checks_(context: AssetCheckExecutionContext, postgres: PostgresResource) -> Iterator[AssetCheckResult]:
+        wanted = [(pair.old, key.name) for key in context.selected_asset_check_keys]
+        with postgres.session("aicfg_pipeline checks") as session:
+            for check in verify.run_checks(session, migration, only=wanted):
+                yield check_result(migration, check)
+
+    return checks_

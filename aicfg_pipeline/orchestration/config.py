@@ -1,0 +1,66 @@
+"""The run config that a person fills in: every field with a description, because the launchpad shows nothing else.
+
+All of it is optional on the embedded database. No field takes a secret.
+"""
+
+from dagster import Config
+from pydantic import Field
+
+from aicfg_pipeline.rollback.run import Settings
+
+_CONFIRM = (
+    "The name of the database you mean; must equal current_database(). Required on any server but the embedded demo:"
+    " it is what keeps a tired thumb from rolling back the wrong one."
+)
+
+
+class PlanConfig(Config):
+    """What the operator asks for."""
+
+    confirm_database: str | None = Field(default=None, description=_CONFIRM)
+    dry_run: bool = Field(default=False, description="Look and report, then stop: nothing is touched.")
+    accept_hazards: list[str] = Field(
+        default=[],
+        description="Codes of hazards to accept: unmapped_column, dependents, coexisting_conflict. Read the plan first.",
+    )
+    retain_days: int = Field(
+        default=7,
+        ge=0,
+        le=365,
+        description="Days to keep the new tables parked, so that the rollback can be undone. 0 drops them at the end of"
+        " this run.",
+    )
+    terminate_blockers: bool = Field(
+        default=False, description="End sessions that are idle in a transaction and hold a lock the cut-over needs."
+    )
+
+    def settings(self) -> Settings:
+        """Return these as the engine's settings."""
+        return Settings(
+            confirm_database=self.confirm_database,
+            dry_run=self.dry_run,
+            accept_hazards=tuple(self.accept_hazards),
+            retain_days=self.retain_days,
+            terminate_blockers=self.terminate_blockers,
+        )
+
+
+class ConfirmConfig(Config):
+    """Which database is meant."""
+
+    confirm_database: str | None = Field(default=None, description=_CONFIRM)
+    terminate_blockers: bool = Field(
+        default=False, description="End sessions that are idle in a transaction and hold a lock this step needs."
+    )
+
+    def settings(self) -> Settings:
+        """Return these as the engine's settings."""
+        return Settings(confirm_database=self.confirm_database, terminate_blockers=self.terminate_blockers)
+
+
+class DropConfig(ConfirmConfig):
+    """When the parked tables may go."""
+
+    before_retention_ends: bool = Field(
+        default=False, description="Drop although the retention time has not ended. Undo is impossible afterwards."
+    )

@@ -1,0 +1,44 @@
+"""Jobs: which ops follow each other. All run in one process: every step is a query, and the run lock is one session's."""
+
+from __future__ import annotations
+
+from dagster import JobDefinition, OpDefinition, in_process_executor, job
+
+from aicfg_pipeline.orchestration.ops import build_ops, copy_back_name
+from aicfg_pipeline.spec import Migration
+
+
+def build_jobs(migration: Migration) -> list[JobDefinition]:
+    """Return every job of the pipeline."""
+    ops = build_ops(migration)
+    return [
+        _rollback(migration, ops),
+        _single(ops["plan"], "Looks and reports: states, hazards, statements in order. Reads only."),
+        _single(ops["verify"], "Every asset check; exit status 1 if one fails."),
+        _single(ops["drop_new_tables"], "Exports and drops what a rollback left parked."),
+        _single(ops["migrate"], "Forward: old tables become new tables and views."),
+    ]
+
+
+def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
+    @job(
+        name="rollback",
+        executor_def=in_process_executor,
+        description="Takes the database back: copy, compare, swap in one short transaction, verify, and drop when the"
+        " retention ends. Loses nothing, can be undone, proves what it did. Can be launched from any state.",
+        tags={"migration": migration.name[:63]},
+    )
+    def rollback() -> None:
+        planned = ops["plan"]()
+        copied = [ops[copy_back_name(pair)](planned) for pair in migration.pairs]
+        ops["drop_new_tables"](ops["verify"](ops["cut_over"](ops["compare"](copied))))
+
+    return rollback
+
+
+def _single(op: OpDefinition, description: str) -> JobDefinition:
+    @job(name=op.name, executor_def=in_process_executor, description=description)
+    def single() -> None:
+        op()
+
+    return single

@@ -1,0 +1,132 @@
+"""Turns the engine's plain facts into Dagster metadata and Markdown, and its errors into failures.
+
+Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    Failure,
+    MetadataValue,
+    OpExecutionContext,
+)
+
+from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.orchestration.assets import asset_key
+from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.plan import Plan
+from aicfg_pipeline.spec import Migration
+
+
+def metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts as metadata: numbers stay numbers (the UI plots them), structures become JSON."""
+    return {str(key): _value(value) for key, value in facts.items() if value is not None}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, MetadataValue):
+        return value
+    if isinstance(value, bool | int | float):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
+            return MetadataValue.text(str(value))
+        return value
+    if isinstance(value, str):
+        return MetadataValue.text(value)
+    return MetadataValue.json(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | type(None)) else str(value)
+
+
+@contextmanager
+def failures(context: OpExecutionContext) -> Iterator[None]:
+    """Turn what a person can mend into a failed step that says so, without a traceback and without retries."""
+    try:
+        yield
+    except PipelineError as error:
+        context.log.error(str(error))
+        facts = {"code": error.code, "found": error.found, "expected": error.expected, "what_to_do": error.remedy}
+        listed = "\n".join(f"- {c}" for c in error.complaints)
+        extra = {"complaints": MetadataValue.md(listed)} if listed else {}
+        raise Failure(description=str(error), metadata={**metadata(facts), **extra}, allow_retries=False) from None
+
+
+def check_evaluation(migration: Migration, check: Check) -> AssetCheckEvaluation:
+    """Return a check's verdict as an event that an op may log."""
+    return AssetCheckEvaluation(
+        asset_key=asset_key(migration.pair(check.pair), check.asset),
+        check_name=check.name,
+        passed=check.passed,
+        severity=AssetCheckSeverity[check.severity],
+        description=check.summary,
+        metadata={"summary": check.summary, **metadata(check.facts)},
+    )
+
+
+def check_result(migration: Migration, check: Check) -> AssetCheckResult:
+    """Return a check's verdict as the result of an asset check."""
+    return AssetCheckResult(
+        asset_key=asset_key(migration.pair(check.pair), check.asset),
+        check_name=check.name,
+        passed=check.passed,
+        severity=AssetCheckSeverity[check.severity],
+        description=check.summary,
+        metadata={"summary": check.summary, **metadata(check.facts)},
+    )
+
+
+# --- the plan --------------------------------------------------------------------------------------------------
+
+
+def plan_markdown(plan: Plan, accepted: tuple[str, ...]) -> str:
+    """Return the plan for the UI: states, hazards, statements in order."""
+    lines = [
+        f"## Plan {plan.hash}",
+        "",
+        f"Database **{plan.database['database']}** at {plan.database['server_address']}"
+        f" as `{plan.database['role']}`, {str(plan.database['version']).split(',')[0]}",
+        "",
+        "| pair | state | because |",
+        "|---|---|---|",
+        *(f"| {s.pair.old} ← {s.pair.new} | **{s.state}** | {s.because} |" for s in plan.look.pairs),
+        "",
+        *_hazard_lines(plan, accepted),
+        "",
+        *_statement_lines(plan),
+    ]
+    return "\n".join(lines)
+
+
+def _hazard_lines(plan: Plan, accepted: tuple[str, ...]) -> list[str]:
+    if not plan.hazards:
+        return ["No hazards."]
+    return ["### Hazards", ""] + [
+        f"- {'**blocks**' if h.blocks(accepted) else 'noted'}: {h}"
+        + (f" (may be accepted: `accept_hazards: [{h.code}]`)" if h.acceptable else "")
+        for h in plan.hazards
+    ]
+
+
+def _statement_lines(plan: Plan) -> list[str]:
+    if plan.nothing_to_do:
+        return ["Nothing to roll back."]
+    lines, step = ["### Statements, in the order they run"], None
+    for number, statement in enumerate(plan.statements, 1):
+        if statement.step != step:
+            lines += ["```"] if step else []
+            step = statement.step
+            lines += ["", f"#### {step}", "", "```sql"]
+        lines.append(f"-- {number}\n{statement.sql};")
+    return [*lines, "```"]

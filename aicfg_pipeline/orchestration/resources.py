@@ -1,0 +1,72 @@
+"""Resources: the connection to the target. The URL comes from the environment and is never a field, so the UI, the
+run's config and the logs have nothing to hide. Steps and checks do not belong here.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from dagster import ConfigurableResource, InitResourceContext
+from pydantic import Field, PrivateAttr
+
+from aicfg_pipeline.errors import ConfigError
+from aicfg_pipeline.orchestration.home import DATABASE_VARIABLE, Target, target
+from aicfg_pipeline.postgres.session import Session, connect
+from aicfg_pipeline.rollback.run import release_run_lock, take_run_lock
+
+
+class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The target database. One session a run holds the run lock; it is given back when the run ends."""
+
+    url_variable: str = Field(
+        default=DATABASE_VARIABLE,
+        description="Name of the environment variable that holds the target's URL. Where that is unset, the embedded"
+        " demo database is the target. The URL itself is never shown.",
+    )
+
+    _locked: Session | None = PrivateAttr(default=None)
+
+    def target(self) -> Target:
+        """Return the database to work on. Raises `ConfigError`."""
+        if self.url_variable == DATABASE_VARIABLE:
+            return target()
+        url = os.environ.get(self.url_variable)
+        if not url:
+            raise ConfigError(f"The environment variable {self.url_variable} is not set.", expected="the target's URL")
+        return Target(url, embedded=False)
+
+    @contextmanager
+    def get_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """Yield a connection in autocommit mode, closed at the end. Raises `UnreachableError`."""
+        with self.session() as session:
+            yield session.connection
+
+    @contextmanager
+    def session(self, application_name: str = "aicfg_pipeline") -> Iterator[Session]:
+        """Yield a session of its own, closed at the end. Raises `UnreachableError`."""
+        session = connect(self.target().url, application_name)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def locked_session(self, application_name: str) -> Session:
+        """Return the session that holds the run lock, for the rest of this run. Raises `AlreadyRunningError`."""
+        if self._locked is None or self._locked.connection.closed:
+            session = connect(self.target().url, application_name)
+            try:
+                take_run_lock(session)
+            except BaseException:
+                session.close()
+                raise
+            self._locked = session
+        return self._locked
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Give the run lock back."""
+        if self._locked is not None:
+            release_run_lock(self._locked)
+            self._locked.close()
+            self._locked = None

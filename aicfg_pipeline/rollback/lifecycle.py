@@ -1,0 +1,77 @@
+"""Which run is under way, according to the ledger: begin, belong, finish; and confirming the database.
+
+The run lock says that a run is alive; the ledger says whose work the next step would go on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from aicfg_pipeline.errors import AlreadyRunningError, ConfigError, StateError
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback import ledger
+from aicfg_pipeline.rollback.ledger import Entry, Ledger
+from aicfg_pipeline.rollback.run import Run
+
+
+def current(book: Ledger) -> Entry | None:
+    """Return the `started` row of the run that has not finished, or None."""
+    last = book.last("run")
+    return last if last and last.outcome in ("started", "continued") else None
+
+
+def begin(run: Run, kind: str, facts: dict[str, Any] | None = None) -> None:
+    """Write that a run is under way. A run that never finished and whose process is gone is taken over.
+
+    The caller holds the run lock, so whoever started the other run is dead: its lock went with its connection.
+    """
+    book = ledger.read(run.session)
+    before = current(book)
+    with run.writing() as session:
+        session.script(ledger.prepare_statements())
+        if before and before.run_id != run.run_id:
+            run.say(
+                f"run {before.run_id[:8]} ({before.facts.get('kind', '?')}) never finished and is gone: taking over"
+            )
+            run.record("run", "taken_over", facts={"from": before.run_id})
+        run.record("run", "started", facts={"kind": kind, "settings": asdict(run.settings), **(facts or {})})
+
+
+def must_be_ours(run: Run, ancestors: Sequence[str | None] = ()) -> None:
+    """Refuse a step whose run is not the one under way. A re-execution goes on with its parent's work."""
+    under_way = current(ledger.read(run.session))
+    if under_way is None:
+        raise StateError(
+            "No run is under way on this database, so this step has nothing to go on with.",
+            remedy="Launch the whole job, not a single step of it.",
+        )
+    if under_way.run_id == run.run_id:
+        return
+    if under_way.run_id not in ancestors:
+        raise AlreadyRunningError(
+            f"The run under way on this database is {under_way.run_id}, not {run.run_id}.",
+            remedy="Launch the whole job again; it takes over what is unfinished.",
+        )
+    with run.writing():
+        run.record("run", "continued", facts={**dict(under_way.facts), "from": under_way.run_id})
+
+
+def finish(run: Run, facts: dict[str, Any] | None = None) -> None:
+    """Write that the run has done what it was asked for."""
+    with run.writing():
+        run.record("run", "finished", facts=facts)
+
+
+def confirm(run: Run, *, must_confirm: bool) -> None:
+    """Raise `ConfigError` where the database is not the one the operator named."""
+    database = run.session.one(engine("identity")).database
+    named = run.settings.confirm_database
+    if named == database or (named is None and not must_confirm):
+        return
+    raise ConfigError(
+        f"Not confirmed: the database is {database!r}, confirm_database is {named!r}. Nothing was touched.",
+        expected=f"confirm_database: {database}, if that is the database you mean",
+        remedy="Set confirm_database in the run config of this op.",
+    )
