@@ -2,14 +2,14 @@
 
 from dagster import Definitions, in_process_executor
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.orchestration.assets import asset_specs
 from aicfg_pipeline.orchestration.checks import build_checks
 from aicfg_pipeline.orchestration.jobs import build_jobs
+from aicfg_pipeline.orchestration.loading import load_or_explain
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.sensors import build_sensors
 
-_migration = spec.load()
+_migration = load_or_explain()
 
 defs = Definitions(
     assets=asset_specs(_migration),

@@ -59,6 +59,8 @@ LINES: tuple[Line, ...] = (
     ),
 )
 
+SERVICE_CHECKS = {name for line in LINES if line.service for name in line.needs}
+
 
 def filled(checks: Sequence[CheckFact], names: Mapping[str, str | None]) -> list[ChecklistLine]:
     """Return the eight lines with the evidence beside each. `names` is old → new table name."""
@@ -67,15 +69,17 @@ def filled(checks: Sequence[CheckFact], names: Mapping[str, str | None]) -> list
 
 def _line(line: Line, checks: Sequence[CheckFact], names: Mapping[str, str | None]) -> ChecklistLine:
     ran = {c.name for c in checks}
+    missing = [name for name in line.checks if name not in ran]
     evidence = [
         LineEvidence(check=c.name, asset=c.asset, passed=c.passed, severity=c.severity, summary=c.summary)
-        for c in sorted(checks, key=lambda c: (line.checks.index(c.name), c.asset))
+        for c in sorted(checks, key=lambda c: line.checks.index(c.name))
     ]
     return ChecklistLine(
         text=line.text.format(old=", ".join(names), new=", ".join(n for n in names.values() if n)),
         status=_status(line, checks, names),
         checks=list(line.checks),
-        not_run=[name for name in line.checks if name not in ran],
+        not_run=[name for name in missing if name not in SERVICE_CHECKS],
+        not_configured=[name for name in missing if name in SERVICE_CHECKS],
         evidence=evidence,
     )
 

@@ -30,6 +30,7 @@ STATUS = {
     "not_configured": ("none", "○", "not configured"),
 }
 TONES = {"succeeded": "ok", "nothing_to_do": "ok", "refused": "warn", "failed": "bad"}
+SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 LONG_STATEMENT = 220
 
 
@@ -40,6 +41,7 @@ def html(evidence: Evidence, *, json_name: str | None = None) -> str:
     return page.render(
         e=evidence,
         tone=_tone(evidence),
+        headline=_headline(evidence.verdict),
         json_name=json_name,
         wide=svg.timeline(evidence.timeline, layout=svg.WIDE, name="wide"),
         narrow=svg.timeline(evidence.timeline, layout=svg.NARROW, name="narrow"),
@@ -48,6 +50,7 @@ def html(evidence: Evidence, *, json_name: str | None = None) -> str:
         kinds=KINDS,
         moments=MOMENTS,
         status=STATUS,
+        signs=SIGNS,
         long_statement=LONG_STATEMENT,
     )
 
@@ -78,6 +81,12 @@ def _tone(evidence: Evidence) -> str:
     if evidence.outcome == "succeeded" and evidence.failed_checks:
         return "bad"
     return TONES[evidence.outcome]
+
+
+def _headline(verdict: str) -> tuple[str, str]:
+    """Cut the verdict into what is read first and what comes after it."""
+    first, colon, rest = verdict.partition(": ")
+    return (f"{first}.", rest) if colon else (verdict, "")
 
 
 def _check_status(check: Any) -> tuple[str, str, str]:

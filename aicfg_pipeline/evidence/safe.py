@@ -22,6 +22,9 @@ _TOKENS = re.compile(
     r"|(?P<jwt>\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*)"
     r"|(?P<aws>\b(?:AKIA|ASIA)[0-9A-Z]{16}\b)"
 )
+_VARIABLE = re.compile(r"(?i:\bauthorization: bearer )(\$[A-Z][A-Z0-9_]*)\b")
+_VARIABLE_SHOWN = "Authorization: Bearer {}"
+"""The name of an environment variable in a command is no secret, and the command has to stay usable."""
 _SECRET_NAME = re.compile(r"(?i)passw(?:or)?d|\bpwd\b|secret|token|authorization|api[_-]?key|credential")
 _SECRET_IN_SQL = re.compile(r"(?i)\b(?P<head>password\s+)(?P<secret>E?'(?:[^'\\]|\\.|'')*')")
 
@@ -30,8 +33,10 @@ def clean_text(text: str, secrets: Iterable[str] = ()) -> str:
     """Return `text` without anything that looks like a secret or is one of `secrets`, and printable."""
     shown = "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
     found = [m[m.lastgroup] for m in _TOKENS.finditer(shown) if m.lastgroup]
-    shown = redact(shown, [*secrets, *found])
-    return _SECRET_IN_SQL.sub(rf"\g<head>'{MASK}'", shown)
+    pieces = [redact(piece, [*secrets, *found]) for piece in _VARIABLE.split(shown)]
+    for place in range(1, len(pieces), 2):
+        pieces[place] = _VARIABLE_SHOWN.format(pieces[place])
+    return _SECRET_IN_SQL.sub(rf"\g<head>'{MASK}'", "".join(pieces))
 
 
 def redacted(value: Any, secrets: Iterable[str] = ()) -> Any:
@@ -58,17 +63,7 @@ _SAFE_TEXT = re.compile(
     r"(?i)(^|[._])(checksums?|at|since|until|columns?|keys?|kinds?|names?|outcome|state|status|codes?|path|method|types?"
     r"|because|table|tables|role|roles|file|files|sha256|log_groups?)([._]|$)|_at$|checksum"
 )
-_NOISE = {
-    "identity",
-    "shadow_oid",
-    "before",
-    "after",
-    "differences",
-    "sample",
-    "blockers",
-    "query",
-    "dagster/row_count",
-}
+_NOISE = {"identity", "shadow_oid", "before", "after", "differences", "sample", "blockers", "query"}
 LONGEST_TEXT, MOST_ITEMS = 400, 60
 
 
@@ -92,7 +87,7 @@ def small_facts(facts: Mapping[str, Any], *, texts: bool) -> Facts:
 
 def _flat(facts: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     for name, value in facts.items():
-        if name in _NOISE:
+        if name in _NOISE or str(name).startswith("dagster/"):
             continue
         if isinstance(value, Mapping):
             yield from ((f"{name}.{k}", v) for k, v in value.items())
@@ -113,7 +108,7 @@ def _short(value: Any) -> Scalar:
         return value[:LONGEST_TEXT] + "…"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
         return str(value)  # beyond what JSON readers keep exact
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 # --- statements ------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class Layout:
 
 
 WIDE = Layout(width=960, label=250, total=170, lane=34, ticks=6)
-NARROW = Layout(width=360, label=0, total=0, lane=50, ticks=4, stacked=True)
+NARROW = Layout(width=360, label=0, total=0, lane=46, ticks=4, stacked=True)
 
 
 @dataclass
@@ -100,7 +100,7 @@ def timeline(steps: Sequence[Step], *, layout: Layout = WIDE, name: str = "timel
     told = f"{len(drawn)} lanes over {duration(seconds)} from {when(begin)}."
     told += f" Locks were held for at most {duration(max(held) / 1000)}." if held else " No locks are recorded."
     each = "; ".join(f"{_label(lane)}: {duration(lane.seconds)}" for lane in drawn)
-    return Markup(
+    return Markup(  # noqa: S704 - every text in it is escaped right here
         f'<svg class="timeline" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {layout.width:g} {height:g}" role="img"'
         f' aria-labelledby="{name}-title {name}-desc"><title id="{name}-title">Timeline of steps and locks</title>'
         f'<desc id="{name}-desc">{escape(told)} {escape(each)}.</desc>{"".join(body)}</svg>'
@@ -146,7 +146,7 @@ def _label(lane: Lane) -> str:
 def _lane(scale: _Scale, lane: Lane, index: int) -> list[str]:
     layout = scale.layout
     top = layout.top + layout.lane * index
-    middle = top + (layout.lane - 10 if layout.stacked else layout.lane / 2)
+    middle = top + (layout.lane - 14 if layout.stacked else layout.lane / 2)
     parts = [] if layout.stacked else [_zebra(layout, top, index)]
     parts += _labels(layout, lane, top, middle)
     for entry in lane.entries:
@@ -169,7 +169,7 @@ def _locks(scale: _Scale, entry: Step, middle: float) -> str:
     held = (entry.locks_held_ms or 0.0) / 1000
     width = min(max(scale.room * held / scale.seconds, SHORTEST_BAR), scale.room)
     left = min(max(scale.x(entry.at) - width, scale.layout.left), scale.layout.right - width)
-    return _rectangle("locks", left, middle - 10, width, 20, f"all locks held for {duration(held)}")
+    return _rectangle("locks", left, middle - 9, width, 18, f"all locks held for {duration(held)}")
 
 
 def _rectangle(kind: str, x: float, y: float, width: float, height: float, told: str) -> str:
@@ -185,7 +185,7 @@ def _labels(layout: Layout, lane: Lane, top: float, middle: float) -> list[str]:
     total = duration(lane.seconds)
     locks = f"locks {duration(held / 1000)}" if held is not None else ""
     right = layout.width - (2 if layout.stacked else 8)
-    y = top + 18 if layout.stacked else middle + 4
+    y = top + 15 if layout.stacked else middle + 4
     room = right - 16 - (len(total) + len(locks) + 3) * layout.letter if layout.stacked else layout.label - 24
     name = title(lane.step)
     pair = shortened(lane.pair or "", int(room / layout.letter) - len(name) - 1)

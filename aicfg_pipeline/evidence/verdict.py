@@ -37,7 +37,7 @@ def _done(kind: Kind, pairs: Sequence[PairFacts], locks_held_ms: float | None) -
     several = len(pairs) != 1
     if kind == "drop":
         return f"{new} {'are' if several else 'is'} gone{_proof(pairs)}; the ledger stays"
-    told = f"; everyone else waited at most {duration(locks_held_ms / 1000)}" if locks_held_ms is not None else ""
+    told = f"; locks were held for {duration(locks_held_ms / 1000)}" if locks_held_ms is not None else ""
     if kind == "undo":
         return f"{new} {'are' if several else 'is'} in use again{told}"
     return f"{old} {'are tables' if several else 'is a table'} again{_proof(pairs)}{told}"
@@ -61,8 +61,8 @@ def way_back(
     if kind == "drop" and outcome == "succeeded":
         return WayBack(
             possible=False,
-            text="The new tables are dropped, so the rollback can no longer be undone by itself. Their rows were exported"
-            " before the drop; bringing them back means loading those files by hand.",
+            text="The new tables are dropped, so the rollback can no longer be undone. Their rows were"
+            " exported before the drop; bringing them back means loading those files by hand.",
         )
     if kind == "undo" and outcome == "succeeded":
         return WayBack(
@@ -76,14 +76,14 @@ def way_back(
         return WayBack(possible=False, text="The new tables are gone, so there is nothing to go back to.")
     return WayBack(
         possible=False,
-        text="No name was swapped, so there is nothing to undo: applications see the tables they saw before.",
+        text="No name was swapped, so there is nothing to undo: applications see what they saw before.",
     )
 
 
 def _undoable(outcome: Outcome, until: datetime | None, now: datetime) -> WayBack:
     text = "The new tables are parked, not dropped. Undoing takes milliseconds and keeps every write made since."
     if until is not None:
-        told = f"Possible until {when(until)}, when the parked tables may be dropped." if until > now else ""
+        told = f"Possible until {when(until)}; from then on the parked tables may be dropped." if until > now else ""
         text += " " + (told or f"The retention ended on {when(until)}: undo before the parked tables are dropped.")
     if outcome == "failed":
         text += " There are two ways on: mend what the error names and run the same job again, or undo."

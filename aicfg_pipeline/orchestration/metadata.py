@@ -15,8 +15,10 @@ from dagster import (
     AssetCheckSeverity,
     Failure,
     MetadataValue,
-    OpExecutionContext,
 )
+
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster._utils.error import SerializableErrorInfo
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.assets import asset_key
@@ -50,17 +52,35 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | type(None)) else str(value)
 
 
+class _TakenOver(DagsterUserCodeProcessError):
+    """Dagster's kind for errors that come from elsewhere, made without its constructor's demands."""
+
+    def __init__(self, *args: object) -> None:
+        Exception.__init__(self, *args)
+
+
+class StepFailure(Failure, _TakenOver):
+    """A failed step that says what a person can mend, and no more.
+
+    Dagster prints a stack trace for every exception but this kind, whose error it takes over as it is given.
+    """
+
+    def __init__(self, error: PipelineError) -> None:
+        facts = {"code": error.code, "found": error.found, "expected": error.expected, "what_to_do": error.remedy}
+        listed = "\n".join(f"- {c}" for c in error.complaints)
+        extra = {"complaints": MetadataValue.md(listed)} if listed else {}
+        super().__init__(description=str(error), metadata={**metadata(facts), **extra}, allow_retries=False)
+        told = f"{type(error).__name__} ({error.code}): {error}"
+        self.user_code_process_error_infos = [SerializableErrorInfo(message=told, stack=[], cls_name=error.code)]
+
+
 @contextmanager
-def failures(context: OpExecutionContext) -> Iterator[None]:
+def failures() -> Iterator[None]:
     """Turn what a person can mend into a failed step that says so, without a traceback and without retries."""
     try:
         yield
     except PipelineError as error:
-        context.log.error(str(error))
-        facts = {"code": error.code, "found": error.found, "expected": error.expected, "what_to_do": error.remedy}
-        listed = "\n".join(f"- {c}" for c in error.complaints)
-        extra = {"complaints": MetadataValue.md(listed)} if listed else {}
-        raise Failure(description=str(error), metadata={**metadata(facts), **extra}, allow_retries=False) from None
+        raise StepFailure(error) from None
 
 
 def check_evaluation(migration: Migration, check: Check) -> AssetCheckEvaluation:

@@ -94,7 +94,7 @@ def _plan_op(migration: Migration) -> OpDefinition:
     def plan_(context: OpExecutionContext, config: PlanConfig, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
         settings = config.settings()
         alone = context.job_name == "plan"
-        with failures(context):
+        with failures():
             target = postgres.target()
             if alone or settings.dry_run:
                 with postgres.session("aicfg_pipeline plan") as session:
@@ -159,7 +159,7 @@ def _copy_back_op(migration: Migration, pair: Pair) -> OpDefinition:
         tags={"kind": "postgres"},
     )
     def copy_back_(context: OpExecutionContext, planned: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
-        with failures(context):
+        with failures():
             run = open_run(context, postgres, migration, planned)
             _link(run, context)
             facts = copy_back.copy_back(run, pair.old)
@@ -187,7 +187,7 @@ def _compare_op(migration: Migration) -> OpDefinition:
         tags={"kind": "postgres"},
     )
     def compare_(context: OpExecutionContext, copied: list, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
-        with failures(context):
+        with failures():
             run = open_run(context, postgres, migration, copied[0])
             _link(run, context)
             results = compare_step.compare(run)
@@ -216,7 +216,7 @@ def _cut_over_op(migration: Migration) -> OpDefinition:
         tags={"kind": "postgres"},
     )
     def cut_over_(context: OpExecutionContext, compared: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
-        with failures(context):
+        with failures():
             run = open_run(context, postgres, migration, compared)
             _link(run, context)
             facts = cut_over.cut_over(run)
@@ -271,7 +271,7 @@ def _verify_op(migration: Migration) -> OpDefinition:
         tags={"kind": "postgres"},
     )
     def verify_(context: OpExecutionContext, cut: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
-        with failures(context):
+        with failures():
             if cut:
                 run = open_run(context, postgres, migration, cut)
                 _link(run, context)
@@ -323,7 +323,7 @@ def _drop_op(migration: Migration) -> OpDefinition:
         verified: dict,
         postgres: PostgresResource,  # type: ignore[type-arg]
     ) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
-        with failures(context):
+        with failures():
             run = open_run(context, postgres, migration, verified or config.settings())
             facts = _drop_at_end(context, run) if verified else _drop_alone(context, run, config, postgres)
             lifecycle.finish(run, {"states": dict(run.look().summary)})
@@ -381,7 +381,7 @@ def _migrate_op(migration: Migration) -> OpDefinition:
     def migrate_(
         context: OpExecutionContext, config: ConfirmConfig, postgres: PostgresResource
     ) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
-        with failures(context):
+        with failures():
             run = open_run(context, postgres, migration, config.settings())
             lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
             rows = migrate_step.migrate(run)

@@ -15,7 +15,7 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, engine, keys_equal
+from aicfg_pipeline.postgres.statements import columns, comma, engine, keys_equal
 
 SAMPLE = 50
 
@@ -33,11 +33,32 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Differences:
-    """Rows that differ between two sources; `unexplained` ones have no key in the change log."""
+    """Rows that differ between two sources; `unexplained` ones have no key in the change log.
+
+    `missing` rows are in the source only, `extra` ones in the target only; the rest are in both and `changed`.
+    """
 
     differences: int
     unexplained: int
     sample: list[dict[str, Any]] = field(default_factory=list)
+    missing: int = 0
+    extra: int = 0
+    unexplained_missing: int = 0
+    unexplained_extra: int = 0
+
+    @property
+    def unexplained_changed(self) -> int:
+        """Rows that both sides have, with other values, and nothing explains it."""
+        return self.unexplained - self.unexplained_missing - self.unexplained_extra
+
+
+@dataclass(frozen=True)
+class CommonSums:
+    """Checksums of the rows that both sides have and nothing explains, and in how many of them a column differs."""
+
+    before: str
+    after: str
+    columns: dict[str, int]
 
 
 def take(session: Session, source: sql.Composable, names: Sequence[str], *, hashable: bool) -> Fingerprint:
@@ -58,29 +79,110 @@ def differences(
     sample: int = SAMPLE,
 ) -> Differences:
     """Compare two FROM items row by row. A difference whose key is in `log` is explained."""
-    any_keys = sql.SQL(", ").join(
+    row = session.one(engine("count_differences", **_joined(source, target, names, key, log)), {"sample": sample})
+    return Differences(
+        row.differences,
+        row.unexplained,
+        list(row.sample),
+        missing=row.missing,
+        extra=row.extra,
+        unexplained_missing=row.unexplained_missing,
+        unexplained_extra=row.unexplained_extra,
+    )
+
+
+def _joined(
+    source: sql.Composable,
+    target: sql.Composable,
+    names: Sequence[str],
+    key: Sequence[str],
+    log: sql.Composable | None,
+) -> dict[str, sql.Composable]:
+    """Return what every comparison of two sides is filled with."""
+    explained: sql.Composable = sql.SQL("false")
+    if log is not None:
+        explained = engine("explained_by_log", log=log, keys_equal=keys_equal(key, "logged", "different"))
+    return {
+        "any_keys": _any_keys(key),
+        "keys": columns(key),
+        "keys_equal": keys_equal(key, "source", "target"),
+        "source": source,
+        "target": target,
+        "source_columns": columns(names, "source"),
+        "target_columns": columns(names, "target"),
+        "source_absent": sql.SQL("{} IS NULL").format(sql.Identifier("source", key[0])),
+        "target_absent": sql.SQL("{} IS NULL").format(sql.Identifier("target", key[0])),
+        "explained": explained,
+    }
+
+
+def _any_keys(key: Sequence[str]) -> sql.Composed:
+    return comma(
         sql.SQL("coalesce({}, {}) AS {}").format(
             sql.Identifier("source", k), sql.Identifier("target", k), sql.Identifier(k)
         )
         for k in key
     )
-    explained: sql.Composable = sql.SQL("false")
-    if log is not None:
-        explained = engine("explained_by_log", log=log, keys_equal=keys_equal(key, "logged", "different"))
-    row = session.one(
+
+
+def common_sums(
+    session: Session,
+    source: sql.Composable,
+    target: sql.Composable,
+    names: Sequence[str],
+    key: Sequence[str],
+    *,
+    hashable: bool,
+    log: sql.Composable | None = None,
+) -> CommonSums:
+    """Checksum the rows that both sides have, and count for each column the rows in which it differs."""
+    parts = _joined(source, target, names, key, log)
+    hash_ = "hash_of_row" if hashable else "hash_of_row_text"
+    counts = comma(
         engine(
-            "count_differences",
-            any_keys=any_keys,
-            keys=columns(key),
-            keys_equal=keys_equal(key, "source", "target"),
-            source=source,
-            target=target,
-            source_columns=columns(names, "source"),
-            target_columns=columns(names, "target"),
-            source_absent=sql.SQL("{} IS NULL").format(sql.Identifier("source", key[0])),
-            target_absent=sql.SQL("{} IS NULL").format(sql.Identifier("target", key[0])),
-            explained=explained,
-        ),
-        {"sample": sample},
+            "rows_with_other_value",
+            source=sql.Identifier("source", n),
+            target=sql.Identifier("target", n),
+        )
+        for n in names
     )
-    return Differences(row.differences, row.unexplained, list(row.sample))
+    query = engine(
+        "sums_of_common_rows",
+        source_hash=engine(hash_, columns=parts["source_columns"]),
+        target_hash=engine(hash_, columns=parts["target_columns"]),
+        counts=counts,
+        source=source,
+        target=target,
+        keys_equal=parts["keys_equal"],
+        keys=_any_keys(key),
+        explained=parts["explained"],
+    )
+    row = session.one(query)
+    return CommonSums(row.before, row.after, {n: c for n, c in zip(names, row.counts, strict=True) if c})
+
+
+def different_rows(
+    source: sql.Composable,
+    target: sql.Composable,
+    names: Sequence[str],
+    key: Sequence[str],
+    *,
+    log: sql.Composable | None = None,
+) -> sql.Composed:
+    """Return the query for the rows that differ and nothing explains: kind, key, before, after, changed, as arrays."""
+
+    def texts(side: str) -> sql.Composed:
+        return comma(sql.SQL("CAST({} AS text)").format(sql.Identifier(side, n)) for n in names)
+
+    changed = comma(
+        sql.SQL("record_image_ne(ROW({}), ROW({}))").format(sql.Identifier("source", n), sql.Identifier("target", n))
+        for n in names
+    )
+    return engine(
+        "different_rows",
+        key_texts=comma(sql.SQL("CAST({} AS text)").format(sql.Identifier("different", k)) for k in key),
+        source_texts=texts("source"),
+        target_texts=texts("target"),
+        changed=changed,
+        **_joined(source, target, names, key, log),
+    )

@@ -172,6 +172,9 @@ class Session:
         return self.connection.info.server_version
 
 
+_BROKE = "The connection to the database broke: "
+
+
 # --- connecting ------------------------------------------------------------------------------------------------
 
 
@@ -190,7 +193,7 @@ def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
             )
     except DatabaseError as error:
         raise UnreachableError(
-            f"The database {shown(url)} can't be reached: {error.found}",
+            f"The database {shown(url)} can't be reached: {error.found.removeprefix(_BROKE)}",
             expected="a PostgreSQL server that accepts this login",
             remedy="Check AICFG_DATABASE_URL (host, port, database, user, password) and that the server runs.",
         ) from None
@@ -241,7 +244,7 @@ def _translated(error: psycopg.Error, url: str) -> PipelineError:
         ours = LockTimeoutError(f"A lock was not to be had: {message}")
     elif not state or state.startswith(("08", "57P")):
         ours = ConnectionLostError(
-            f"The connection to the database broke: {message}",
+            f"{_BROKE}{message}",
             remedy="What was committed stands, the rest was rolled back. Run the same job again: it goes on from there.",
         )
     else:

@@ -1,20 +1,28 @@
-"""What a check is: a name, the asset it is about, a verdict and what it saw. And the checks of the data.
+"""What a check is: a name, the asset it is about, a verdict and what it saw. And two checks of the data.
 
-The same functions gate the rollback, run from an asset's page and run in the job `verify`. Checks of structure and
-security have files of their own.
+Each check fails for one reason: `row_count` for rows that only one side has, `checksum` for values that are not the
+same in a row that both have, and `rows` (in `differences`) for anything in such a row that is not the same to the last
+bit. The same functions gate the rollback, run from an asset's page and run in the job `verify`. Checks of structure
+and security have files of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from psycopg import sql
+
+from aicfg_pipeline.postgres import catalog, fingerprint
+from aicfg_pipeline.postgres.fingerprint import CommonSums
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.rollback import change_log
 from aicfg_pipeline.rollback.compare import Comparison, compare_sides
 from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.rollback.sources import back_source
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.spec import Migration, Pair
@@ -66,18 +74,31 @@ CheckFunction = Callable[[Watch, Pair], Check]
 def compare_parked(session: Session, state: PairState, *, in_transaction: bool = False) -> Comparison:
     """Compare the old table with the parked one: `before` is what the new table held at the cut-over."""
     pair, old = state.pair, state.old_table
-    superseded = state.private_old if state.private_old and state.private_old.is_table else None
-    source = back_source(session, pair, old, state.parked, superseded)
-    target = ident(old.schema, old.name)
+    source, target = parked_sides(session, state)
 
     def comparison() -> Comparison:
         return compare_sides(session, source, target, old.oid, pair.key, private(pair.change_log))
 
     if in_transaction:
         return comparison()
-    lock = engine("lock_for_read", tables=target)
-    with session.transaction(snapshot=True, read_only=True, first=lock, search_path=(old.schema, "extensions")):
+    with comparing(session, state):
         return comparison()
+
+
+def parked_sides(session: Session, state: PairState) -> tuple[Source, sql.Identifier]:
+    """Return what is compared while a pair is cut over: the parked rows in the old table's columns, the old table."""
+    old = state.old_table
+    superseded = state.private_old if state.private_old and state.private_old.is_table else None
+    return back_source(session, state.pair, old, state.parked, superseded), ident(old.schema, old.name)
+
+
+@contextmanager
+def comparing(session: Session, state: PairState) -> Iterator[Session]:
+    """A snapshot in which the old table and the parked one can be compared."""
+    old = state.old_table
+    lock = engine("lock_for_read", tables=ident(old.schema, old.name))
+    with session.transaction(snapshot=True, read_only=True, first=lock, search_path=(old.schema, "extensions")):
+        yield session
 
 
 def log_size(watch: Watch, pair: Pair) -> change_log.LogSize:
@@ -91,15 +112,20 @@ def log_size(watch: Watch, pair: Pair) -> change_log.LogSize:
 
 def row_count(watch: Watch, pair: Pair) -> Check:
     """As many rows after the rollback as before it, but for the keys written since."""
-    return _data_check(watch, pair, "row_count", _rows_agree)
+    return data_check(watch, pair, "row_count", _rows_agree)
 
 
 def checksum(watch: Watch, pair: Pair) -> Check:
-    """The same rows after the rollback as before it, but for the keys written since."""
-    return _data_check(watch, pair, "checksum", _checksums_agree)
+    """The same values after the rollback as before it, but for the keys written since; names the columns at fault."""
+    return data_check(watch, pair, "checksum", lambda found: _checksums_agree(watch, pair, found))
 
 
-def _data_check(watch: Watch, pair: Pair, name: str, judge: Callable[[Comparison], tuple[bool, str]]) -> Check:
+Verdict = tuple[bool, str, dict[str, Any]]
+Judge = Callable[[Comparison], Verdict]
+
+
+def data_check(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
+    """Compare while the new table is parked; after the drop tell what was proven; before, there is nothing to compare."""
     state = watch.state(pair)
     if state.state == State.CUT_OVER:
         return _while_parked(watch, pair, name, judge)
@@ -112,7 +138,7 @@ def _data_check(watch: Watch, pair: Pair, name: str, judge: Callable[[Comparison
     )
 
 
-def _while_parked(watch: Watch, pair: Pair, name: str, judge: Callable[[Comparison], tuple[bool, str]]) -> Check:
+def _while_parked(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
     if watch.state(pair).log is None:
         return Check(
             name,
@@ -123,7 +149,7 @@ def _while_parked(watch: Watch, pair: Pair, name: str, judge: Callable[[Comparis
         )
     found = watch.comparison(pair)
     written = log_size(watch, pair)
-    passed, summary = judge(found)
+    passed, summary, more = judge(found)
     facts = {
         **found.facts,
         "dagster/row_count": found.after.rows,
@@ -134,28 +160,64 @@ def _while_parked(watch: Watch, pair: Pair, name: str, judge: Callable[[Comparis
         "keys_written_since": written.keys,
         "differing_rows": found.differences.differences,
         "unexplained_rows": found.differences.unexplained,
+        **more,
     }
     return Check(name, pair.old, "old", passed, f"{summary} {written.keys} keys were written since.", facts=facts)
 
 
-def _rows_agree(found: Comparison) -> tuple[bool, str]:
-    kinds = {s["kind"] for s in found.differences.sample}
-    lost_or_extra = found.differences.unexplained > 0 and bool(kinds & {"missing", "extra"})
-    same = found.before.rows == found.after.rows
-    passed = not lost_or_extra and (same or found.differences.differences > 0)
-    return passed, f"{found.before.rows:,} rows before, {found.after.rows:,} after{_unexplained(found)}."
+def _rows_agree(found: Comparison) -> Verdict:
+    seen = found.differences
+    alone = seen.unexplained_missing + seen.unexplained_extra
+    adds_up = (
+        found.after.rows == found.before.rows - seen.missing + seen.extra
+    )  # it does not where a key is there twice
+    summary = f"{found.before.rows:,} rows before, {found.after.rows:,} after"
+    if alone:
+        summary += (
+            f"; {seen.unexplained_missing} are missing and {seen.unexplained_extra} are new, and nothing in the change"
+            f" log explains it{_keys(found, 'missing', 'extra')}"
+        )
+    elif not adds_up:
+        summary += "; the numbers don't add up: a key is there more than once"
+    return (
+        not alone and adds_up,
+        f"{summary}.",
+        {"rows_missing": seen.unexplained_missing, "rows_new": seen.unexplained_extra},
+    )
 
 
-def _checksums_agree(found: Comparison) -> tuple[bool, str]:
-    told = "equal" if found.before == found.after else f"{found.before.checksum} before, {found.after.checksum} after"
-    return found.proven, f"Checksums {told}{_unexplained(found)}."
+def _checksums_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
+    if found.before.checksum == found.after.checksum:
+        return True, f"Checksums equal: {found.before.checksum}.", {}
+    told = f"Checksums {found.before.checksum} before, {found.after.checksum} after"
+    if not found.differences.unexplained_changed:
+        why = "rows that only one side has" if found.differences.unexplained else "what the change log has"
+        return True, f"{told}: all of it comes from {why}.", {}
+    sums = _common_sums(watch, pair)
+    facts = {
+        "columns_at_fault": sums.columns,
+        "common_checksum_before": sums.before,
+        "common_checksum_after": sums.after,
+    }
+    if sums.before == sums.after:
+        return True, f"{told}; of the rows that both sides have and nobody has written since, equal.", facts
+    columns = ", ".join(f"{name} ({rows} rows)" for name, rows in sums.columns.items())
+    return False, f"{told}; columns at fault: {columns}{_keys(found, 'changed')}.", facts
 
 
-def _unexplained(found: Comparison) -> str:
-    if not found.differences.unexplained:
-        return ""
-    keys = ", ".join(f"{s['key']} ({s['kind']})" for s in found.differences.sample[:5])
-    return f"; {found.differences.unexplained} rows differ that nothing in the change log explains: {keys}"
+def _common_sums(watch: Watch, pair: Pair) -> CommonSums:
+    state, session = watch.state(pair), watch.session
+    source, target = parked_sides(session, state)
+    with comparing(session, state):
+        hashable = not catalog.unhashable_columns(session, state.old_table.oid)
+        return fingerprint.common_sums(
+            session, source.query, target, source.columns, pair.key, hashable=hashable, log=private(pair.change_log)
+        )
+
+
+def _keys(found: Comparison, *kinds: str) -> str:
+    keys = [f"{', '.join(map(str, s['key']))} ({s['kind']})" for s in found.differences.sample if s["kind"] in kinds]
+    return f": {'; '.join(keys[:5])}" if keys else ""
 
 
 def _after_drop(watch: Watch, pair: Pair, name: str) -> Check:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from psycopg import sql
 from sqlglot.dialects import postgres
 from sqlglot.tokens import Token, TokenType
 
@@ -125,7 +126,7 @@ def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: s
         if function is None:
             session.execute(text(statement))
             continue
-        session.execute(text(_moved(statement, schema)))
+        session.execute(_moved(statement, schema))
         if not session.all(engine("function_facts"), {"schema": function[0], "name": function[1]}):
             session.execute(text(statement))
     return list(made.values())
@@ -170,7 +171,8 @@ def _folded(token: Token) -> str:
     return token.text if token.token_type == TokenType.IDENTIFIER else token.text.lower()
 
 
-def _moved(statement: str, schema: str) -> str:
-    """Return a CREATE FUNCTION with its name in another schema, whose own name needs no quotes."""
+def _moved(statement: str, schema: str) -> sql.Composable:
+    """Return a CREATE FUNCTION with its name in another schema."""
     name = list(_name_tokens(statement))
-    return f"{statement[: name[0].start]}{schema}.{statement[name[-1].start :]}"
+    start, rest = statement[: name[0].start], statement[name[-1].start :]
+    return sql.SQL("{}{}.{}").format(text(start), ident(schema), text(rest))

@@ -12,9 +12,27 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.checks import DATA_CHECKS, Check, CheckFunction, Kind, Watch
 from aicfg_pipeline.rollback.state import look
+from aicfg_pipeline.rollback.structure import structure
+from aicfg_pipeline.rollback.visibility import view_visible_rows, visible_rows
 from aicfg_pipeline.spec import Migration
 
-CHECKS: tuple[CheckFunction, ...] = DATA_CHECKS
+CHECKS: tuple[CheckFunction, ...] = (
+    *DATA_CHECKS,
+    rows,
+    structure,
+    row_level_security,
+    grants,
+    visible_rows,
+    references,
+    new_tables_gone,
+    views_gone,
+    nothing_left,
+    api_schema_cache,
+    view_agrees,
+    view_security,
+    view_visible_rows,
+    view_lifetime,
+)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,10 @@ WITH different AS (
 )
 SELECT count(*)::bigint AS differences,
        count(*) FILTER (WHERE NOT explained)::bigint AS unexplained,
+       count(*) FILTER (WHERE kind = 'missing')::bigint AS missing,
+       count(*) FILTER (WHERE kind = 'extra')::bigint AS extra,
+       count(*) FILTER (WHERE kind = 'missing' AND NOT explained)::bigint AS unexplained_missing,
+       count(*) FILTER (WHERE kind = 'extra' AND NOT explained)::bigint AS unexplained_extra,
        (SELECT coalesce(jsonb_agg(sample), '[]') FROM (
             SELECT jsonb_build_object('key', jsonb_build_array({keys}), 'kind', kind) AS sample
             FROM (SELECT different.*, {explained} AS explained FROM different) s WHERE NOT explained ORDER BY {keys} LIMIT %(sample)s
@@ -34,3 +38,37 @@ EXISTS (SELECT FROM {log} AS logged WHERE logged.aicfg_whole_table OR ({keys_equ
 
 -- name: count_rows -- exact
 SELECT count(*)::bigint FROM {table};
+
+-- name: sums_of_common_rows -- checksums of the rows that both sides have and the change log does not explain
+SELECT coalesce(sum({source_hash}::numeric), 0)::text AS before, coalesce(sum({target_hash}::numeric), 0)::text AS after, ARRAY[{counts}] AS counts
+FROM {source} AS source JOIN {target} AS target ON {keys_equal} CROSS JOIN LATERAL (SELECT {keys}) AS different
+WHERE NOT {explained};
+
+-- name: hash_of_row -- of one side's columns
+hash_record_extended(ROW({columns}), 0);
+
+-- name: hash_of_row_text -- the same where a type can't be hashed
+hashtextextended(ROW({columns})::text, 0);
+
+-- name: rows_with_other_value -- in how many rows a column differs
+count(*) FILTER (WHERE record_image_ne(ROW({source}), ROW({target})))::bigint;
+
+-- name: different_rows -- the rows that differ and the change log does not explain, both sides as text, column by column
+SELECT kind, ARRAY[{key_texts}]::text[] AS key, before, after, changed
+FROM (
+    SELECT {any_keys}, CASE WHEN {target_absent} THEN 'missing' WHEN {source_absent} THEN 'extra' ELSE 'changed' END AS kind,
+           ARRAY[{source_texts}]::text[] AS before, ARRAY[{target_texts}]::text[] AS after, ARRAY[{changed}] AS changed
+    FROM {source} AS source FULL JOIN {target} AS target ON {keys_equal}
+    WHERE {target_absent} OR {source_absent} OR record_image_ne(ROW({source_columns}), ROW({target_columns}))
+) AS different
+WHERE NOT {explained}
+ORDER BY {keys};
+
+-- name: first_of -- a few of them
+SELECT * FROM ({query}) AS all_of_them LIMIT {limit};
+
+-- name: open_cursor -- so that any number of rows fits into memory
+DECLARE aicfg_rows NO SCROLL CURSOR FOR {query};
+
+-- name: fetch_some -- the next rows
+FETCH {limit} FROM aicfg_rows;

@@ -1,0 +1,42 @@
+# `make demo` and `make test` do all their set-up themselves. `make help` lists the rest.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test dev lint format bench chaos story screenshots clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY)  ## makes .venv with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)  ## rolls a demo database back on an embedded PostgreSQL and shows the outcome
+	@$(BIN)/python -m aicfg_pipeline.local demo
+
+test: $(READY)  ## all tests, on every PostgreSQL that is here
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+dev: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
+	@$(BIN)/python -m aicfg_pipeline.local dev
+
+lint: $(READY)  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## ruff's formatting and safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## stops the embedded server and removes what the demo made
+	-@$(BIN)/python -m aicfg_pipeline.local down
+	rm -rf .aicfg .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,146 @@
+"""What `make` calls on a developer's machine: the embedded server, Dagster's home, the demo, the UI.
+
+`python -m aicfg_pipeline.local --help` lists the commands. Nothing here is needed against a database of one's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.orchestration.home import DATABASE_VARIABLE, embedded, home
+from aicfg_pipeline.postgres.embedded import stop_embedded
+from aicfg_pipeline.postgres.session import shown
+
+STORAGE_VARIABLE = "DAGSTER_POSTGRES_URL"
+DAGSTER_YAML = {
+    "storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}},
+    "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
+}
+
+
+def dagster_home() -> Path:
+    """Return Dagster's home under `AICFG_HOME`, with a dagster.yaml that keeps runs and events in PostgreSQL."""
+    folder = home() / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dagster.yaml").write_text(yaml.safe_dump(DAGSTER_YAML), encoding="utf-8")
+    return folder
+
+
+def dagster_environment() -> dict[str, str]:
+    """Return the environment in which Dagster keeps its runs in PostgreSQL (the embedded one unless named)."""
+    environment = dict(os.environ)
+    environment.setdefault(STORAGE_VARIABLE, embedded().dagster_url if STORAGE_VARIABLE not in os.environ else "")
+    environment.setdefault("DAGSTER_HOME", str(dagster_home()))
+    environment["AICFG_HOME"] = str(home())
+    return environment
+
+
+def _dagster(*words: str) -> list[str]:
+    beside = Path(sys.executable).with_name("dagster")
+    return [str(beside if beside.exists() else shutil.which("dagster") or "dagster"), *words]
+
+
+def _project() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Start the embedded server and say how to reach it."""
+    database = embedded()
+    print(f"{'Made and migrated' if database.created else 'Running'}: {shown(database.url)}")
+    print(f"  psql '{database.url}'")
+    return 0
+
+
+def down(arguments: argparse.Namespace) -> int:
+    """Stop the embedded server; its data stays."""
+    stop_embedded(home())
+    print("Stopped.")
+    return 0
+
+
+def dev(arguments: argparse.Namespace) -> int:
+    """Start the Dagster UI with its runs and events in PostgreSQL."""
+    environment = dagster_environment()
+    target = os.environ.get(DATABASE_VARIABLE)
+    print(f"Target: {shown(target) if target else 'the embedded demo database'}")
+    print(f"UI: http://127.0.0.1:{arguments.port}", flush=True)
+    command = _dagster("dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(arguments.port))
+    os.chdir(_project())
+    os.execvpe(command[0], command, environment)  # noqa: S606 - the UI takes this process's place
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Roll the embedded demo back, as `dagster job execute` does it, and show the outcome."""
+    database = embedded()
+    print(f"{'Made and migrated' if database.created else 'Found'} the demo database: {shown(database.url)}", flush=True)
+    environment = dagster_environment()
+    environment.pop(DATABASE_VARIABLE, None)  # the demo never touches a database of yours
+    return _execute("rollback", environment)
+
+
+def _execute(job: str, environment: dict[str, str], *words: str) -> int:
+    """Run a job and show what a person wants to read of it: no debug lines, no SQL listing."""
+    command = _dagster("job", "execute", "-m", "aicfg_pipeline.definitions", "-j", job, *words)
+    print("$ " + " ".join(["dagster", *command[1:]]), flush=True)
+    log = home() / f"{job}.log"
+    with log.open("w", encoding="utf-8") as kept:
+        process = subprocess.Popen(
+            command, env=environment, cwd=_project(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout is not None  # noqa: S101 - asked for above
+        quiet = False
+        for line in process.stdout:
+            kept.write(line)
+            quiet = _shown(line, quiet)
+    status = process.wait()
+    print(f"(the whole log: {log})")
+    return status
+
+
+def _shown(line: str, quiet: bool) -> bool:
+    """Print one line of the log in short form; returns whether the plan's listing is being passed over."""
+    if line.startswith("## Plan "):
+        return True
+    if " - dagster - " in line:
+        level, _, rest = line.split(" - dagster - ", 1)[1].partition(" - ")
+        if level in ("INFO", "WARNING", "ERROR"):
+            parts = rest.rstrip("\n").split(" - ", 2)
+            print(f"  {parts[-1]}" if len(parts) > 2 else f"  {rest.rstrip()}", flush=True)
+        return False
+    if not quiet and "SupersessionWarning" not in line and not line.lstrip().startswith("return callback("):
+        print(line, end="", flush=True)
+    return quiet
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"up": up, "down": down, "dev": dev, "demo": demo}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; what a person can mend is shown without a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m aicfg_pipeline.local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, function in COMMANDS.items():
+        sub = commands.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
+        if name == "dev":
+            sub.add_argument("--port", type=int, default=3000, help="port of the UI (default 3000)")
+    arguments = parser.parse_args(words)
+    try:
+        return COMMANDS[arguments.command](arguments)
+    except PipelineError as error:
+        print(f"{type(error).__name__} ({error.code}): {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
