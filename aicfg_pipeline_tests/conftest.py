@@ -7,6 +7,7 @@ installed shows as skips and in pytest's header and summary. How servers and dat
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -90,3 +91,29 @@ def migrated_database(running_server: Server) -> Iterator[Database]:
     running_server.template("old", tools.fill_old)
     with running_server.database("migrated", tools.fill_migrated, parent="old") as database:
         yield database
+
+
+@pytest.fixture
+def cut_over_database(running_server: Server) -> Iterator[Database]:
+    """The same after the cut-over: the old tables are in use, the new ones parked."""
+    with _cut_over(running_server) as database:
+        yield database
+
+
+@pytest.fixture
+def dropped_database(running_server: Server) -> Iterator[Database]:
+    """The same after the drop: only the ledger is left."""
+    from aicfg_pipeline_tests.tools import restored
+
+    with _cut_over(running_server):
+        pass
+    with running_server.database("dropped", restored.fill_dropped, parent="cut_over") as database:
+        yield database
+
+
+def _cut_over(server: Server) -> AbstractContextManager[Database]:
+    from aicfg_pipeline_tests.tools import restored
+
+    server.template("old", tools.fill_old)
+    server.template("migrated", tools.fill_migrated, parent="old")
+    return server.database("cut_over", restored.fill_cut_over, parent="migrated")

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from aicfg_pipeline.evidence import svg, words
-from aicfg_pipeline.evidence.facts import CheckFact, Evidence, Scalar, Step
+from aicfg_pipeline.evidence.facts import CheckFact, Evidence, Facts, Scalar, Step
 from aicfg_pipeline.evidence.gather import safe
 
 KINDS = {"rollback": "Rollback", "undo": "Undo of a rollback", "drop": "Drop of the new tables"}
@@ -72,6 +72,7 @@ def _environment() -> Environment:
         clock=words.clock,
         words=words.title,
         listed=_listed,
+        untimed=_untimed,
         verdict=_check_status,
     )
     return made
@@ -111,6 +112,11 @@ def _listed(value: Scalar | Sequence[Scalar]) -> str:
     if isinstance(value, int | float):
         return words.number(value)
     return "none" if value is None else str(value)
+
+
+def _untimed(facts: Facts) -> Facts:
+    """The facts of a step without those that have a column of their own."""
+    return {name: value for name, value in facts.items() if name != "locks_held_ms" and not name.endswith("seconds")}
 
 
 def _statement_groups(evidence: Evidence) -> list[tuple[Step, list[Any], int]]:

@@ -32,11 +32,15 @@ _SECRET_IN_SQL = re.compile(r"(?i)\b(?P<head>password\s+)(?P<secret>E?'(?:[^'\\]
 def clean_text(text: str, secrets: Iterable[str] = ()) -> str:
     """Return `text` without anything that looks like a secret or is one of `secrets`, and printable."""
     shown = "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
-    found = [m[m.lastgroup] for m in _TOKENS.finditer(shown) if m.lastgroup]
-    pieces = [redact(piece, [*secrets, *found]) for piece in _VARIABLE.split(shown)]
-    for place in range(1, len(pieces), 2):
-        pieces[place] = _VARIABLE_SHOWN.format(pieces[place])
-    return _SECRET_IN_SQL.sub(rf"\g<head>'{MASK}'", "".join(pieces))
+    pieces = _VARIABLE.split(shown)
+    for place, piece in enumerate(pieces):
+        pieces[place] = _VARIABLE_SHOWN.format(piece) if place % 2 else _without_secrets(piece, secrets)
+    return "".join(pieces)
+
+
+def _without_secrets(text: str, secrets: Iterable[str]) -> str:
+    found = [m[m.lastgroup] for m in _TOKENS.finditer(text) if m.lastgroup]
+    return _SECRET_IN_SQL.sub(rf"\g<head>'{MASK}'", redact(text, [*secrets, *found]))
 
 
 def redacted(value: Any, secrets: Iterable[str] = ()) -> Any:

@@ -43,7 +43,7 @@ class Layout:
         return self.width - (2.0 if self.stacked else self.total)
 
 
-WIDE = Layout(width=960, label=250, total=170, lane=34, ticks=6)
+WIDE = Layout(width=960, label=248, total=200, lane=34, ticks=6)
 NARROW = Layout(width=360, label=0, total=0, lane=46, ticks=4, stacked=True)
 
 

@@ -27,8 +27,13 @@ def verdict(kind: Kind, outcome: Outcome, pairs: Sequence[PairFacts], locks_held
 
 
 def _states(pairs: Sequence[PairFacts]) -> str:
-    known = [f"{p.old} is {p.state_after.replace('_', ' ')}" for p in pairs if p.state_after]
-    return listed(known) or "the state of the tables is not known"
+    known: dict[str, list[str]] = {}
+    for pair in pairs:
+        known.setdefault(pair.state_after or "in a state that is not known", []).append(pair.old)
+    told = [
+        f"{listed(old)} {'are' if len(old) > 1 else 'is'} {state.replace('_', ' ')}" for state, old in known.items()
+    ]
+    return listed(told) or "no table was looked at"
 
 
 def _done(kind: Kind, pairs: Sequence[PairFacts], locks_held_ms: float | None) -> str:

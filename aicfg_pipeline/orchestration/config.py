@@ -17,7 +17,7 @@ _CONFIRM = (
 class PlanConfig(Config):
     """What the operator asks for."""
 
-    confirm_database: str | None = Field(default=None, description=_CONFIRM)
+    confirm_database: str = Field(default="", description=_CONFIRM)
     dry_run: bool = Field(default=False, description="Look and report, then stop: nothing is touched.")
     accept_hazards: list[str] = Field(
         default=[],
@@ -37,7 +37,7 @@ class PlanConfig(Config):
     def settings(self) -> Settings:
         """Return these as the engine's settings."""
         return Settings(
-            confirm_database=self.confirm_database,
+            confirm_database=self.confirm_database or None,
             dry_run=self.dry_run,
             accept_hazards=tuple(self.accept_hazards),
             retain_days=self.retain_days,
@@ -48,14 +48,14 @@ class PlanConfig(Config):
 class ConfirmConfig(Config):
     """Which database is meant."""
 
-    confirm_database: str | None = Field(default=None, description=_CONFIRM)
+    confirm_database: str = Field(default="", description=_CONFIRM)
     terminate_blockers: bool = Field(
         default=False, description="End sessions that are idle in a transaction and hold a lock this step needs."
     )
 
     def settings(self) -> Settings:
         """Return these as the engine's settings."""
-        return Settings(confirm_database=self.confirm_database, terminate_blockers=self.terminate_blockers)
+        return Settings(confirm_database=self.confirm_database or None, terminate_blockers=self.terminate_blockers)
 
 
 class DropConfig(ConfirmConfig):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dagster import JobDefinition, OpDefinition, in_process_executor, job
+from dagster import JobDefinition, OpDefinition, graph, in_process_executor, job
 
 from aicfg_pipeline.orchestration.ops import build_ops, copy_back_name
 from aicfg_pipeline.spec import Migration
@@ -31,14 +31,15 @@ def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefiniti
     def rollback() -> None:
         planned = ops["plan"]()
         copied = [ops[copy_back_name(pair)](planned) for pair in migration.pairs]
-        ops["drop_new_tables"](ops["verify"](ops["cut_over"](ops["compare"](copied))))
+        verified = ops["verify"](ops["cut_over"](ops["compare"](copied)))
+        ops["drop_at_the_end"].alias("drop_new_tables")(verified)
 
     return rollback
 
 
 def _single(op: OpDefinition, description: str) -> JobDefinition:
-    @job(name=op.name, executor_def=in_process_executor, description=description)
+    @graph(name=f"only_{op.name}")  # a graph and an op of one repository can't share a name; a job and an op can
     def single() -> None:
         op()
 
-    return single
+    return single.to_job(name=op.name, executor_def=in_process_executor, description=description)

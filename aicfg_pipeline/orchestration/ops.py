@@ -70,6 +70,7 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
         _cut_over_op(migration),
         _verify_op(migration),
         _drop_op(migration),
+        _end_op(migration),
         _migrate_op(migration),
     ]
     return {o.name: o for o in made}
@@ -91,7 +92,7 @@ def _plan_op(migration: Migration) -> OpDefinition:
         " nothing. A hazard that blocks stops the run here; a dry run ends here.",
         tags={"kind": "postgres"},
     )
-    def plan_(context: OpExecutionContext, config: PlanConfig, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
+    def plan_(context: OpExecutionContext, config: PlanConfig, postgres: PostgresResource) -> Iterator[Output[dict]]:
         settings = config.settings()
         alone = context.job_name == "plan"
         with failures():
@@ -158,7 +159,7 @@ def _copy_back_op(migration: Migration, pair: Pair) -> OpDefinition:
         " nothing has changed for anyone, run again to go on.",
         tags={"kind": "postgres"},
     )
-    def copy_back_(context: OpExecutionContext, planned: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
+    def copy_back_(context: OpExecutionContext, planned: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:
         with failures():
             run = open_run(context, postgres, migration, planned)
             _link(run, context)
@@ -186,7 +187,7 @@ def _compare_op(migration: Migration) -> OpDefinition:
         " changed for anyone.",
         tags={"kind": "postgres"},
     )
-    def compare_(context: OpExecutionContext, copied: list, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
+    def compare_(context: OpExecutionContext, copied: list, postgres: PostgresResource) -> Iterator[Output[dict]]:
         with failures():
             run = open_run(context, postgres, migration, copied[0])
             _link(run, context)
@@ -215,7 +216,7 @@ def _cut_over_op(migration: Migration) -> OpDefinition:
         " keys, moves views and new tables to the private schema and the shadows to their place. On failure: unchanged.",
         tags={"kind": "postgres"},
     )
-    def cut_over_(context: OpExecutionContext, compared: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
+    def cut_over_(context: OpExecutionContext, compared: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:
         with failures():
             run = open_run(context, postgres, migration, compared)
             _link(run, context)
@@ -270,7 +271,7 @@ def _verify_op(migration: Migration) -> OpDefinition:
         " the rollback can still be undone.",
         tags={"kind": "postgres"},
     )
-    def verify_(context: OpExecutionContext, cut: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
+    def verify_(context: OpExecutionContext, cut: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:
         with failures():
             if cut:
                 run = open_run(context, postgres, migration, cut)
@@ -310,28 +311,48 @@ def _record_verify(run: Run, checks: list[Check]) -> None:
 def _drop_op(migration: Migration) -> OpDefinition:
     @op(
         name="drop_new_tables",
-        ins={"verified": In(dict, default_value={})},
-        out=Out(dict, is_required=False),
+        out=Out(dict),
         description="Exports the parked tables, compares once more under lock, and drops them with logs and triggers."
-        " The ledger stays. In the job rollback only with retain_days: 0; else it says until when they are kept and how"
-        " to drop or undo.",
+        " The ledger stays. Refuses before the retention ends, unless told, and while a check fails.",
         tags={"kind": "postgres"},
     )
-    def drop_(
-        context: OpExecutionContext,
-        config: DropConfig,
-        verified: dict,
-        postgres: PostgresResource,  # type: ignore[type-arg]
-    ) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
+    def drop_(context: OpExecutionContext, config: DropConfig, postgres: PostgresResource) -> Iterator[Output[dict]]:
         with failures():
-            run = open_run(context, postgres, migration, verified or config.settings())
-            facts = _drop_at_end(context, run) if verified else _drop_alone(context, run, config, postgres)
-            lifecycle.finish(run, {"states": dict(run.look().summary)})
-            told = summary(run, context.run_id)
-        print(told, flush=True)
-        yield Output(verified, metadata={"summary": MetadataValue.md(f"```\n{told}\n```"), **metadata(facts)})
+            run = open_run(context, postgres, migration, config.settings())
+            lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
+            lifecycle.begin(run, context.job_name)
+            facts = _dropped(context, run, before_retention_ends=config.before_retention_ends)
+            told = _finished(run)
+        yield Output(facts, metadata={"summary": MetadataValue.md(f"```\n{told}\n```"), **metadata(facts)})
 
     return drop_
+
+
+def _end_op(migration: Migration) -> OpDefinition:
+    @op(
+        name="drop_at_the_end",
+        ins={"verified": In(dict)},
+        out=Out(dict),
+        description="With retain_days: 0 exports and drops the parked tables; else says until when they are kept, and"
+        " how to drop or undo.",
+        tags={"kind": "postgres"},
+    )
+    def end_(context: OpExecutionContext, verified: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:
+        with failures():
+            run = open_run(context, postgres, migration, verified)
+            facts = _drop_at_end(context, run)
+            told = _finished(run)
+        yield Output(verified, metadata={"summary": MetadataValue.md(f"```\n{told}\n```"), **metadata(facts)})
+
+    return end_
+
+
+def _finished(run: Run) -> str:
+    """Write that the run is done, and tell the person what there is now."""
+    lifecycle.finish(run, {"states": dict(run.look().summary)})
+    told = summary(run, run.run_id)
+    print(told, flush=True)
+    return told
 
 
 def _drop_at_end(context: OpExecutionContext, run: Run) -> dict[str, Any]:
@@ -344,14 +365,6 @@ def _drop_at_end(context: OpExecutionContext, run: Run) -> dict[str, Any]:
             context.log.info(f"{state.pair.new}: parked until {until:%Y-%m-%d %H:%M} UTC" if until else "parked")
         return {"dropped": False}
     return _dropped(context, run, before_retention_ends=True)
-
-
-def _drop_alone(
-    context: OpExecutionContext, run: Run, config: DropConfig, postgres: PostgresResource
-) -> dict[str, Any]:
-    lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
-    lifecycle.begin(run, "drop_new_tables")
-    return _dropped(context, run, before_retention_ends=config.before_retention_ends)
 
 
 def _dropped(context: OpExecutionContext, run: Run, *, before_retention_ends: bool) -> dict[str, Any]:
@@ -380,7 +393,7 @@ def _migrate_op(migration: Migration) -> OpDefinition:
     )
     def migrate_(
         context: OpExecutionContext, config: ConfirmConfig, postgres: PostgresResource
-    ) -> Iterator[Output[dict]]:  # type: ignore[type-arg]
+    ) -> Iterator[Output[dict]]:
         with failures():
             run = open_run(context, postgres, migration, config.settings())
             lifecycle.confirm(run, must_confirm=not postgres.target().embedded)

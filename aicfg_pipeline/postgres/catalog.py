@@ -64,6 +64,8 @@ class TableForeignKey:
     ref_schema: str
     ref_table: str
     ref_oid: int
+    columns: list[str]
+    ref_columns: list[str]
 
 
 def relations(session: Session, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Relation]:

@@ -91,6 +91,15 @@ def differences(
     )
 
 
+def different_keys(
+    source: sql.Composable, target: sql.Composable, names: Sequence[str], key: Sequence[str]
+) -> sql.Composed:
+    """Return the query for the keys of the rows that differ, in the key's own types."""
+    parts = _joined(source, target, names, key, None)
+    wanted = ("any_keys", "source", "target", "keys_equal", "source_columns", "target_columns")
+    return engine("different_keys", **{n: parts[n] for n in (*wanted, "source_absent", "target_absent")})
+
+
 def _joined(
     source: sql.Composable,
     target: sql.Composable,

@@ -228,11 +228,9 @@ def server_errors(url: str) -> Iterator[None]:
     """Turn the driver's errors into ours, without secrets; keep the SQLSTATE in `sqlstate`."""
     try:
         yield
-    except psycopg.ProgrammingError as error:
-        if not error.sqlstate:
-            raise  # the client library's own complaint: a mistake in this program
-        raise _translated(error, url) from None
     except psycopg.Error as error:
+        if not error.sqlstate and not isinstance(error, psycopg.OperationalError):
+            raise  # the client library's own complaint: a mistake in this program
         raise _translated(error, url) from None
 
 

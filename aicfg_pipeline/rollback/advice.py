@@ -12,7 +12,7 @@ from typing import Any
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.checks import Check, Watch
+from aicfg_pipeline.rollback.checks import Check, Watch, about
 from aicfg_pipeline.rollback.facts import checked
 from aicfg_pipeline.rollback.migrate import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.scratch import scratch_table
@@ -36,6 +36,7 @@ def _no_view(watch: Watch, pair: Pair, name: str) -> Check:
     return _verdict(name, pair, True, f"There is no view to look at ({watch.state(pair).state}).")
 
 
+@about("view")
 def view_agrees(watch: Watch, pair: Pair) -> Check:
     """The view is a plain select of every column of the new table, so that both names show the same rows."""
     state, view = watch.state(pair), _view(watch, pair)
@@ -76,6 +77,7 @@ def _agrees(watch: Watch, pair: Pair, view: Relation) -> Check:
     return _verdict("view_agrees", pair, False, f"{ADVISED} {why}.", **facts)
 
 
+@about("view")
 def view_security(watch: Watch, pair: Pair) -> Check:
     """Readers of the view pass the row level security of the new table, where the server can do that."""
     view = _view(watch, pair)
@@ -96,12 +98,14 @@ def view_security(watch: Watch, pair: Pair) -> Check:
             "view_security", pair, True, "The view reads with the rights of whoever reads it.", owner=found.owner
         )
     summary = (
-        f"{ADVISED} the view {pair.old} reads with the rights of {found.owner}, past the row level security of {pair.new}."
+        f"{ADVISED} the view {pair.old} reads with the rights of {found.owner}, past the row level security of"
+        f" {pair.new}."
         f" (Or at once: ALTER VIEW {pair.old} SET (security_invoker = true).)"
     )
     return _verdict("view_security", pair, False, summary, owner=found.owner)
 
 
+@about("view")
 def view_lifetime(watch: Watch, pair: Pair) -> Check:
     """The view is not older than the migration says that it may become."""
     view = _view(watch, pair)

@@ -34,6 +34,8 @@ def create_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]
     return [
         engine("create_change_log", log=log, keys=keys, table=table),
         engine("number_change_log", log=log),
+        engine("index_pending_entries", log=log),
+        engine("index_replayed_entries", log=log, keys=keys),
         engine(
             "create_log_function",
             function=log,
@@ -66,6 +68,11 @@ def drop_statements(pair: Pair) -> list[sql.Composable]:
     """Return what drops the function and the log, once no trigger calls it."""
     log = private(pair.change_log)
     return [engine("drop_log_function", function=log), engine("drop_change_log", log=log)]
+
+
+def pending_entries(pair: Pair) -> sql.Composed:
+    """Return the entries that have not been replayed yet, as a FROM item without a name."""
+    return engine("pending_entries", log=private(pair.change_log))
 
 
 def size(session: Session, pair: Pair) -> LogSize:

@@ -71,6 +71,16 @@ class Watch:
 CheckFunction = Callable[[Watch, Pair], Check]
 
 
+def about(kind: Kind) -> Callable[[CheckFunction], CheckFunction]:
+    """Mark a check as one about new tables or views; without it a check is about the old table."""
+
+    def mark(check: CheckFunction) -> CheckFunction:
+        check.assets = (kind,)  # type: ignore[attr-defined]
+        return check
+
+    return mark
+
+
 def compare_parked(session: Session, state: PairState, *, in_transaction: bool = False) -> Comparison:
     """Compare the old table with the parked one: `before` is what the new table held at the cut-over."""
     pair, old = state.pair, state.old_table
@@ -125,7 +135,7 @@ Judge = Callable[[Comparison], Verdict]
 
 
 def data_check(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
-    """Compare while the new table is parked; after the drop tell what was proven; before, there is nothing to compare."""
+    """Compare while the new table is parked, tell what was proven after the drop; before there is nothing to compare."""
     state = watch.state(pair)
     if state.state == State.CUT_OVER:
         return _while_parked(watch, pair, name, judge)

@@ -16,7 +16,7 @@ from aicfg_pipeline.errors import StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private
-from aicfg_pipeline.rollback import change_log, ddl
+from aicfg_pipeline.rollback import change_log, ddl, foreign_keys
 from aicfg_pipeline.rollback.run import Run, observer
 from aicfg_pipeline.rollback.sources import shadow_source
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
@@ -81,6 +81,9 @@ def why_stale(run: Run, state: PairState) -> str | None:
     made = run.look().ledger.last("copy_back", pair=state.pair.old, outcome="prepared")
     if made is None or made.facts.get("shadow_oid") != state.shadow.oid:
         return "the ledger does not know it"
+    swap = foreign_keys.last_swap(run.look().ledger, state.pair)
+    if swap is not None and swap.id > made.id:
+        return "it was in use as the old table since, and is what an undo has left"
     if state.log is None:
         return "its change log is gone"
     if made.facts.get("identity") != shadow_identity(run, state):
@@ -135,6 +138,8 @@ def discard(run: Run, state: PairState, because: str) -> None:
     """Take away a shadow, its change log and the triggers: nothing but the ledger is left of the attempt."""
     pair = state.pair
     live = _live_tables(state)
+    if state.shadow:  # a shadow has none, but what an undo has left was in use: dropping it would lock what it refers to
+        foreign_keys.take_off(run, pair, state.shadow, step="copy_back")
 
     def work() -> None:
         with run.writing() as session:

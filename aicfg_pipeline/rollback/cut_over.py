@@ -17,7 +17,7 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private, text
-from aicfg_pipeline.rollback import change_log, ddl
+from aicfg_pipeline.rollback import change_log, ddl, foreign_keys
 from aicfg_pipeline.rollback.copy_back import catch_up
 from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.rollback.run import Run
@@ -198,20 +198,8 @@ def settle(run: Run) -> dict[str, Any]:
 
 
 def _parked_keys_removed(run: Run, state: PairState) -> list[str]:
-    removed = []
     parked = [r for r in (state.private_new, state.private_old) if r is not None and r.is_table]
-    for relation in parked:
-        for key in catalog.foreign_keys(run.session, relation.oid):
-            facts = {"table": relation.name, "name": key.name, "definition": key.definition}
-
-            def work(name: str = key.name, table: str = relation.name, facts: dict[str, Any] = facts) -> None:
-                with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
-                    session.execute(engine("drop_constraint", table=private(table), constraint=ident(name)))
-                    run.record("settle", "foreign_key_taken_off", pair=state.pair.old, facts=facts)
-
-            run.with_locks(work, what=f"{relation.name}: foreign key {key.name}", oids=[relation.oid, key.ref_oid])
-            removed.append(key.name)
-    return removed
+    return [name for relation in parked for name in foreign_keys.take_off(run, state.pair, relation)]
 
 
 def _validated(run: Run, state: PairState) -> list[str]:

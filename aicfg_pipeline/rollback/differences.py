@@ -41,7 +41,7 @@ def rows(watch: Watch, pair: Pair) -> Check:
 def _rows_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
     seen = found.differences
     if not seen.unexplained:
-        return True, f"Row by row the same; {seen.differences} rows differ that were written since.", {}
+        return True, f"Row by row the same, but for {seen.differences} rows that were written since.", {}
     cells = first_differences(watch.session, watch.state(pair))
     keys = list(dict.fromkeys(f"{c['key']} ({c['kind']})" for c in cells))
     facts = {"first_keys": keys, "before_and_after": markdown(cells)}

@@ -9,9 +9,9 @@ from typing import Any
 
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.rollback.checks import Check, Watch
-from aicfg_pipeline.rollback.facts import checked, nothing_yet, was_rolled_back
-from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.checks import Check, Watch, about
+from aicfg_pipeline.rollback.facts import checked, nothing_yet, restored, was_rolled_back
+from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.spec import Pair
 
 SCHEMA_STEPS = ("migrate", "cut_over", "undo")
@@ -25,6 +25,7 @@ def _dropped(watch: Watch, pair: Pair) -> bool:
     return drop is not None and (swap is None or drop.id > swap.id)
 
 
+@about("new")
 def new_tables_gone(watch: Watch, pair: Pair) -> Check:
     """Nothing has the new name any more; after the drop it is not parked either."""
     state = watch.state(pair)
@@ -42,6 +43,7 @@ def new_tables_gone(watch: Watch, pair: Pair) -> Check:
     return Check("new_tables_gone", pair.old, "new", True, f"Nothing is called {pair.new} now; {where}.", facts=facts)
 
 
+@about("view")
 def views_gone(watch: Watch, pair: Pair) -> Check:
     """The old name is a table's again; after the drop the view is not parked either."""
     state = watch.state(pair)
@@ -85,22 +87,23 @@ def _named(row: Any) -> str:
 
 
 def _known(watch: Watch, pair: Pair, row: Any) -> bool:
-    """What another pair rightly has while it is parked, and what `new_tables_gone` and `views_gone` report."""
-    if watch.state(pair).state != State.CUT_OVER and row.kind != "trigger" and row.name in (pair.old, pair.new):
+    """Say whether it is reported elsewhere: with another pair, or by `new_tables_gone` and `views_gone`."""
+    if watch.state(pair).state != State.CUT_OVER and (row.kind, row.name) in (("view", pair.old), ("table", pair.new)):
         return True
-    for state in watch.look.pairs:
-        other = state.pair
-        if other.old != pair.old and state.state not in (State.ROLLED_BACK, State.NEVER_MIGRATED):
-            tables = {n for r in (state.at_old_name, state.at_new_name) if r for n in (r.name, f"{r.schema}.{r.name}")}
-            if row.on_table in tables or row.name in (other.old, other.new, other.change_log):
-                return True
-    return False
+    return any(_belongs(state, row) for state in watch.look.pairs if state.pair.old != pair.old)
+
+
+def _belongs(state: PairState, row: Any) -> bool:
+    if row.on_table is None:
+        return row.name in (state.pair.old, state.pair.new, state.pair.change_log)
+    relations = [r for r in (state.at_old_name, state.at_new_name, state.private_old, state.private_new) if r]
+    return row.on_oid in [r.oid for r in relations]
 
 
 def api_schema_cache(watch: Watch, pair: Pair) -> Check:
     """PostgREST was told to read the schema anew when the names changed hands."""
     entries = [e for e in watch.ledger.entries if e.step in SCHEMA_STEPS and e.pair == pair.old and e.outcome == "done"]
-    if not entries:
+    if not entries or restored(watch, pair) is None:
         return nothing_yet(watch, pair, "api_schema_cache")
     last = entries[-1]
     facts = {"step": last.step, "at": last.at.isoformat(), "told": bool(last.facts.get("api_notified"))}

@@ -105,21 +105,21 @@ def expected_facts(session: Session, migration: Migration, pair: Pair, *, ours: 
         functions = _make_triggers(session, migration, pair, table.schema)
         if ours:
             _make_our_triggers(session, pair, table)
-        facts = table_facts(session, table, [], ours=ours)
-        for function in functions:
-            facts |= _function_facts(session, (table.schema, function[1]), function)
+        facts = table_facts(session, table, [], ours=ours) | functions
     for key in pair.old_ddl.foreign_keys:
         facts[f"foreign key {key.name}", "definition"] = str(key)
     return facts
 
 
-def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: str) -> list[Function]:
-    """Run the block `triggers`, without touching a function that is there: it is made once more in the scratch schema.
+def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: str) -> Facts:
+    """Run the block `triggers`; return the facts of the functions it makes.
 
-    The trigger itself must name the function by its own name, which therefore is made (and rolled back with the rest)
-    only where it is missing.
+    A function that is there is not replaced, because someone else may be replacing it just now: a copy is made in
+    the scratch schema, read and dropped. The trigger must name the function by its own name, which therefore is made
+    (and rolled back with the rest) only where it is missing.
     """
     made = {statement: function for function, statement in trigger_functions(pair, migration.schema)}
+    facts: Facts = {}
     block = pair.old_ddl.blocks.get("triggers")
     for statement in block.statements if block else ():
         function = made.get(statement)
@@ -127,9 +127,11 @@ def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: s
             session.execute(text(statement))
             continue
         session.execute(_moved(statement, schema))
+        facts |= _function_facts(session, (schema, function[1]), function)
+        session.execute(engine("drop_log_function", function=ident(schema, function[1])))
         if not session.all(engine("function_facts"), {"schema": function[0], "name": function[1]}):
             session.execute(text(statement))
-    return list(made.values())
+    return facts
 
 
 def _make_our_triggers(session: Session, pair: Pair, table: Relation) -> None:

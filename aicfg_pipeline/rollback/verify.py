@@ -10,7 +10,12 @@ from dataclasses import dataclass
 
 from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.rollback.advice import view_agrees, view_lifetime, view_security
 from aicfg_pipeline.rollback.checks import DATA_CHECKS, Check, CheckFunction, Kind, Watch
+from aicfg_pipeline.rollback.differences import rows
+from aicfg_pipeline.rollback.leftovers import api_schema_cache, new_tables_gone, nothing_left, views_gone
+from aicfg_pipeline.rollback.references import references
+from aicfg_pipeline.rollback.security import grants, row_level_security
 from aicfg_pipeline.rollback.state import look
 from aicfg_pipeline.rollback.structure import structure
 from aicfg_pipeline.rollback.visibility import view_visible_rows, visible_rows

@@ -14,12 +14,13 @@ from aicfg_pipeline.errors import ConnectionLostError, DatabaseError
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident, text
-from aicfg_pipeline.rollback.checks import Check, Watch
+from aicfg_pipeline.rollback.checks import Check, Watch, about
 from aicfg_pipeline.rollback.facts import checked, nothing_yet, restored
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK
 from aicfg_pipeline.spec import Migration, Pair, Persona
 
 Seen = dict[str, Any]
+NO_USER = "there is no such user"
 RECORDED_BY = ("cut_over", "compare", "plan")
 FACT = "visible_rows"
 """Under this name the ledger has what the personas saw of the new table before the cut-over."""
@@ -36,7 +37,7 @@ def visible_rows_facts(session: Session, migration: Migration, pair: Pair, relat
 def _tried(session: Session, persona: Persona, relation: Relation, whole: int) -> Seen:
     claim = session.scalar(text(persona.claim)) if persona.claim else None
     if persona.claim and claim is None:
-        return {"role": persona.role, "tried": False, "because": "there is no such user"}
+        return {"role": persona.role, "tried": False, "because": NO_USER}
     session.execute(engine("persona_begins"))
     try:
         role, id_ = sql.Literal(persona.role), sql.Literal(None if claim is None else str(claim))
@@ -53,6 +54,7 @@ def _tried(session: Session, persona: Persona, relation: Relation, whole: int) -
     return {
         "role": persona.role,
         "tried": True,
+        "because": None,
         "rows": whole,
         **seen,
         "sees": _share(seen["seen"], whole),
@@ -73,7 +75,7 @@ def _seen(session: Session, relation: Relation) -> Seen:
 
 
 def _updatable(session: Session, relation: Relation, *, filtered: bool) -> sql.Composable:
-    """Return the condition under which an UPDATE would reach a row that is seen: permissive policies or'ed, others and'ed."""
+    """Return when an UPDATE would reach a row that is seen: any permissive policy and every restrictive one."""
     if not filtered:
         return sql.SQL("true")
     policies = session.all(engine("update_policies"), {"oid": relation.oid})
@@ -130,7 +132,7 @@ def _changed(before: dict[str, Seen], after: dict[str, Seen]) -> list[str]:
     changed = []
     for name, now in after.items():
         then = before.get(name)
-        if not then or not then.get("tried"):
+        if not then or not then.get("tried") or now["because"] == NO_USER:
             continue
         if not now["tried"]:
             changed.append(f"{name} could be tried before and can't now: {now['because']}")
@@ -150,6 +152,7 @@ def _told(seen: dict[str, Seen]) -> str:
     )
 
 
+@about("view")
 def view_visible_rows(watch: Watch, pair: Pair) -> Check:
     """Nobody sees more rows through the view than in the new table itself. Reported; it never blocks."""
     state = watch.state(pair)
@@ -162,7 +165,8 @@ def view_visible_rows(watch: Watch, pair: Pair) -> Check:
         directly = visible_rows_facts(watch.session, watch.migration, pair, state.new_table)
         facts = {"through_the_view": through, "in_the_table": directly}
         more = [
-            f"{name} ({s['role']}) sees {s['seen']} rows through the view and {directly[name].get('seen', 0)} in the table"
+            f"{name} ({s['role']}) sees {s['seen']} rows through the view and"
+            f" {directly[name].get('seen', 0)} in the table"
             for name, s in through.items()
             if s["tried"] and s["sees"] != directly[name].get("sees") and s["seen"] > directly[name].get("seen", 0)
         ]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from aicfg_pipeline import spec
 from aicfg_pipeline.postgres.session import connect
+from aicfg_pipeline.rollback import lifecycle, verify
+from aicfg_pipeline.rollback.compare import compare
+from aicfg_pipeline.rollback.copy_back import copy_back
+from aicfg_pipeline.rollback.cut_over import cut_over
+from aicfg_pipeline.rollback.drop import drop_new_tables
 from aicfg_pipeline.rollback.migrate import migrate
 from aicfg_pipeline.rollback.run import Run, Settings, take_run_lock
 
@@ -27,3 +33,19 @@ def migrate_forward(url: str) -> None:
     """Bring a database into the migrated state."""
     with running(url, run_id="forward") as run:
         migrate(run)
+
+
+def roll_back(run: Run) -> None:
+    """Every step of a rollback up to and with the gate after it, as the job's ops call them."""
+    lifecycle.begin(run, "rollback")
+    for pair in run.migration.pairs:
+        copy_back(run, pair.old)
+    compare(run)
+    cut_over(run)
+    verify.gate(verify.run_checks(run.session, run.migration), remedy="")
+
+
+def drop_parked(run: Run, folder: Path) -> None:
+    """Drop what is parked, whatever the retention says."""
+    checks = verify.run_checks(run.session, run.migration)
+    drop_new_tables(run, folder, checks, before_retention_ends=True)

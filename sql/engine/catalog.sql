@@ -21,7 +21,11 @@ FROM pg_trigger t WHERE t.tgrelid = %(oid)s::oid AND t.tgname LIKE 'aicfg\_rollb
 
 -- name: table_foreign_keys -- the foreign keys of a table
 SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition, c.convalidated AS validated,
-       n.nspname AS ref_schema, r.relname AS ref_table, r.oid::bigint AS ref_oid
+       n.nspname AS ref_schema, r.relname AS ref_table, r.oid::bigint AS ref_oid,
+       ARRAY(SELECT a.attname FROM unnest(c.conkey) WITH ORDINALITY k(attnum, i)
+             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.i)::text[] AS columns,
+       ARRAY(SELECT a.attname FROM unnest(c.confkey) WITH ORDINALITY k(attnum, i)
+             JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum ORDER BY k.i)::text[] AS ref_columns
 FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace n ON n.oid = r.relnamespace
 WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0 ORDER BY 1;
 

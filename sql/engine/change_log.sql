@@ -3,9 +3,17 @@
 -- name: create_change_log -- typed as the key is; no grants, so nobody but us reads or writes it
 CREATE TABLE {log} AS SELECT {keys} FROM {table} WITH NO DATA;
 
--- name: number_change_log -- order of arrival, and the mark of a TRUNCATE
+-- name: number_change_log -- order of arrival, the mark of a TRUNCATE, and what an undo notes when it replays an entry
 ALTER TABLE {log} ADD COLUMN aicfg_seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    ADD COLUMN aicfg_whole_table boolean NOT NULL DEFAULT false;
+    ADD COLUMN aicfg_whole_table boolean NOT NULL DEFAULT false,
+    ADD COLUMN aicfg_replayed boolean NOT NULL DEFAULT false,
+    ADD COLUMN aicfg_was text;
+
+-- name: index_pending_entries -- so that the last replay finds the few entries left however long the log is
+CREATE INDEX ON {log} (aicfg_seq) WHERE NOT aicfg_replayed;
+
+-- name: index_replayed_entries -- empty until an undo replays; writers never touch it
+CREATE INDEX ON {log} ({keys}) WHERE aicfg_replayed;
 
 -- name: create_log_function -- notes a written row's key; runs as its owner, so writers need no rights on the log
 CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -60,4 +68,5 @@ SELECT count(*)::bigint AS entries, count(DISTINCT ROW({keys})) FILTER (WHERE NO
 FROM {log};
 
 -- name: change_log_pending -- how many entries wait, cheaply
-SELECT count(*)::bigint AS entries, coalesce(bool_or(aicfg_whole_table), false) AS whole_table FROM {log};
+SELECT count(*)::bigint AS entries, coalesce(bool_or(aicfg_whole_table), false) AS whole_table
+FROM {log} WHERE NOT aicfg_replayed;

@@ -33,8 +33,12 @@ SELECT count(*)::bigint AS differences,
         ) shown) AS sample
 FROM (SELECT different.*, {explained} AS explained FROM different) judged;
 
+-- name: different_keys -- the keys of the rows that differ to the last bit
+SELECT {any_keys} FROM {source} AS source FULL JOIN {target} AS target ON {keys_equal}
+WHERE {target_absent} OR {source_absent} OR record_image_ne(ROW({source_columns}), ROW({target_columns}));
+
 -- name: explained_by_log -- the row was written since, and the change log says so
-EXISTS (SELECT FROM {log} AS logged WHERE logged.aicfg_whole_table OR ({keys_equal}));
+(EXISTS (SELECT FROM {log} AS whole WHERE whole.aicfg_whole_table) OR EXISTS (SELECT FROM {log} AS logged WHERE {keys_equal}));
 
 -- name: count_rows -- exact
 SELECT count(*)::bigint FROM {table};

@@ -64,8 +64,9 @@ SAVEPOINT aicfg_persona;
 ROLLBACK TO SAVEPOINT aicfg_persona;
 
 -- name: persona_claims -- the claims that the API sets for each request, in both spellings
-SELECT set_config('request.jwt.claim.sub', coalesce({id}, ''), true), set_config('request.jwt.claim.role', {role}, true),
-       set_config('request.jwt.claims', jsonb_build_object('sub', {id}, 'role', {role})::text, true);
+SELECT set_config('request.jwt.claim.sub', coalesce({id}, ''), true) AS sub,
+       set_config('request.jwt.claim.role', {role}, true) AS role,
+       set_config('request.jwt.claims', jsonb_build_object('sub', {id}, 'role', {role})::text, true) AS claims;
 
 -- name: become -- for the rest of the savepoint
 SET LOCAL ROLE {role};

@@ -25,7 +25,7 @@ LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum,
         ('type', format_type(a.atttypid, a.atttypmod)),
         ('collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END),
         ('default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END),
-        ('generated', CASE WHEN a.attgenerated <> '' THEN a.attgenerated || ': ' || pg_get_expr(d.adbin, d.adrelid) END),
+        ('generated', CASE WHEN a.attgenerated <> '' THEN a.attgenerated::text || ': ' || pg_get_expr(d.adbin, d.adrelid) END),
         ('identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END),
         ('nullable', CASE WHEN NOT a.attnotnull THEN 'yes'
                           WHEN EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = a.attrelid AND n.contype = 'n'

@@ -1,0 +1,253 @@
+"""Ledger rows and checks become evidence, by value; nothing that is missing is made up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from aicfg_pipeline import spec
+from aicfg_pipeline.evidence import Known, gather
+from aicfg_pipeline.evidence.facts import Comparison, Database, DifferingKey, Hazard, Side
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback import compare, copy_back, cut_over, ledger, verify
+from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.services.settings import ServicesSettings
+from aicfg_pipeline_tests.evidence.samples import (
+    IDENTITY,
+    NONE,
+    RUN,
+    SIDES,
+    START,
+    data_checks,
+    entry,
+    rolled_back,
+    sample,
+)
+from aicfg_pipeline_tests.tools.migration import running
+from aicfg_pipeline_tests.tools.servers import Database as Target
+
+OLD = "org_prompt_engineering"
+
+
+def one_pair(**more: object):
+    known = {"kind": "rollback", "run_id": RUN, "database": IDENTITY, "checks": data_checks(), "ended": START}
+    return gather(more.pop("entries", rolled_back()), Known(**{**known, **more}))
+
+
+def test_database_is_told_apart():
+    assert one_pair().database == Database(
+        name="app",
+        server_address="10.0.0.7",
+        server_port=5432,
+        server_version="PostgreSQL 18.2",
+        system_identifier="7571234567890123456",
+        role="postgres",
+    )
+
+
+def test_pair_before_and_after():
+    [pair] = one_pair(states_before={OLD: "migrated"}).pairs
+    assert (pair.old, pair.new, pair.state_before, pair.state_after) == (
+        OLD,
+        "ai_cfg_org_prompts",
+        "migrated",
+        "cut_over",
+    )
+    assert pair.before == Side(rows=400, checksum="-41")
+    assert pair.after == Side(rows=401, checksum="17")
+    assert (pair.differences, pair.unexplained) == (1, 0)
+    assert (pair.keys_replayed, pair.keys_written_since, pair.locks_held_ms) == (7, 1, 4.7)
+    assert [c.when for c in pair.comparisons] == ["before_cut_over", "after_cut_over"]
+
+
+def test_timeline_takes_the_longest_known_time():
+    steps = one_pair().timeline
+    assert [(s.step, s.outcome) for s in steps][1] == ("copy_back", "copied")
+    copied, swapped = steps[1], steps[4]
+    assert copied.seconds == 0.95
+    assert copied.started == copied.at - timedelta(seconds=0.95)
+    assert copied.facts == {"rows": 400, "copy_seconds": 0.95}
+    assert (swapped.seconds, swapped.locks_held_ms) == (0.0047, 4.7)
+
+
+def test_verdict_who_plan_and_way_back():
+    evidence = one_pair(who="ada")
+    assert evidence.outcome == "succeeded"
+    assert evidence.verdict == (
+        "The rollback succeeded: org_prompt_engineering is a table again, 400 rows compared and all 1 differences"
+        " explained by later writes; locks were held for 4.7 ms."
+    )
+    assert (evidence.who, evidence.plan_hash, evidence.locks_held_ms) == ("ada", "c0ffee", 4.7)
+    assert evidence.way_back.possible
+    assert evidence.way_back.until == START + timedelta(days=7)
+    assert evidence.way_back.command is not None
+    assert "-j undo_rollback" in evidence.way_back.command
+
+
+def test_rows_of_other_runs_are_left_out_of_a_ledger_but_kept_in_a_list():
+    other = entry(9, "settle", "validated", OLD, run_id="another-run")
+    book = Ledger((*rolled_back(), other))
+    assert len(gather(book, Known("rollback", RUN, IDENTITY)).timeline) == 6
+    assert len(gather(book.entries, Known("rollback", RUN, IDENTITY)).timeline) == 7
+
+
+def test_nothing_known_at_all():
+    evidence = gather([], Known("rollback", "r", None))
+    assert (evidence.outcome, evidence.pairs, evidence.timeline) == ("nothing_to_do", [], [])
+    assert evidence.database == Database(name="?")
+    assert evidence.verdict == "There was nothing to do: no table was looked at."
+    assert not evidence.way_back.possible
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"before": None, "after": 3, "differences": "many"},
+        {"before": {"rows": "four"}, "after": {}, "differences": []},
+        {"locks_held_ms": "soon", "retain_until": "never", "entries": -1, "seconds": float("nan")},
+        {"locks_held_ms": True, "keys_replayed": None, "state": None, "retain_until": 12},
+        {"differences": {"differences": None, "sample": [{"kind": "missing"}, 3, {"key": None}]}},
+    ],
+)
+@pytest.mark.parametrize("step", ["compare", "cut_over", "drop", "copy_back", "undo", "something_new"])
+def test_odd_facts_are_left_out(step, facts):
+    evidence = one_pair(entries=[entry(1, step, "done", OLD, facts=facts)], checks=())
+    [pair] = evidence.pairs
+    assert (pair.before, pair.after, pair.locks_held_ms) == (None, None, None)
+
+
+def test_unexplained_keys_are_shown_without_values():
+    sample_rows = [{"key": ["a1"], "kind": "changed", "before": "private words", "after": "other words"}]
+    facts = {**SIDES, "differences": {"differences": 1, "unexplained": 1, "sample": sample_rows}}
+    evidence = one_pair(entries=[entry(1, "compare", "refuted", OLD, facts=facts)], checks=(), error="gate failed")
+    [comparison] = evidence.pairs[0].comparisons
+    assert comparison == Comparison(
+        when="before_cut_over",
+        at=START + timedelta(seconds=1),
+        before=Side(rows=400, checksum="-41"),
+        after=Side(rows=400, checksum="-41"),
+        differences=1,
+        unexplained=1,
+        sample=[DifferingKey(key=["a1"], kind="changed")],
+    )
+    assert "words" not in evidence.model_dump_json()
+
+
+def test_drop():
+    dropped = entry(1, "drop", "done", OLD, facts={**SIDES, "differences": NONE, "unexplained_rows": 0})
+    evidence = one_pair(kind="drop", entries=[dropped], checks=data_checks())
+    assert evidence.verdict == (
+        "The drop of the new tables succeeded: org_prompt_engineering is gone, all 400 rows proven equal;"
+        " the ledger stays."
+    )
+    assert [c.when for c in evidence.pairs[0].comparisons] == ["at_drop"]
+    assert evidence.pairs[0].state_after == "rolled_back"
+    assert not evidence.way_back.possible
+
+
+def test_undo():
+    undone = entry(1, "undo", "done", OLD, facts={"locks_held_ms": 3.0})
+    evidence = one_pair(kind="undo", entries=[undone], checks=(), migration=spec.load())
+    assert evidence.verdict == (
+        "The undo of the rollback succeeded: ai_cfg_sys_rag and ai_cfg_org_prompts are in use again;"
+        " locks were held for 3.0 ms."
+    )
+    assert evidence.checklist == []
+    assert evidence.pairs[1].state_after == "migrated"
+
+
+@pytest.mark.parametrize(
+    ("more", "outcome"),
+    [
+        ({"error": "the deploy failed"}, "failed"),
+        ({"error": "hazards", "entries": []}, "refused"),
+        ({"hazards": [{"code": "replica", "found": "it is one", "blocks": True}], "entries": []}, "refused"),
+        ({"checks": data_checks(passed=False)}, "failed"),
+        ({"entries": []}, "nothing_to_do"),
+        ({"entries": [], "outcome": "succeeded"}, "succeeded"),
+        ({}, "succeeded"),
+    ],
+)
+def test_outcomes(more, outcome):
+    assert one_pair(**more).outcome == outcome
+
+
+def test_failure_after_the_cut_over_names_both_ways_on():
+    evidence = one_pair(error="the deploy failed")
+    assert evidence.verdict == "The rollback did not finish: org_prompt_engineering is cut over."
+    assert "run the same job again, or undo" in evidence.way_back.text
+
+
+def test_hazards_of_any_shape():
+    class Found:
+        code, found, accepted, blocks, remedy, more = "dependents", "a view", False, True, "recreate it", 3
+
+    evidence = one_pair(hazards=[Found(), {"code": "replica", "found": "is one"}], accepted=["dependents"])
+    assert evidence.hazards == [
+        Hazard(code="dependents", found="a view", accepted=True, blocks=True, remedy="recreate it"),
+        Hazard(code="replica", found="is one"),
+    ]
+
+
+def test_steps_left_to_a_person():
+    steps = ServicesSettings().manual_steps({"a": "b"})
+    evidence = one_pair(by_hand=steps)
+    assert [h.service for h in evidence.by_hand] == [s.service for s in steps]
+    endpoint = next(h for h in evidence.by_hand if h.service == "endpoints")
+    assert endpoint.command == next(s.command for s in steps if s.service == "endpoints")
+
+
+def test_data_checks_show_no_text_values():
+    facts = {"custom_prompt": "private words", "rows_before": 3, "columns": ["a"], "table": [{"x": "private words"}]}
+    check = Check("rows", OLD, "old", False, "2 rows differ.", facts=facts)
+    evidence = one_pair(checks=[check])
+    assert evidence.checks[0].facts == {"rows_before": 3, "columns": ["a"]}
+    assert "private words" not in evidence.model_dump_json()
+
+
+def test_catalog_checks_show_their_differences():
+    check = Check("structure", OLD, "old", False, "1 difference.", facts={"differing": ["default of a: 1, not 2"]})
+    assert one_pair(checks=[check]).checks[0].facts == {"differing": ["default of a: 1, not 2"]}
+
+
+def test_assets_are_named_as_dagster_names_them():
+    checks = [Check("c", OLD, kind, True, "") for kind in ("old", "new", "view")]
+    assert [c.asset for c in sample(checks=checks).checks] == [
+        f"old/{OLD}",
+        "new/ai_cfg_org_prompts",
+        f"view/{OLD}",
+    ]
+
+
+def test_real_run(migrated_database: Target):
+    with running(migrated_database.url, run_id=RUN) as run:
+        with run.writing() as session:
+            session.script(ledger.prepare_statements())
+        before = run.look().summary
+        for pair in run.migration.pairs:
+            copy_back.copy_back(run, pair.old)
+        compare.compare(run)
+        cut_over.cut_over(run)
+        look = run.look()
+        known = Known(
+            "rollback",
+            RUN,
+            run.session.one(engine("identity")),
+            migration=run.migration,
+            checks=verify.run_checks(run.session, run.migration, [(OLD, "checksum"), (OLD, "row_count")]),
+            states_before=before,
+            states_after=look.summary,
+        )
+        evidence = gather(look.ledger, known)
+    assert evidence.outcome == "succeeded"
+    assert evidence.database.name == migrated_database.url.rsplit("/", 1)[-1].split("?")[0]
+    assert {p.state_after for p in evidence.pairs} == {"cut_over"}
+    assert all(p.before == p.after and p.unexplained == 0 and p.before for p in evidence.pairs)
+    assert evidence.locks_held_ms is not None
+    assert 0 < evidence.locks_held_ms < 5000
+    assert {"copy_back", "compare", "cut_over", "settle"} <= {s.step for s in evidence.timeline}
+    assert any("CREATE TABLE" in s.sql for _, s in evidence.statements)
+    assert not any("INSERT INTO aicfg_rollback.ledger (run_id" in s.sql for _, s in evidence.statements)

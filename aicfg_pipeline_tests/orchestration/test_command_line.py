@@ -1,0 +1,143 @@
+"""Jobs as `dagster job execute` runs them against a server given by its URL: exit codes, output, what is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from aicfg_pipeline_tests.tools.jobs import confirmed, execute
+from aicfg_pipeline_tests.tools.servers import Database
+
+
+def _state(database: Database) -> tuple[str, dict[str, tuple[int, int]]]:
+    return database.schema_dump(), database.fingerprints()
+
+
+@pytest.mark.every_version
+def test_rollback_parks_the_new_tables_and_says_how_to_undo(migrated_database: Database, tmp_path: Path) -> None:
+    done = execute(
+        "rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name)
+    )
+    assert done.status == 0, done.output
+    assert migrated_database.exists("public.sys_rag") == "r"
+    assert migrated_database.exists("public.org_prompt_engineering") == "r"
+    assert migrated_database.exists("aicfg_rollback.ai_cfg_org_prompts") == "r"
+    assert "-j undo_rollback" in done.output
+    assert "parked     aicfg_rollback.ai_cfg_org_prompts until" in done.output
+    assert "locks held" in done.output
+
+
+def test_retaining_nothing_drops_in_the_same_run(migrated_database: Database, tmp_path: Path) -> None:
+    config = confirmed("plan", migrated_database.name, retain_days=0)
+    done = execute("rollback", home=tmp_path, url=migrated_database.url, config=config)
+    assert done.status == 0, done.output
+    assert migrated_database.exists("public.sys_rag") == "r"
+    assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") is None
+    assert len(list((tmp_path / "exports").glob("*.csv.gz"))) == 2
+
+
+def test_the_password_login_over_tcp_works_and_is_shown_nowhere(migrated_database: Database, tmp_path: Path) -> None:
+    url = migrated_database.tcp_url
+    password = psycopg.conninfo.conninfo_to_dict(url)["password"]
+    done = execute("rollback", home=tmp_path, url=url, config=confirmed("plan", migrated_database.name))
+    assert done.status == 0, done.output
+    assert str(password) not in done.output
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or str(password).encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("config", [None, "another_database"], ids=["missing", "wrong"])
+def test_an_unconfirmed_database_is_not_touched(
+    migrated_database: Database, tmp_path: Path, config: str | None
+) -> None:
+    before = _state(migrated_database)
+    done = execute(
+        "rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", config) if config else None
+    )
+    assert done.status == 1
+    assert "not_confirmed" in done.output
+    assert f"set confirm_database: {migrated_database.name}" in done.output
+    assert "Traceback" not in done.output
+    assert "Stack Trace" not in done.output
+    assert _state(migrated_database) == before
+
+
+def test_the_plan_reads_only_and_lists_every_statement(migrated_database: Database, tmp_path: Path) -> None:
+    before = _state(migrated_database)
+    config = confirmed("plan", migrated_database.name)
+    done = execute("plan", home=tmp_path, url=migrated_database.url, config=config)
+    assert done.status == 0, done.output
+    assert "#### copy_back_org_prompt_engineering" in done.output
+    assert 'ALTER TABLE "aicfg_rollback"."sys_rag" SET SCHEMA "public";' in done.output
+    assert _state(migrated_database) == before
+
+
+def test_a_dry_run_ends_after_the_plan(migrated_database: Database, tmp_path: Path) -> None:
+    before = _state(migrated_database)
+    config = confirmed("plan", migrated_database.name, dry_run=True)
+    done = execute("rollback", home=tmp_path, url=migrated_database.url, config=config)
+    assert done.status == 0, done.output
+    assert _state(migrated_database) == before
+
+
+def test_verify_fails_with_exit_status_1_when_a_row_was_changed_behind_our_back(
+    migrated_database: Database, tmp_path: Path
+) -> None:
+    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name))
+    with migrated_database.connect() as connection:
+        connection.execute("ALTER TABLE org_prompt_engineering DISABLE TRIGGER aicfg_rollback_change_log")
+        connection.execute(
+            "UPDATE org_prompt_engineering SET custom_system_prompt = 'x' WHERE id ="
+            " (SELECT min(id::text)::uuid FROM org_prompt_engineering)"
+        )
+        connection.execute("ALTER TABLE org_prompt_engineering ENABLE ALWAYS TRIGGER aicfg_rollback_change_log")
+    done = execute("verify", home=tmp_path, url=migrated_database.url)
+    assert done.status == 1
+    assert "org_prompt_engineering: checksum" in done.output
+    assert "Stack Trace" not in done.output
+
+
+def test_migrate_refuses_while_the_new_tables_are_parked(migrated_database: Database, tmp_path: Path) -> None:
+    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name))
+    before = _state(migrated_database)
+    done = execute(
+        "migrate", home=tmp_path, url=migrated_database.url, config=confirmed("migrate", migrated_database.name)
+    )
+    assert done.status == 1
+    assert "undo_rollback" in done.output
+    assert _state(migrated_database) == before
+
+
+def test_drop_refuses_before_the_retention_ends(migrated_database: Database, tmp_path: Path) -> None:
+    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name))
+    config = confirmed("drop_new_tables", migrated_database.name)
+    early = execute("drop_new_tables", home=tmp_path, url=migrated_database.url, config=config)
+    assert early.status == 1
+    assert "retention" in early.output
+    assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") == "r"
+    told = confirmed("drop_new_tables", migrated_database.name, before_retention_ends=True)
+    assert execute("drop_new_tables", home=tmp_path, url=migrated_database.url, config=told).status == 0
+    assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") is None
+
+
+def test_a_malformed_migration_names_every_mistake_and_shows_no_traceback(tmp_path: Path) -> None:
+    folder = tmp_path / "migration"
+    folder.mkdir()
+    (folder / "migration.yaml").write_text("name: x\npairs:\n  - old: a\n    new: a\n    kee: [id]\n")
+    done = execute("rollback", home=tmp_path / "home", AICFG_MIGRATION_DIR=str(folder))
+    assert done.status == 1
+    assert "pairs.0.key" in done.output
+    assert "pairs.0.kee" in done.output
+    assert "pairs.0.old_sql" in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "home" / "postgres").exists()
+
+
+def test_an_unreachable_server_is_named_and_the_password_is_not(tmp_path: Path) -> None:
+    done = execute("rollback", home=tmp_path, url="postgresql://postgres:s3cr3t-word@127.0.0.1:1/app")
+    assert done.status == 1
+    assert "127.0.0.1:1" in done.output
+    assert "s3cr3t-word" not in done.output
+    assert "Stack Trace" not in done.output

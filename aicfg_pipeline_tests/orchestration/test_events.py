@@ -1,0 +1,98 @@
+"""What a run leaves in Dagster: materializations, observations, check verdicts; and gates that raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
+
+from aicfg_pipeline_tests.tools.jobs import confirmed
+from aicfg_pipeline_tests.tools.servers import Database
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def run_job(
+    name: str, database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, op: str | None = None, **settings: object
+) -> ExecuteInProcessResult:
+    from aicfg_pipeline.definitions import defs
+
+    monkeypatch.setenv("AICFG_DATABASE_URL", database.url)
+    config = confirmed(op, database.name, **settings) if op else None
+    return defs.get_job_def(name).execute_in_process(instance=instance, run_config=config, raise_on_error=False)
+
+
+def test_a_rollback_materializes_the_old_tables_with_their_row_counts(
+    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
+    assert done.success
+    event = instance.get_latest_materialization_event(AssetKey(["old", "org_prompt_engineering"]))
+    assert event is not None
+    materialization = event.asset_materialization
+    assert materialization is not None
+    assert materialization.metadata["dagster/row_count"].value == 40
+    assert materialization.metadata["locks_held_ms"].value > 0
+
+
+def test_every_check_of_a_rollback_is_on_its_asset_and_passed(
+    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
+    verdicts = {
+        (e.asset_key.to_user_string(), e.check_name): e.passed for e in done.get_asset_check_evaluations()
+    }
+    for table in ("old/sys_rag", "old/org_prompt_engineering"):
+        assert verdicts[table, "row_count"] is True
+        assert verdicts[table, "checksum"] is True
+    assert all(verdicts.values()), verdicts
+
+
+def test_the_ops_run_in_the_order_of_the_runbook(
+    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
+    order = [e.step_key for e in done.all_events if e.is_step_success]
+    assert order.index("plan") < order.index("copy_back_sys_rag") < order.index("compare")
+    assert order.index("compare") < order.index("cut_over") < order.index("verify") < order.index("drop_new_tables")
+
+
+def test_a_gate_that_fails_stops_the_run_before_the_drop(
+    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_job("rollback", migrated_database, instance, monkeypatch, op="plan").success
+    migrated_database.execute("ALTER TABLE sys_rag DISABLE TRIGGER aicfg_rollback_change_log")
+    migrated_database.execute("UPDATE sys_rag SET backup_retention_days = 1")
+    migrated_database.execute("ALTER TABLE sys_rag ENABLE ALWAYS TRIGGER aicfg_rollback_change_log")
+    again = run_job("rollback", migrated_database, instance, monkeypatch, op="plan", retain_days=0)
+    assert not again.success
+    failed = {e.step_key for e in again.all_events if e.is_step_failure}
+    assert failed == {"verify"}
+    assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") == "r"
+
+
+def test_a_second_run_fails_at_once_and_says_who_holds_the_lock(
+    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aicfg_pipeline_tests.tools.migration import running
+
+    with running(migrated_database.url, run_id="the other"):
+        before = migrated_database.schema_dump()
+        done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
+        assert not done.success
+        failure = next(e for e in done.all_events if e.is_step_failure)
+        assert "aicfg_pipeline the other" in str(failure.event_specific_data)
+        assert migrated_database.schema_dump() == before
+
+
+def test_a_rollback_of_a_database_that_was_never_migrated_does_nothing_and_succeeds(
+    old_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = old_database.fingerprints(), old_database.dump("public.sys_rag", "public.org_prompt_engineering")
+    assert run_job("rollback", old_database, instance, monkeypatch, op="plan").success
+    assert (old_database.fingerprints(), old_database.dump("public.sys_rag", "public.org_prompt_engineering")) == before
