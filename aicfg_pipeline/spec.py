@@ -23,7 +23,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from aicfg_pipeline.errors import SpecError
-from aicfg_pipeline.sqlfile import Block, load_blocks
+from aicfg_pipeline.sqlfile import Block, identifier, load_blocks, tokens
 
 PRIVATE_SCHEMA = "aicfg_rollback"
 """Everything the pipeline owns in the target database is in this one schema."""
@@ -423,7 +423,8 @@ def _foreign_key(path: str, statement: str, complaints: list[str]) -> ForeignKey
         return None
     if not statement.upper().rstrip().endswith("NOT VALID"):
         complaints.append(
-            f"{path}: foreign_keys: {_folded(constraint.this)} must end in NOT VALID (the block `validate` validates it)"
+            f"{path}: foreign_keys: {_folded(constraint.this)} must end in NOT VALID (the block `validate` validates"
+            " it)"
         )
     return ForeignKey(
         name=_folded(constraint.this),
@@ -441,6 +442,21 @@ _DEFAULT_OPTIONS = {
     "NOT DEFERRABLE",
     "INITIALLY IMMEDIATE",
 }
+
+
+def trigger_names(table_ddl: Ddl) -> tuple[str, ...]:
+    """Return the names of the triggers that a DDL file makes."""
+    block = table_ddl.blocks.get("triggers")
+    return tuple(n for s in (block.statements if block else ()) if (n := _trigger_name(s)))
+
+
+def _trigger_name(statement: str) -> str | None:
+    """Return the name in CREATE [OR REPLACE] [CONSTRAINT] TRIGGER name, or None for other statements."""
+    words = tokens(statement)
+    for place, token in enumerate(words[:4]):
+        if token.text.upper() == "TRIGGER" and words[0].text.upper() == "CREATE" and len(words) > place + 1:
+            return identifier(words[place + 1])
+    return None
 
 
 def _options(words: Sequence[object]) -> frozenset[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlglot.dialects import postgres
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokens import Token, TokenType
 
 from aicfg_pipeline.errors import SpecError
 
@@ -30,6 +30,16 @@ class Block:
     statements: tuple[str, ...]
 
 
+def tokens(text: str) -> list[Token]:
+    """Cut SQL text into tokens. Raises `SqlglotError` where it can't be read (an open quote, say)."""
+    return postgres.Postgres().tokenize(text)
+
+
+def identifier(token: Token) -> str:
+    """Return the name that a token stands for, folded as PostgreSQL folds it."""
+    return token.text if token.token_type == TokenType.IDENTIFIER else token.text.lower()
+
+
 def split_statements(text: str) -> tuple[str, ...]:
     """Cut SQL text at its semicolons, minding quotes, dollar quotes and comments.
 
@@ -37,7 +47,7 @@ def split_statements(text: str) -> tuple[str, ...]:
     """
     statements, start = [], None
     end = 0
-    for token in postgres.Postgres().tokenize(text):
+    for token in tokens(text):
         if token.token_type == TokenType.SEMICOLON:
             if start is not None:
                 statements.append(text[start:end])

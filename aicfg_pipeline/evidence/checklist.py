@@ -5,7 +5,7 @@ Each check stands for exactly one line. What a check does is its own file's; tab
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from aicfg_pipeline.evidence.facts import CheckFact, ChecklistLine, LineEvidence, LineStatus
@@ -62,12 +62,19 @@ LINES: tuple[Line, ...] = (
 SERVICE_CHECKS = {name for line in LINES if line.service for name in line.needs}
 
 
-def filled(checks: Sequence[CheckFact], names: Mapping[str, str | None]) -> list[ChecklistLine]:
-    """Return the eight lines with the evidence beside each. `names` is old → new table name."""
-    return [_line(line, [c for c in checks if c.name in line.checks], names) for line in LINES]
+def filled(
+    checks: Sequence[CheckFact], names: Mapping[str, str | None], restored: Collection[str]
+) -> list[ChecklistLine]:
+    """Return the eight lines with the evidence beside each. `names` is old → new table name.
+
+    `restored` are the pairs whose old table is in use: of any other a check passes because it has nothing to look at.
+    """
+    return [_line(line, [c for c in checks if c.name in line.checks], names, restored) for line in LINES]
 
 
-def _line(line: Line, checks: Sequence[CheckFact], names: Mapping[str, str | None]) -> ChecklistLine:
+def _line(
+    line: Line, checks: Sequence[CheckFact], names: Mapping[str, str | None], restored: Collection[str]
+) -> ChecklistLine:
     ran = {c.name for c in checks}
     missing = [name for name in line.checks if name not in ran]
     evidence = [
@@ -76,7 +83,7 @@ def _line(line: Line, checks: Sequence[CheckFact], names: Mapping[str, str | Non
     ]
     return ChecklistLine(
         text=line.text.format(old=", ".join(names), new=", ".join(n for n in names.values() if n)),
-        status=_status(line, checks, names),
+        status=_status(line, checks, names, restored),
         checks=list(line.checks),
         not_run=[name for name in missing if name not in SERVICE_CHECKS],
         not_configured=[name for name in missing if name in SERVICE_CHECKS],
@@ -84,13 +91,15 @@ def _line(line: Line, checks: Sequence[CheckFact], names: Mapping[str, str | Non
     )
 
 
-def _status(line: Line, checks: Sequence[CheckFact], names: Mapping[str, str | None]) -> LineStatus:
+def _status(
+    line: Line, checks: Sequence[CheckFact], names: Mapping[str, str | None], restored: Collection[str]
+) -> LineStatus:
     wrong = [c for c in checks if not c.passed]
     if any(c.severity == "ERROR" for c in wrong):
         return "failed"
     covered = {c.pair for c in checks if c.name in line.needs}
     if not covered:
         return "not_configured" if line.service else "not_run"
-    if line.per_pair and not covered >= set(names):
+    if line.per_pair and not covered & set(restored) >= set(names):
         return "not_run"
     return "warned" if wrong else "passed"

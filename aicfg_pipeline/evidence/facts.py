@@ -42,6 +42,7 @@ class Hazard(_Fact):
 
     code: str
     found: str
+    pair: str | None = None
     accepted: bool = False
     blocks: bool | None = None
     """Whether it stops a run that does not accept it; null where the plan does not say."""
@@ -68,9 +69,9 @@ class Comparison(_Fact):
     when: Literal["before_cut_over", "after_cut_over", "at_drop", "at_undo"]
     at: AwareDatetime | None = None
     before: Side | None = None
-    """What the new table held."""
+    """What the new table held (in an undo: what the old table held)."""
     after: Side | None = None
-    """What the old table holds (before the cut-over: its shadow)."""
+    """What the old table holds (before the cut-over: its shadow; in an undo: what the new table holds)."""
     differences: NonNegativeInt | None = None
     unexplained: NonNegativeInt | None = None
     """Differences without an entry in the change log: any is one too many."""
@@ -94,6 +95,15 @@ class PairFacts(_Fact):
     keys_written_since: NonNegativeInt | None = None
     locks_held_ms: NonNegativeFloat | None = None
     comparisons: list[Comparison] = []
+
+
+class ExportFile(_Fact):
+    """A file that holds the rows of a dropped table."""
+
+    file: str
+    table: str | None = None
+    rows: NonNegativeInt | None = None
+    sha256: str | None = None
 
 
 class Statement(_Fact):
@@ -196,6 +206,7 @@ class Evidence(_Fact):
     way_back: WayBack
     hazards: list[Hazard] = []
     pairs: list[PairFacts] = []
+    exports: list[ExportFile] = []
     timeline: list[Step] = []
     checks: list[CheckFact] = []
     checklist: list[ChecklistLine] = []

@@ -19,6 +19,7 @@ from aicfg_pipeline.evidence.facts import (
     Database,
     DifferingKey,
     Evidence,
+    ExportFile,
     Hazard,
     Kind,
     Outcome,
@@ -41,11 +42,16 @@ CATALOG_CHECKS = {
     "new_tables_gone",
     "views_gone",
     "nothing_left",
+    "view_security",
+    "view_lifetime",
     "api_schema_cache",
     "lambda_deployed",
     "schema_files",
 }
 """Checks whose facts come from the catalog or from files: no data values. Of others only harmless names are kept."""
+
+_RESTORED = {"cut_over", "rolled_back", "never_migrated"}
+"""States in which the old table is the one in use; in any other its checks have nothing to say yet."""
 
 _SWAPS = {"cut_over": "cut_over", "undo": "migrated", "undo_rollback": "migrated", "drop": "rolled_back"}
 """A step that is done, and the state that it leaves a pair in."""
@@ -80,7 +86,8 @@ class Known:
 
 def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
     """Build the evidence of one run. From a `Ledger` the rows of the run are taken; rows given as such are all used."""
-    entries = ledger.of_run(known.run_id) if isinstance(ledger, Ledger) else list(ledger)
+    book = ledger.entries if isinstance(ledger, Ledger) else tuple(ledger)
+    entries = ledger.of_run(known.run_id) if isinstance(ledger, Ledger) else list(book)
     timeline = [_step(e) for e in entries]
     checks = [_check(c, known.migration) for c in known.checks]
     pairs = [_pair(old, new, entries, known) for old, new in _names(entries, known).items()]
@@ -100,12 +107,15 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
         ended=ended,
         plan_hash=known.plan_hash or next((e.plan_hash for e in reversed(entries) if e.plan_hash), None),
         locks_held_ms=locks,
-        way_back=way_back(known.kind, outcome, pairs, _until(entries), ended),
+        way_back=way_back(known.kind, outcome, pairs, _until(book), ended),
         hazards=[_hazard(h, known.accepted) for h in known.hazards],
         pairs=pairs,
+        exports=[_export(x) for e in entries for x in _mappings(e.facts.get("exports")) if x.get("file")],
         timeline=timeline,
         checks=checks,
-        checklist=[] if known.kind == "undo" else filled(checks, {p.old: p.new for p in pairs}),
+        checklist=[]
+        if known.kind == "undo"
+        else filled(checks, {p.old: p.new for p in pairs}, {p.old for p in pairs if p.state_after in _RESTORED}),
         by_hand=[ByHand(**_fields(h, ByHand)) for h in known.by_hand],
     )
     return safe(evidence, known.secrets)
@@ -138,6 +148,19 @@ def database_of(identity: Any) -> Database:
     )
 
 
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
+
+
+def _export(facts: Mapping[str, Any]) -> ExportFile:
+    return ExportFile(
+        file=str(facts["file"]),
+        table=_word(facts.get("table")),
+        rows=_count(facts.get("rows")),
+        sha256=_word(facts.get("sha256")),
+    )
+
+
 def _fields(thing: Any, model: type[Hazard] | type[ByHand]) -> dict[str, Any]:
     get = thing.get if isinstance(thing, Mapping) else lambda name: getattr(thing, name, None)
     return {name: value for name in model.model_fields if (value := get(name)) is not None}
@@ -146,7 +169,10 @@ def _fields(thing: Any, model: type[Hazard] | type[ByHand]) -> dict[str, Any]:
 def _hazard(hazard: Any, accepted: Sequence[str]) -> Hazard:
     fields = _fields(hazard, Hazard)
     fields["code"], fields["found"] = str(fields.get("code", "?")), str(fields.get("found", ""))
-    fields["accepted"] = bool(fields.get("accepted")) or fields["code"] in accepted
+    blocks, acceptable = fields.get("blocks"), getattr(hazard, "acceptable", True)
+    if callable(blocks):
+        fields["blocks"] = bool(blocks(()))
+    fields["accepted"] = fields.get("accepted") is True or (fields["code"] in accepted and bool(acceptable))
     return Hazard(**fields)
 
 
@@ -236,9 +262,10 @@ def _comparisons(entries: Sequence[Entry], checks: Sequence[Check], known: Known
     for entry in entries:
         if entry.step == "compare":
             found.append(_compared("before_cut_over", _aware(entry.at), entry.facts))
-        elif entry.step in ("drop", "undo", "undo_rollback") and entry.outcome == "done":
-            moment = "at_drop" if entry.step == "drop" else "at_undo"
-            found.append(_compared(moment, _aware(entry.at), entry.facts))
+        elif entry.step == "drop" and entry.outcome == "done":
+            found.append(_compared("at_drop", _aware(entry.at), entry.facts))
+        elif entry.step.startswith("undo") and entry.outcome in ("proven", "refuted"):
+            found.append(_compared("at_undo", _aware(entry.at), entry.facts))
     dropped = any(c.when == "at_drop" for c in found)
     for check in checks:
         if check.name == "checksum" and "rows_before" in check.facts and not dropped:
@@ -287,7 +314,7 @@ def _key(value: Any) -> list[Any]:
 def _outcome(entries: Sequence[Entry], checks: Sequence[CheckFact], known: Known) -> Outcome:
     blocked = any(h.blocks and not h.accepted for h in (_hazard(h, known.accepted) for h in known.hazards))
     if known.error:
-        return "failed" if entries and not blocked else "refused"
+        return "failed" if any(e.step != "run" for e in entries) and not blocked else "refused"
     if any(not c.passed and c.severity == "ERROR" for c in checks):
         return "failed"
     if blocked:
@@ -304,8 +331,9 @@ def _span(timeline: Sequence[Step], known: Known) -> tuple[datetime, datetime]:
 
 
 def _until(entries: Sequence[Entry]) -> datetime | None:
-    found = [t for e in entries if (t := instant(e.facts.get("retain_until"))) is not None]
-    return max(map(_aware, found)) if found else None
+    last = {e.pair: e for e in entries if e.step == "cut_over" and e.outcome == "done"}
+    found = [t for e in last.values() if (t := instant(e.facts.get("retain_until"))) is not None]
+    return min(map(_aware, found)) if found else None
 
 
 def _aware(at: datetime) -> datetime:

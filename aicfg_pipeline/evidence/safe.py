@@ -67,7 +67,7 @@ _SAFE_TEXT = re.compile(
     r"(?i)(^|[._])(checksums?|at|since|until|columns?|keys?|kinds?|names?|outcome|state|status|codes?|path|method|types?"
     r"|because|table|tables|role|roles|file|files|sha256|log_groups?)([._]|$)|_at$|checksum"
 )
-_NOISE = {"identity", "shadow_oid", "before", "after", "differences", "sample", "blockers", "query"}
+_NOISE = {"identity", "shadow_oid", "before", "after", "sample", "blockers", "query"}
 LONGEST_TEXT, MOST_ITEMS = 400, 60
 
 
@@ -81,7 +81,10 @@ def small_facts(facts: Mapping[str, Any], *, texts: bool) -> Facts:
         if _scalar(value):
             if _may_show(name, value, texts):
                 kept[name] = _short(value)
-        elif isinstance(value, list | tuple) and value and all(_scalar(v) for v in value):
+            continue
+        if texts and name == "differences" and isinstance(value, list):
+            value = [_difference(v) for v in value]
+        if isinstance(value, list | tuple) and value and all(_scalar(v) for v in value):
             shown = [_short(v) for v in value if _may_show(name, v, texts)]
             if shown:
                 more = len(shown) - MOST_ITEMS
@@ -89,10 +92,19 @@ def small_facts(facts: Mapping[str, Any], *, texts: bool) -> Facts:
     return kept
 
 
+def _difference(line: Any) -> Scalar:
+    """One line of `rollback.facts.differences` as text."""
+    if not isinstance(line, Mapping) or not {"what", "expected", "found"} <= set(line):
+        return None
+    return f"{line['what']}: expected {line['expected']}, found {line['found']}"
+
+
 def _flat(facts: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     for name, value in facts.items():
         if name in _NOISE or str(name).startswith("dagster/"):
             continue
+        if name == "differences" and isinstance(value, Mapping):
+            continue  # the counts have facts of their own
         if isinstance(value, Mapping):
             yield from ((f"{name}.{k}", v) for k, v in value.items())
         else:

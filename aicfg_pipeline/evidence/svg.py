@@ -88,6 +88,7 @@ def ticks(seconds: float, most: int) -> list[float]:
 
 def timeline(steps: Sequence[Step], *, layout: Layout = WIDE, name: str = "timeline") -> Markup:
     """Draw the timeline; an empty text where there is nothing to draw. `name` makes the ids in it unique."""
+    steps = [s for s in steps if s.step != "run"]  # a run's own rows frame it; they take no time
     if not steps:
         return Markup("")
     begin = min(s.started for s in steps)

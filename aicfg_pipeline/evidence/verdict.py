@@ -20,7 +20,7 @@ def verdict(kind: Kind, outcome: Outcome, pairs: Sequence[PairFacts], locks_held
     if outcome == "nothing_to_do":
         return f"There was nothing to do: {_states(pairs)}."
     if outcome == "refused":
-        return f"The {_NOUN[kind]} was refused before anything was touched."
+        return f"The {_NOUN[kind]} was stopped before anything was touched."
     if outcome == "failed":
         return f"The {_NOUN[kind]} did not finish: {_states(pairs)}."
     return f"The {_NOUN[kind]} succeeded: {_done(kind, pairs, locks_held_ms)}."
@@ -54,7 +54,8 @@ def _proof(pairs: Sequence[PairFacts]) -> str:
     rows = sum(p.before.rows for p in pairs if p.before)
     explained = sum(p.differences or 0 for p in pairs)
     if explained:
-        return f", {number(rows)} rows compared and all {number(explained)} differences explained by later writes"
+        differ = f"the {number(explained)} that differ were" if explained > 1 else "the one that differs was"
+        return f", {number(rows)} rows compared and {differ} written since"
     return f", all {number(rows)} rows proven equal" if rows != 1 else ", its one row proven equal"
 
 

@@ -16,6 +16,7 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
         _single(ops["plan"], "Looks and reports: states, hazards, statements in order. Reads only."),
         _single(ops["verify"], "Every asset check; exit status 1 if one fails."),
         _single(ops["drop_new_tables"], "Exports and drops what a rollback left parked."),
+        _single(ops["undo_rollback"], "Takes a rollback back while the new tables are parked; keeps every write."),
         _single(ops["migrate"], "Forward: old tables become new tables and views."),
     ]
 

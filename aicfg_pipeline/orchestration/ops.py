@@ -27,7 +27,7 @@ from aicfg_pipeline.orchestration.metadata import check_evaluation, failures, me
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.summary import summary
 from aicfg_pipeline.rollback import compare as compare_step
-from aicfg_pipeline.rollback import copy_back, cut_over, drop, lifecycle, plan, verify
+from aicfg_pipeline.rollback import copy_back, cut_over, drop, lifecycle, plan, undo, verify
 from aicfg_pipeline.rollback import migrate as migrate_step
 from aicfg_pipeline.rollback.checks import Check
 from aicfg_pipeline.rollback.run import Run, Settings
@@ -71,6 +71,7 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
         _verify_op(migration),
         _drop_op(migration),
         _end_op(migration),
+        _undo_op(migration),
         _migrate_op(migration),
     ]
     return {o.name: o for o in made}
@@ -378,6 +379,34 @@ def _dropped(context: OpExecutionContext, run: Run, *, before_retention_ends: bo
             )
         )
     return {"dropped": bool(facts), **facts}
+
+
+# --- undo ------------------------------------------------------------------------------------------------------
+
+
+def _undo_op(migration: Migration) -> OpDefinition:
+    @op(
+        name="undo_rollback",
+        out=Out(dict),
+        description="Takes a rollback back while the new tables are parked: replays what was written since, compares in"
+        " one snapshot, and swaps back in one short transaction. Undoing the undo is another rollback.",
+        tags={"kind": "postgres"},
+    )
+    def undo_(context: OpExecutionContext, config: ConfirmConfig, postgres: PostgresResource) -> Iterator[Output[dict]]:
+        with failures():
+            run = open_run(context, postgres, migration, config.settings())
+            lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
+            lifecycle.begin(run, context.job_name)
+            facts = undo.undo_rollback(run)
+            told = _finished(run)
+        for old in facts["pairs"]:
+            pair, seen = migration.pair(old), metadata({k: v for k, v in facts.items() if k != "pairs"})
+            context.log_event(AssetMaterialization(asset_key=asset_key(pair, "new"), description="undone", metadata=seen))
+            context.log_event(AssetObservation(asset_key=asset_key(pair, "old"), description="undone", metadata=seen))
+            context.log_event(AssetObservation(asset_key=asset_key(pair, "view"), description="undone: a view again"))
+        yield Output(facts, metadata={"summary": MetadataValue.md(f"```\n{told}\n```"), **metadata(facts)})
+
+    return undo_
 
 
 # --- migrate ---------------------------------------------------------------------------------------------------

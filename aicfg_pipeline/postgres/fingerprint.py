@@ -1,9 +1,10 @@
 """Row counts, checksums and exact row-by-row comparison of two row sources.
 
-A checksum is `sum(hash_record_extended(row, 0)::numeric)` (PostgreSQL 14+): a sum, not an XOR, because pairs cancel
-in an XOR, and always together with the count. The exact comparison is by binary image (`*<>`), so that values that
-are merely equal (1.0 and 1.00, a case-insensitive text) count as different. What a difference *means* is decided
-by the caller.
+A checksum is the sum of `hash_record_extended` of the rows (PostgreSQL 14+), each hashed once more: a row's hash is
+linear in those of its columns, so that a plain sum would not notice two rows that exchange a value. A sum, not an XOR,
+because pairs cancel in an XOR, and always together with the count. The exact comparison is by binary image (`*<>`), so
+that values that are merely equal (1.0 and 1.00, a case-insensitive text) count as different. What a difference *means*
+is decided by the caller.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ any other kind. What the statements *do* does not belong here.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ PINNED = {
 }
 """Settings that decide what a row looks like as text, or that would end our transactions half way."""
 
+TRANSACTION_TIMEOUT_SINCE = 170_000
+
 FIRST_LOCK_TIMEOUT_MS = 1_200
 """Longer than `deadlock_timeout` (1 s): only then does an autovacuum in progress give way."""
 
@@ -73,11 +76,13 @@ class Blocker:
     state: str
     query_start: str
     query: str
+    holds: str = ""
 
     def __str__(self) -> str:
+        locks = f" [{self.holds}]" if self.holds else ""
         return (
             f"pid {self.pid} ({self.user}, {self.application or 'no application name'}, {self.state},"
-            f" since {self.query_start}): {self.query}"
+            f" since {self.query_start}): {self.query}{locks}"
         )
 
 
@@ -142,6 +147,8 @@ class Session:
         self.execute(mode + (" READ ONLY" if read_only else ""))
         try:
             local = {**PINNED, "lock_timeout": f"{lock_timeout_ms}ms", **(settings or {})}
+            if self.version >= TRANSACTION_TIMEOUT_SINCE:
+                local["transaction_timeout"] = "0"
             path = comma(ident(s) for s in search_path or ("pg_catalog",))
             settings_ = [engine("set_local", name=ident(k), value=sql.Literal(v)) for k, v in local.items()]
             self.script([*settings_, engine("set_local", name=ident("search_path"), value=path)])
@@ -234,13 +241,27 @@ def server_errors(url: str) -> Iterator[None]:
         raise _translated(error, url) from None
 
 
+CANCELLED = "57014"
+_ENDED_BY_A_TIMEOUT = {"25P03", "25P04"}  # the server's settings for idle and for long transactions: the connection is gone
+
+
+def _by_a_person(error: psycopg.Error) -> bool:
+    """Say whether a cancelled statement was so by pg_cancel_backend: the SQLSTATE is that of a timeout."""
+    return "user request" in str(error)
+
+
 def _translated(error: psycopg.Error, url: str) -> PipelineError:
     message = redact(" ".join(str(error).split()) or type(error).__name__, secrets_of(url))
     state = error.sqlstate or ""
     ours: DatabaseError | LockTimeoutError
-    if state in {"55P03", "40P01", "57014"}:
+    if state == CANCELLED and _by_a_person(error):
+        ours = DatabaseError(
+            f"Someone cancelled the statement on the server: {message}",
+            remedy="Its transaction was rolled back. Find out who cancelled it and why; then run the same job again.",
+        )
+    elif state in {"55P03", "40P01", CANCELLED}:
         ours = LockTimeoutError(f"A lock was not to be had: {message}")
-    elif not state or state.startswith(("08", "57P")):
+    elif not state or state.startswith(("08", "57P")) or state in _ENDED_BY_A_TIMEOUT:
         ours = ConnectionLostError(
             f"{_BROKE}{message}",
             remedy="What was committed stands, the rest was rolled back. Run the same job again: it goes on from there.",
@@ -263,10 +284,92 @@ class LockReport:
     blockers: list[str] = field(default_factory=list)
 
 
+def deadlock_timeout_ms(session: Session) -> int:
+    """Return how long the server lets a wait go on before it looks for a deadlock, and before an autovacuum gives way."""
+    return int(session.scalar(engine("deadlock_timeout")))
+
+
+def take_locks(session: Session, statements: Sequence[sql.Composable]) -> None:
+    """Run statements that take locks others may hold, all of them within one budget shorter than `deadlock_timeout`.
+
+    Nobody who waits for a lock that the first statement took can be made a deadlock's victim while a later one waits:
+    we are gone before the server looks. Raises `LockTimeoutError`; the transaction has to be rolled back then.
+    """
+    budget = min(CUT_OVER_LOCK_TIMEOUT_MS, 0.6 * deadlock_timeout_ms(session))
+    began = time.perf_counter()
+    for statement in statements:
+        left = int(budget - (time.perf_counter() - began) * 1000)
+        if left < 1:
+            raise LockTimeoutError(f"A lock was not to be had: {budget:.0f} ms were over before the last one was asked for")
+        session.script([engine("statement_timeout", milliseconds=sql.Literal(f"{left}ms")), statement])
+    session.execute(engine("statement_timeout", milliseconds=sql.Literal("0")))
+
+
+class BlockerWatch:
+    """While it is open, looks ten times a second who blocks a backend, from a connection of its own.
+
+    Who holds *a* lock on a table is often not in the way at all; `pg_blocking_pids` knows who is. With `terminate_idle`
+    a session that blocks and has been idle in its transaction for two seconds is ended, and never any other.
+    """
+
+    INTERVAL = 0.1
+
+    def __init__(self, other: Session, pid: int, oids: Sequence[int], *, terminate_idle: bool = False) -> None:
+        self._other, self._pid, self._oids, self._terminate = other, pid, list(oids), terminate_idle
+        self._seen: dict[int, Blocker] = {}
+        self._said: list[str] = []
+        self._guard = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="blocker watch")
+
+    def __enter__(self) -> BlockerWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=10)
+
+    def taken(self) -> tuple[list[Blocker], list[str]]:
+        """Return who was seen to block, and what was done about it, since the last time."""
+        with self._guard:
+            seen, said = list(self._seen.values()), list(self._said)
+            self._seen.clear()
+            self._said.clear()
+        return seen, said
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self.INTERVAL):
+            try:
+                rows = self._other.all(engine("blockers_of_backend"), {"pid": self._pid, "relations": self._oids})
+                for blocker in (Blocker(**r._asdict()) for r in rows):
+                    with self._guard:
+                        self._seen[blocker.pid] = blocker
+                    if self._terminate:
+                        self._end(blocker)
+            except PipelineError:  # who blocks can't be told any more; the step itself goes on
+                return
+
+    def _end(self, blocker: Blocker) -> None:
+        try:
+            done = self._other.scalar(engine("terminate_idle"), {"pid": blocker.pid})
+        except DatabaseError as error:
+            if self._other.connection.closed:
+                raise
+            line = f"{blocker} can't be ended: {error.found}"
+        else:
+            if not done:
+                return
+            line = f"ended {blocker} (terminate_blockers)"
+        with self._guard:
+            if line not in self._said:
+                self._said.append(line)
+
+
 def with_lock_retries(
     work: Callable[[], None],
     *,
-    watch: Callable[[], Sequence[Blocker]],
+    watch: BlockerWatch,
     what: str,
     say: Callable[[str], None],
     attempts: int = LOCK_ATTEMPTS,
@@ -277,20 +380,26 @@ def with_lock_retries(
     `work` must be one transaction that leaves nothing behind when it fails. Raises `LockTimeoutError` after the
     last attempt; the database is then as before.
     """
-    report = LockReport()
+    report, named = LockReport(), set[int]()
     pause = 0.05
     while True:
         report.attempts += 1
         began = time.perf_counter()
         try:
             work()
+            for line in watch.taken()[1]:
+                say(f"{what}: {line}")
             return report
         except LockTimeoutError as error:
             report.waited_ms += (time.perf_counter() - began) * 1000
-            for blocker in (str(b) for b in watch()):
-                if blocker not in report.blockers:
-                    report.blockers.append(blocker)
+            found, done = watch.taken()
+            for blocker in found:
+                if blocker.pid not in named:
+                    named.add(blocker.pid)
+                    report.blockers.append(str(blocker))
                     say(f"{what}: waiting for {blocker}")
+            for line in done:
+                say(f"{what}: {line}")
             if report.attempts >= attempts:
                 raise LockTimeoutError(
                     f"{what}: the locks were not to be had in {attempts} attempts. The database is as it was before"

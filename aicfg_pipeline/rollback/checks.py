@@ -135,7 +135,7 @@ Judge = Callable[[Comparison], Verdict]
 
 
 def data_check(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
-    """Compare while the new table is parked, tell what was proven after the drop; before there is nothing to compare."""
+    """Compare while the new table is parked; after the drop tell what was proven; before there is nothing to say."""
     state = watch.state(pair)
     if state.state == State.CUT_OVER:
         return _while_parked(watch, pair, name, judge)
@@ -248,8 +248,9 @@ def _after_drop(watch: Watch, pair: Pair, name: str) -> Check:
         pair.old,
         "old",
         True,
-        f"Proven on {proven.at:%Y-%m-%d %H:%M:%S %Z}, at the drop: {before['rows']:,} rows before, {after['rows']:,} after,"
-        f" {proven.facts['unexplained_rows']} unexplained. The table is in ordinary use since.",
+        f"Proven on {proven.at:%Y-%m-%d %H:%M:%S %Z}, at the drop: {before['rows']:,} rows before,"
+        f" {after['rows']:,} after, {proven.facts['unexplained_rows']} unexplained."
+        " The table is in ordinary use since.",
         facts={**proven.facts, "proven_at": proven.at.isoformat(), "dagster/row_count": now},
     )
 

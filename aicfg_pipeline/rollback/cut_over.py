@@ -15,9 +15,9 @@ from psycopg.types.json import Jsonb
 
 from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS
+from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private, text
-from aicfg_pipeline.rollback import change_log, ddl, foreign_keys
+from aicfg_pipeline.rollback import change_log, ddl, foreign_keys, sequences
 from aicfg_pipeline.rollback.copy_back import catch_up
 from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.rollback.run import Run
@@ -81,15 +81,17 @@ def _oids(states: tuple[PairState, ...]) -> list[int]:
 
 def _swap(run: Run, states: tuple[PairState, ...]) -> dict[str, Any]:
     sources = {s.pair.old: shadow_source(run.session, s) for s in states}
+    referred = catalog.relations(run.session, {k.references for s in states for k in s.pair.old_ddl.foreign_keys})
+    oids = [*_oids(states), *(r.oid for r in referred.values())]
     timing: dict[str, Any] = {}
 
     def work() -> None:
         for state in states:
             catch_up(run, state.pair.old)
-        run.clear_autovacuum(_oids(states), lock_order(states))
+        run.clear_autovacuum(oids)
         _swap_once(run, states, sources, timing)
 
-    report = run.with_locks(work, what="cut over", oids=_oids(states))
+    report = run.with_locks(work, what="cut over", oids=oids)
     timing.update(lock_attempts=report.attempts, blockers=report.blockers)
     run.say(
         f"cut over: {', '.join(s.pair.old for s in states)} are tables again; all locks held for"
@@ -100,17 +102,22 @@ def _swap(run: Run, states: tuple[PairState, ...]) -> dict[str, Any]:
 
 
 def _swap_once(run: Run, states: tuple[PairState, ...], sources: dict[str, Source], timing: dict[str, Any]) -> None:
+    advances = [a for s in states for a in _advances(run, s)]
     with run.writing(search_path=ddl.building_path(run), lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
-        session.execute(engine("statement_timeout", milliseconds=sql.Literal(f"{CUT_OVER_LOCK_TIMEOUT_MS}ms")))
-        for state in states:  # first, while no reader or writer of these tables waits for us
-            ddl.run_block(session, state.pair.old_ddl, "foreign_keys")
-        session.execute(engine("lock_exclusively", tables=comma(lock_order(states))))
-        session.script([engine("mark_locked"), engine("statement_timeout", milliseconds=sql.Literal("0"))])
+        keys = [text(k) for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")]
+        # the keys first, while no reader or writer of these tables waits for us
+        take_locks(session, [*keys, engine("lock_exclusively", tables=comma(lock_order(states)))])
+        session.execute(engine("mark_locked"))
         locked = time.perf_counter()
         replayed = sum(change_log.replay(session, s.pair, sources[s.pair.old], private(s.pair.old)) for s in states)
-        session.script(_swap_statements(run, states, replayed))
+        session.script([*advances, *_swap_statements(run, states, replayed)])
     timing["locks_held_ms"] = round((time.perf_counter() - locked) * 1000, 2)
     timing["keys_replayed"] = replayed
+
+
+def _advances(run: Run, state: PairState) -> list[sql.Composable]:
+    assert state.shadow is not None
+    return sequences.advance_statements(run.session, state.new_table, state.shadow)
 
 
 def _swap_statements(run: Run, states: tuple[PairState, ...], replayed: int) -> list[sql.Composable]:

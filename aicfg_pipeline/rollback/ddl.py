@@ -17,11 +17,15 @@ def building_path(run: Run, schema: str = PRIVATE_SCHEMA) -> tuple[str, ...]:
     return (schema, *run.search_path)
 
 
+def statements(ddl: Ddl, block: str) -> tuple[str, ...]:
+    """Return the statements of a block; none where the file does not have it."""
+    return ddl.blocks[block].statements if block in ddl.blocks else ()
+
+
 def run_block(session: Session, ddl: Ddl, block: str) -> None:
     """Run one block of a DDL file, statement by statement; nothing where the file does not have it."""
-    if block in ddl.blocks:
-        for statement in ddl.blocks[block].statements:
-            session.execute(text(statement))
+    for statement in statements(ddl, block):
+        session.execute(text(statement))
 
 
 def run_blocks(session: Session, ddl: Ddl, *blocks: str) -> None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SHORT = 80
 """A longer value is shortened; where both sides are longer or have several lines, a diff is shown instead."""
 
+MOST_DIFFS, LONGEST_DIFF = 10, 40
+"""So many texts are shown as a diff, each of so many lines: the CSV file has the rest."""
+
 BATCH = 2_000
 Cell = dict[str, Any]
 
@@ -93,8 +96,8 @@ def markdown(cells: list[Cell]) -> str:
     frame = table(cells)
     lines = [f"| {' | '.join(frame.columns)} |", "|" + "---|" * len(frame.columns)]
     lines += [f"| {' | '.join(_in_table(v) for v in row)} |" for row in frame.itertuples(index=False)]
-    for cell in cells:
-        if _is_long(cell["before"], cell["after"]):
+    for cell in [c for c in cells if _is_long(c["before"], c["after"])][:MOST_DIFFS]:
+        if True:
             lines += [
                 "",
                 f"{cell['key']}: {cell['column']}",
@@ -138,7 +141,9 @@ def _shortened(value: str | None, start: int) -> str:
 def text_diff(before: str, after: str) -> str:
     """Return a unified diff of two texts; very long lines are cut into pieces, so that one character shows."""
     old, new = _pieces(before), _pieces(after)
-    return "\n".join(difflib.unified_diff(old, new, "before", "after", lineterm="", n=1))
+    lines = list(difflib.unified_diff(old, new, "before", "after", lineterm="", n=1))
+    more = [f"… and {len(lines) - LONGEST_DIFF} more lines"] if len(lines) > LONGEST_DIFF else []
+    return "\n".join([*lines[:LONGEST_DIFF], *more])
 
 
 def _pieces(value: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private
@@ -25,6 +26,7 @@ from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.rollback.verify import gate
+from aicfg_pipeline.spec import PRIVATE_SCHEMA
 
 
 def retained_until(book: Ledger, old: str) -> datetime | None:
@@ -64,13 +66,19 @@ def _retention_over(book: Ledger, states: Sequence[PairState]) -> None:
         )
 
 
-def parked_relations(state: PairState) -> list[Relation]:
-    """Return what of a pair is in the private schema, besides its log; what depends before what is depended on."""
-    return [r for r in (state.private_old, state.private_new) if r is not None]
+def parked_relations(run: Run, state: PairState) -> list[Relation]:
+    """Return what of a pair is in the private schema, besides its log; what depends before what is depended on.
+
+    With what an earlier undo has kept of coexisting tables.
+    """
+    entries = [e for e in run.look().ledger.entries if e.step == "undo" and e.pair == state.pair.old]
+    kept = [(PRIVATE_SCHEMA, str(name)) for e in entries if e.outcome == "done" for name in e.facts.get("kept", ())]
+    parked = [r for r in (state.private_old, state.private_new) if r is not None]
+    return [*parked, *catalog.relations(run.session, kept).values()]
 
 
 def _no_dependents(run: Run, states: Sequence[PairState]) -> None:
-    oids = [r.oid for s in states for r in parked_relations(s)]
+    oids = [r.oid for s in states for r in parked_relations(run, s)]
     found = run.session.all(engine("dependents"), {"oids": oids, "name_patterns": []})
     if found:
         raise GateError(
@@ -81,7 +89,7 @@ def _no_dependents(run: Run, states: Sequence[PairState]) -> None:
 
 
 def _dropped(run: Run, state: PairState, folder: Path) -> dict[str, Any]:
-    tables = [r for r in parked_relations(state) if r.is_table]
+    tables = [r for r in parked_relations(run, state) if r.is_table]
     exports = []
     for relation in tables:
         run.say(f"{relation.name}: exporting to {folder}")
@@ -92,7 +100,7 @@ def _dropped(run: Run, state: PairState, folder: Path) -> dict[str, Any]:
         outcome.clear()
         outcome.update(_drop_once(run, state, tables, exports))
 
-    oids = [r.oid for r in (state.at_old_name, *parked_relations(state)) if r is not None]
+    oids = [r.oid for r in (state.at_old_name, *parked_relations(run, state)) if r is not None]
     run.with_locks(work, what=f"{state.pair.old}: drop", oids=oids)
     files = ", ".join(Path(e["file"]).name for e in exports)
     run.say(f"{state.pair.old}: {', '.join(r.name for r in tables)} dropped; export: {files}")
@@ -102,13 +110,13 @@ def _dropped(run: Run, state: PairState, folder: Path) -> dict[str, Any]:
 def _drop_once(run: Run, state: PairState, tables: Sequence[Relation], exports: list[dict[str, Any]]) -> dict[str, Any]:
     """One transaction: compare under lock, then drop. Only the trigger's removal locks the old table, for an instant."""
     pair, old = state.pair, state.old_table
-    locks = engine("lock_exclusively", tables=comma(private(r.name) for r in parked_relations(state)))
+    locks = engine("lock_exclusively", tables=comma(private(r.name) for r in parked_relations(run, state)))
     with run.writing(snapshot=True, first=locks, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
         found = compare_parked(session, state, in_transaction=True)
         written = change_log.size(session, pair)
         _still_proven(pair.old, found)
         statements: list[sql.Composable] = [*change_log.detach_statements(ident(old.schema, old.name))]
-        for relation in parked_relations(state):
+        for relation in parked_relations(run, state):
             place = private(relation.name)
             statements.append(
                 engine("drop_view", view=place) if relation.is_view else engine("drop_table", table=place)

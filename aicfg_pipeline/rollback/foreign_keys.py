@@ -29,20 +29,23 @@ def found(run: Run, relation: Relation) -> tuple[TableForeignKey, ...]:
         return catalog.foreign_keys(run.session, relation.oid)
 
 
+def facts_of(key: TableForeignKey) -> dict[str, Any]:
+    """Return a foreign key as plain values: enough to make it again and to look for what it refers to."""
+    return {
+        "name": key.name,
+        "definition": key.definition,
+        "columns": key.columns,
+        "references": [key.ref_schema, key.ref_table],
+        "ref_columns": key.ref_columns,
+    }
+
+
 def take_off(run: Run, pair: Pair, relation: Relation, *, step: str = "settle") -> list[str]:
     """Take all foreign keys off a table, each in a transaction of its own: each locks the table that it refers to."""
     table = ident(relation.schema, relation.name)
     removed = []
     for key in found(run, relation):
-        facts = {
-            "table": relation.name,
-            "table_oid": relation.oid,
-            "name": key.name,
-            "definition": key.definition,
-            "columns": key.columns,
-            "references": [key.ref_schema, key.ref_table],
-            "ref_columns": key.ref_columns,
-        }
+        facts = {"table": relation.name, **facts_of(key)}
 
         def work(name: str = key.name, facts: dict[str, Any] = facts) -> None:
             with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
@@ -57,7 +60,9 @@ def take_off(run: Run, pair: Pair, relation: Relation, *, step: str = "settle") 
 def last_swap(book: Ledger, pair: Pair) -> Entry | None:
     """Return the newest of a pair's cut-overs, undos and migrations, or None."""
     steps = ("cut_over", "undo", "migrate")
-    return next((e for e in reversed(book.entries) if e.pair == pair.old and e.step in steps and e.outcome == "done"), None)
+    return next(
+        (e for e in reversed(book.entries) if e.pair == pair.old and e.step in steps and e.outcome == "done"), None
+    )
 
 
 def taken_off(book: Ledger, pair: Pair, parked: Relation) -> list[dict[str, Any]]:
@@ -78,13 +83,14 @@ def put_on_statement(table: sql.Identifier, facts: dict[str, Any]) -> sql.Compos
 
 def validate(run: Run, relation: Relation, name: str) -> str | None:
     """Validate one foreign key; return what is wrong where rows refer to nothing."""
-    try:
+    statement = engine("validate_constraint", table=ident(relation.schema, relation.name), constraint=ident(name))
+
+    def work() -> None:
         with run.writing() as session:
-            session.execute(
-                engine(
-                    "validate_constraint", table=ident(relation.schema, relation.name), constraint=ident(name)
-                )
-            )
+            session.execute(statement)
+
+    try:
+        run.with_locks(work, what=f"{relation.name}: validating {name}", oids=[relation.oid])
     except DatabaseError as error:
         if getattr(error, "sqlstate", None) == VIOLATED:
             return error.found

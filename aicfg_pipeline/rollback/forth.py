@@ -83,7 +83,7 @@ def _must_have_a_place(session: Session, pair: Pair, old: Relation, unplaced: Se
         raise GateError(
             f"{pair.old} has columns that {pair.new} has no place for; going forward would lose their values.",
             complaints=[f"{c}: {n:,} rows have a value" for c, n in filled.items()],
-            remedy="Add the column to the parked table in aicfg_rollback, or an expression to `forth` in migration.yaml.",
+            remedy="Add the column to the parked table in aicfg_rollback, or name it in `forth` of migration.yaml.",
         )
 
 
@@ -120,9 +120,7 @@ def _remembering(forth: Forth, whole_table: bool) -> list[sql.Composable]:
     key, log = forth.pair.key, private(forth.pair.change_log)
     if whole_table:
         never = engine("never_replayed", log=log, keys_equal=keys_equal(key, "earlier", "aicfg_row"))
-        return [
-            engine("remember_all_rows", log=log, keys=columns(key), parked=forth.target, never_replayed=never)
-        ]
+        return [engine("remember_all_rows", log=log, keys=columns(key), parked=forth.target, never_replayed=never)]
     never = engine("never_replayed", log=log, keys_equal=keys_equal(key, "earlier", "firsts"))
     return [
         engine(
@@ -191,7 +189,7 @@ def _otherwise(forth: Forth, column: str) -> sql.Composable:
 def _holds(key: Mapping[str, Any], row: str) -> sql.Composable:
     """Say in SQL that what a row refers to by a foreign key is there."""
     matches = sql.SQL(" AND ").join(
-        sql.SQL("{} = {}.{}").format(ident("referred", r), sql.SQL(row), ident(c))  # type: ignore[arg-type]
+        sql.SQL("{} = {}.{}").format(ident("referred", r), sql.SQL(row), ident(c))
         for c, r in zip(key["columns"], key["ref_columns"], strict=True)
     )
     return engine("reference_holds", referred=ident(*key["references"]), matches=matches)
@@ -254,4 +252,3 @@ def quietly(session: Session, table: sql.Identifier, triggers: Sequence[tuple[st
     session.script(off)
     yield
     session.script(on)
-

@@ -6,29 +6,30 @@ The steps themselves do not belong here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import AlreadyRunningError, LockTimeoutError
-from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.errors import AlreadyRunningError, DatabaseError, HazardError
 from aicfg_pipeline.postgres.session import (
-    FIRST_LOCK_TIMEOUT_MS,
     LOCK_ATTEMPTS,
-    Blocker,
+    BlockerWatch,
     LockReport,
     Session,
     connect,
+    deadlock_timeout_ms,
     with_lock_retries,
 )
-from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.state import Look, look
 from aicfg_pipeline.spec import Migration
 
 RUN_LOCK = {"class": 0x41494346, "key": 0x47524C42}  # "AICF", "GRLB": any two integers, as long as they never change
+NO_PRIVILEGE = "42501"
+OTHERS = 3  # connections that are opened beside ours to find out about a pooler
 
 
 @dataclass(frozen=True)
@@ -96,33 +97,32 @@ class Run:
 
     def with_locks(self, work: Callable[[], None], *, what: str, oids: list[int]) -> LockReport:
         """Run a transaction that needs locks on relations others use, with retries and a report of who blocks."""
-        with observer(self.session) as other:
-
-            def watch() -> list[Blocker]:
-                found = [b for b in catalog.blockers(other, oids) if b.pid != self.session.connection.info.backend_pid]
-                if self.settings.terminate_blockers:
-                    self._terminate_idle(other, found)
-                return found
-
+        pid = self.session.connection.info.backend_pid
+        with (
+            observer(self.session) as other,
+            BlockerWatch(other, pid, oids, terminate_idle=self.settings.terminate_blockers) as watch,
+        ):
             return with_lock_retries(work, watch=watch, what=what, say=self.say, attempts=self.settings.lock_attempts)
 
-    def _terminate_idle(self, other: Session, found: list[Blocker]) -> None:
-        for blocker in found:
-            if blocker.state.startswith("idle in transaction") and other.scalar(
-                engine("terminate_idle"), {"pid": blocker.pid}
-            ):
-                self.say(f"ended {blocker} (terminate_blockers)")
+    def clear_autovacuum(self, oids: list[int], *_: object) -> None:
+        """Wait out a vacuum on one of these tables, in a lock mode that no reader or writer notices.
 
-    def clear_autovacuum(self, oids: list[int], tables: list[sql.Identifier]) -> None:
-        """Where a vacuum runs on one of these tables, make it give way before any lock is held elsewhere."""
-        if not self.session.all(engine("vacuum_in_progress"), {"relations": oids}):
+        An autovacuum gives way to whoever waits for longer than `deadlock_timeout`; one by hand, or one against
+        wraparound, does not. Raises `LockTimeoutError` then, so that no stronger lock is asked for while it runs.
+        """
+        under_vacuum = self.session.all(engine("vacuum_in_progress"), {"relations": oids})
+        if not under_vacuum:
             return
-        for table in tables:
+        patience = deadlock_timeout_ms(self.session) + 200
+        for row in under_vacuum:
+            kind = "an autovacuum" if row.automatic else f"a vacuum, analyze or the like by {row.user}"
+            self.say(f"{row.schema}.{row.name}: {kind} is in progress (pid {row.pid}); waiting for it")
             try:
-                with self.session.transaction(lock_timeout_ms=FIRST_LOCK_TIMEOUT_MS):
-                    self.session.execute(engine("lock_exclusively", tables=table))
-            except LockTimeoutError:
-                self.say("a vacuum is in progress and does not give way yet")
+                with self.session.transaction(lock_timeout_ms=patience):
+                    self.session.execute(engine("lock_beside_writers", tables=ident(row.schema, row.name)))
+            except DatabaseError as error:
+                if getattr(error, "sqlstate", None) != NO_PRIVILEGE:
+                    raise
 
 
 @contextmanager
@@ -136,7 +136,17 @@ def observer(session: Session) -> Iterator[Session]:
 
 
 def take_run_lock(session: Session) -> None:
-    """Take the run lock for as long as the session lives. Raises `AlreadyRunningError` naming who has it."""
+    """Take the run lock for as long as the session lives. Raises `AlreadyRunningError` naming who has it.
+
+    Raises `HazardError` behind a transaction pooler: the lock would stay on a server connection that others use.
+    """
+    behind = behind_pooler(session)
+    if behind:
+        raise HazardError(
+            f"pooled_connection: {behind}",
+            codes=["pooled_connection"],
+            remedy=DIRECT_CONNECTION,
+        )
     if session.scalar(engine("take_session_lock"), RUN_LOCK):
         return
     holder = session.one(engine("lock_holder"), RUN_LOCK)
@@ -152,3 +162,31 @@ def release_run_lock(session: Session) -> None:
     """Give the run lock back."""
     if not (session.connection.closed or session.connection.broken):
         session.scalar(engine("release_session_lock"), RUN_LOCK)
+
+
+DIRECT_CONNECTION = "Use the direct connection (on Supabase port 5432, not the pooler's 6543) in AICFG_DATABASE_URL."
+
+
+def behind_pooler(session: Session, *, thorough: bool = False) -> str | None:
+    """Say what tells of a pooler in transaction mode between us and the server, or None.
+
+    A server connection of our own is never in somebody else's transaction, and never another one from one statement
+    to the next. Where the backend is the one that greeted us nothing stands in between, as far as poolers are known:
+    that costs one query, and more are asked only if this has to be `thorough`.
+    """
+    first = session.scalar(engine("backend_pid"))
+    if first == session.connection.info.backend_pid and not thorough:
+        return None
+    with ExitStack() as opened:
+        for _ in range(OTHERS):
+            other = opened.enter_context(observer(session))
+            opened.enter_context(other.transaction(read_only=True))
+            shared = other.scalar(engine("backend_pid"))
+            second = first if shared == first else session.scalar(engine("backend_pid"))
+            if shared == first or second != first:
+                backends = f"pid {first}" if shared == first else f"pids {first} and {second}"
+                return (
+                    f"Two transactions of one connection do not run in one backend of their own ({backends}): a pooler in"
+                    " transaction mode stands in between, where locks and settings of a session silently do not hold."
+                )
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
@@ -58,7 +59,7 @@ def undo_rollback(run: Run) -> dict[str, Any]:
 
 
 def _must_be_undoable(run: Run, look: Look, states: Sequence[PairState]) -> None:
-    """Refuse with all reasons at once; a pair whose parked table is gone for good only stops a run that has no other."""
+    """Refuse with all reasons at once; a pair whose parked table is gone stops only a run that has no other."""
     dropped = look.in_state(State.ROLLED_BACK)
     for state in dropped:
         run.say(f"{state.pair.old}: can't be undone, its parked table is gone ({state.because})")
@@ -180,18 +181,17 @@ def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
             mended = mend_references(session, forth, forth.parked, forth.source)
             found = compare_sides(
                 session,
-                _only(forth),
+                replace(forth.source, columns=forth.proven),
                 forth.target,
                 forth.parked.oid,
                 forth.pair.key,
                 change_log.pending_entries(forth.pair),
-                names=forth.proven,
             )
             results[forth.pair.old] = found
             facts = {**found.facts, "references_mended": mended}
             run.record(STEP, "proven" if found.proven else "refuted", pair=forth.pair.old, facts=facts)
             run.say(
-                f"{forth.pair.old}: old {found.before}; parked {found.after}; {found.differences.differences} differences,"
+                f"{forth.pair.old}: old {found.before}; parked {found.after}; {found.differences.differences} differ,"
                 f" {found.differences.unexplained} without an entry in the change log"
             )
     wrong = {old: r for old, r in results.items() if not r.proven}
@@ -207,3 +207,217 @@ def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
             remedy="Find out who wrote past the triggers (the keys are named above), then launch undo_rollback again.",
         )
     return results
+
+
+# --- the swap --------------------------------------------------------------------------------------------------
+
+
+def lock_order(states: Sequence[PairState]) -> list[sql.Identifier]:
+    """Old tables first: they are the only ones that others use. Then what is parked."""
+    parked = [r for s in states for r in (s.private_old, s.private_new) if r is not None]
+    views = [r for r in parked if r.is_view]
+    tables = [r for r in parked if not r.is_view]
+    return [ident(r.schema, r.name) for r in (*(s.old_table for s in states), *views, *tables)]
+
+
+def _oids(states: Sequence[PairState]) -> list[int]:
+    return [r.oid for s in states for r in (s.at_old_name, s.private_old, s.private_new) if r is not None]
+
+
+def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> dict[str, Any]:
+    look = run.look()
+    ways = {s.pair.old: way_forth(run.session, s, look.ledger) for s in states}
+    timing: dict[str, Any] = {}
+
+    def work() -> None:
+        for state in states:
+            catch_up_forth(run, state.pair.old)
+        run.clear_autovacuum(_oids(states), lock_order(states))
+        _swap_once(run, look, states, ways, proven, timing)
+
+    report = run.with_locks(work, what="undo", oids=_oids(states))
+    timing.update(lock_attempts=report.attempts, blockers=report.blockers)
+    run.say(
+        f"undo: {', '.join(s.pair.new for s in states)} in use again; all locks held for"
+        f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
+        f" {report.attempts} attempt(s)"
+    )
+    return timing
+
+
+def _swap_once(
+    run: Run,
+    look: Look,
+    states: Sequence[PairState],
+    ways: Mapping[str, Forth],
+    proven: Mapping[str, Comparison],
+    timing: dict[str, Any],
+) -> None:
+    path = ddl.building_path(run, run.migration.schema)
+    moves = [(s, _Away(run, look, s)) for s in states]
+    with run.writing(search_path=path, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+        session.execute(engine("statement_timeout", milliseconds=sql.Literal(f"{CUT_OVER_LOCK_TIMEOUT_MS}ms")))
+        for forth in ways.values():  # first, while no reader or writer of these tables waits for us
+            for key in forth.foreign_keys:
+                session.execute(foreign_keys.put_on_statement(forth.target, dict(key)))
+        session.execute(engine("lock_exclusively", tables=comma(lock_order(states))))
+        session.script([engine("mark_locked"), engine("statement_timeout", milliseconds=sql.Literal("0"))])
+        locked = time.perf_counter()
+        replayed = sum(replay(session, forth) for forth in ways.values())
+        statements = [
+            engine("create_swap_schema"),
+            *(s for state, away in moves for s in _moved(run, state, away)),
+            engine("drop_swap_schema"),
+            engine("reload_api"),
+        ]
+        for state, away in moves:
+            facts = {**proven[state.pair.old].facts, **away.facts, "keys_replayed": replayed, "api_notified": True}
+            with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
+            statements.append(run.record_statement(STEP, "done", pair=state.pair.old, facts=with_time))
+        session.script(statements)
+    timing["locks_held_ms"] = round((time.perf_counter() - locked) * 1000, 2)
+    timing["keys_replayed"] = replayed
+
+
+class _Away:
+    """Where a superseded table goes that lies where the old table has to go: all its names make way for those."""
+
+    def __init__(self, run: Run, look: Look, state: PairState) -> None:
+        self.statements: list[sql.Composable] = []
+        prepared = look.ledger.last(STEP, pair=state.pair.old, outcome="prepared")
+        swap = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
+        fresh = prepared is not None and (swap is None or prepared.id > swap.id)
+        kept = list(prepared.facts.get("kept", [])) if prepared and fresh else []
+        superseded = state.private_old if state.private_old and state.private_old.is_table else None
+        if superseded:
+            kept.append(self._renamed(run, superseded))
+        self.facts = {"retired_oid": state.old_table.oid, "new_oid": state.parked.oid, "kept": kept}
+
+    def _renamed(self, run: Run, table: Relation) -> str:
+        name = _free_name(run, table.name)
+        prefix = name.removesuffix(table.name) if name.endswith(table.name) else f"{name}_"
+        for own in run.session.all(engine("own_relations_of"), {"oid": table.oid}):
+            block, part = ("rename_index", "index") if own.kind == "INDEX" else ("rename_sequence", "sequence")
+            new_name = ident(shortened(prefix, own.name))
+            self.statements.append(engine(block, **{part: private(own.name)}, name=new_name))
+        self.statements.append(engine("rename_table", table=private(table.name), name=ident(name)))
+        return name
+
+
+def _moved(run: Run, state: PairState, away: _Away) -> list[sql.Composable]:
+    """The swap of one pair, through a schema that exists only inside this transaction."""
+    pair, schema = state.pair, state.old_table.schema
+    old = ident(schema, pair.old)
+    parked_view = state.private_old if state.private_old and state.private_old.is_view else None
+    view: list[sql.Composable] = []
+    if parked_view:
+        view = [engine("view_to_schema", view=private(pair.old), schema=ident(schema))]
+        if run.session.version >= SECURITY_INVOKER_SINCE:
+            view.append(engine("security_invoker", view=old))
+    else:
+        view = _view_made(run, state)
+    return [
+        *change_log.detach_statements(old),
+        *away.statements,
+        engine("table_to_schema", table=old, schema=ident(SWAP)),
+        engine("table_to_schema", table=private(pair.new), schema=ident(schema)),
+        *view,
+        engine("table_to_schema", table=ident(SWAP, pair.old), schema=ident(PRIVATE_SCHEMA)),
+    ]
+
+
+def _view_made(run: Run, state: PairState) -> list[sql.Composable]:
+    blocks = ["view", "grants", "comments"]
+    if run.session.version >= SECURITY_INVOKER_SINCE:
+        blocks.insert(1, "security_invoker")
+    there = state.pair.view_ddl.blocks
+    return [text(s) for b in blocks if b in there for s in there[b].statements]
+
+
+# --- what can wait ---------------------------------------------------------------------------------------------
+
+
+def _left_by_undo(look: Look, state: PairState) -> Entry | None:
+    """Return the undo that has still something to settle, or None."""
+    swap = foreign_keys.last_swap(look.ledger, state.pair)
+    if swap is None or swap.step != STEP or state.at_new_name is None:
+        return None
+    settled = look.ledger.last(STEP, pair=state.pair.old, outcome="settled")
+    return swap if settled is None or settled.id < swap.id else None
+
+
+def settle(run: Run) -> dict[str, Any]:
+    """Validate the new table's foreign keys, drop the retired old table with its log. Does nothing where that is done.
+
+    The retired table is dropped without an export: the comparison and the replay under lock have shown that it holds
+    nothing that the new table does not.
+    """
+    done: dict[str, Any] = {}
+    look = run.look()
+    for state in look.pairs:
+        swap = _left_by_undo(look, state)
+        if swap is None:
+            continue
+        retired = state.private_old
+        if retired is not None and retired.oid == swap.facts["retired_oid"]:
+            removed = foreign_keys.take_off(run, state.pair, retired, step=STEP)
+        else:
+            retired, removed = None, []
+        validated, broken = _validated(run, state, retired)
+        _retired_dropped(run, state, retired, validated, broken)
+        done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated, "not_validated": broken}
+        run.say(
+            f"{state.pair.old}: foreign keys of {state.pair.new} validated: {', '.join(validated) or 'none to do'};"
+            " the retired old table is dropped" + "".join(f"; NOT valid: {b}" for b in broken)
+        )
+    return done
+
+
+def _validated(run: Run, state: PairState, retired: Relation | None) -> tuple[list[str], list[str]]:
+    """Validate; a row that refers to nothing is mended as before the swap, in case it was too late for that."""
+    validated, broken = [], []
+    new = state.new_table
+    waiting = [k for k in foreign_keys.found(run, new) if not k.validated and "NOT ENFORCED" not in k.definition]
+    for key in waiting:
+        wrong: str | None = None
+        for _ in range(MEND_ATTEMPTS):
+            wrong = foreign_keys.validate(run, new, key.name)
+            if wrong is None or retired is None:
+                break
+            _mended(run, state, retired)
+        if wrong is None:
+            validated.append(key.name)
+        else:
+            broken.append(f"{key.name}: {wrong}")
+    return validated, broken
+
+
+def _mended(run: Run, state: PairState, retired: Relation) -> None:
+    forth = replace(
+        way_forth(run.session, replace(state, at_old_name=retired, private_new=state.new_table), run.look().ledger),
+        foreign_keys=tuple(foreign_keys.facts_of(k) for k in foreign_keys.found(run, state.new_table)),
+    )
+
+    def work() -> None:
+        with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+            source = forth_source(session, state.pair, retired, state.new_table)
+            rows = mend_references(session, forth, state.new_table, source)
+            run.record(STEP, "references_mended", pair=state.pair.old, facts={"rows": rows})
+
+    run.with_locks(work, what=f"{state.pair.new}: mending references", oids=[state.new_table.oid])
+
+
+def _retired_dropped(
+    run: Run, state: PairState, retired: Relation | None, validated: list[str], broken: list[str]
+) -> None:
+    def work() -> None:
+        with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+            if retired is not None:
+                session.execute(engine("drop_table", table=private(retired.name)))
+                if state.log is not None:
+                    session.script(change_log.drop_statements(state.pair))
+            facts = {"dropped": retired is not None, "validated": validated, "not_validated": broken}
+            run.record(STEP, "settled", pair=state.pair.old, facts=facts)
+
+    oids = [r.oid for r in (retired, state.log) if r is not None]
+    run.with_locks(work, what=f"{state.pair.old}: dropping the retired table", oids=oids)

@@ -25,8 +25,8 @@ def both(name: str, **more) -> list[CheckFact]:
     return [check(name, pair, **more) for pair in NAMES]
 
 
-def status(number: int, checks: list[CheckFact]) -> str:
-    return filled(checks, NAMES)[number - 1].status
+def status(number: int, checks: list[CheckFact], restored=frozenset(NAMES)) -> str:
+    return filled(checks, NAMES, restored)[number - 1].status
 
 
 def test_each_check_stands_for_exactly_one_line():
@@ -37,7 +37,7 @@ def test_each_check_stands_for_exactly_one_line():
 
 
 def test_lines_are_the_runbooks():
-    assert [line.text for line in filled([], NAMES)] == [
+    assert [line.text for line in filled([], NAMES, NAMES)] == [
         "Old tables (a, b) exist",
         "New tables (new_a, new_b) do not exist",
         "All data from new tables copied back to old tables",
@@ -50,8 +50,8 @@ def test_lines_are_the_runbooks():
 
 
 def test_nothing_was_run():
-    assert [line.status for line in filled([], NAMES)] == ["not_run"] * 4 + ["not_configured"] * 4
-    sixth = filled([], NAMES)[5]
+    assert [line.status for line in filled([], NAMES, NAMES)] == ["not_run"] * 4 + ["not_configured"] * 4
+    sixth = filled([], NAMES, NAMES)[5]
     assert (sixth.not_run, sixth.not_configured) == (["api_schema_cache"], ["endpoints"])
 
 
@@ -74,3 +74,10 @@ def test_nothing_was_run():
 )
 def test_status(number, checks, expected):
     assert status(number, checks) == expected
+
+
+def test_a_check_with_nothing_to_look_at_proves_nothing():
+    checks = [c for name in ("structure", "row_count", "new_tables_gone", "rows") for c in both(name)]
+    assert [status(n, checks) for n in (1, 2, 3, 4)] == ["passed"] * 4
+    assert [status(n, checks, restored={"a"}) for n in (1, 2, 3, 4)] == ["not_run"] * 4
+    assert status(4, both("row_count", passed=False), restored=set()) == "failed"

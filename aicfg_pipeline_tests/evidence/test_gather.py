@@ -8,10 +8,11 @@ import pytest
 
 from aicfg_pipeline import spec
 from aicfg_pipeline.evidence import Known, gather
-from aicfg_pipeline.evidence.facts import Comparison, Database, DifferingKey, Hazard, Side
+from aicfg_pipeline.evidence.facts import Comparison, Database, DifferingKey, ExportFile, Hazard, Side
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback import compare, copy_back, cut_over, ledger, verify
 from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.hazards import Hazard as PlanHazard
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline_tests.evidence.samples import (
@@ -76,8 +77,8 @@ def test_verdict_who_plan_and_way_back():
     evidence = one_pair(who="ada")
     assert evidence.outcome == "succeeded"
     assert evidence.verdict == (
-        "The rollback succeeded: org_prompt_engineering is a table again, 400 rows compared and all 1 differences"
-        " explained by later writes; locks were held for 4.7 ms."
+        "The rollback succeeded: org_prompt_engineering is a table again, 400 rows compared and the one that"
+        " differs was written since; locks were held for 4.7 ms."
     )
     assert (evidence.who, evidence.plan_hash, evidence.locks_held_ms) == ("ada", "c0ffee", 4.7)
     assert evidence.way_back.possible
@@ -137,7 +138,8 @@ def test_unexplained_keys_are_shown_without_values():
 
 
 def test_drop():
-    dropped = entry(1, "drop", "done", OLD, facts={**SIDES, "differences": NONE, "unexplained_rows": 0})
+    exports = [{"file": "/x/a.csv.gz", "table": "a", "rows": 400, "sha256": "ff"}, {"rows": 1}, "odd"]
+    dropped = entry(1, "drop", "done", OLD, facts={**SIDES, "differences": NONE, "exports": exports})
     evidence = one_pair(kind="drop", entries=[dropped], checks=data_checks())
     assert evidence.verdict == (
         "The drop of the new tables succeeded: org_prompt_engineering is gone, all 400 rows proven equal;"
@@ -146,16 +148,25 @@ def test_drop():
     assert [c.when for c in evidence.pairs[0].comparisons] == ["at_drop"]
     assert evidence.pairs[0].state_after == "rolled_back"
     assert not evidence.way_back.possible
+    assert evidence.exports == [ExportFile(file="/x/a.csv.gz", table="a", rows=400, sha256="ff")]
+
+
+def test_a_run_that_goes_on_knows_the_retention_of_the_one_before():
+    book = Ledger((*rolled_back(), entry(9, "run", "started", run_id="next")))
+    evidence = gather(book, Known("rollback", "next", IDENTITY, states_after={OLD: "cut_over"}))
+    assert (evidence.outcome, evidence.way_back.until) == ("nothing_to_do", START + timedelta(days=7))
 
 
 def test_undo():
-    undone = entry(1, "undo", "done", OLD, facts={"locks_held_ms": 3.0})
-    evidence = one_pair(kind="undo", entries=[undone], checks=(), migration=spec.load())
+    proven = entry(1, "undo", "proven", OLD, facts={**SIDES, "differences": NONE})
+    undone = entry(2, "undo", "done", OLD, facts={**SIDES, "differences": NONE, "locks_held_ms": 3.0})
+    evidence = one_pair(kind="undo", entries=[proven, undone], checks=(), migration=spec.load())
     assert evidence.verdict == (
         "The undo of the rollback succeeded: ai_cfg_sys_rag and ai_cfg_org_prompts are in use again;"
         " locks were held for 3.0 ms."
     )
     assert evidence.checklist == []
+    assert [c.when for c in evidence.pairs[1].comparisons] == ["at_undo"]
     assert evidence.pairs[1].state_after == "migrated"
 
 
@@ -186,6 +197,11 @@ def test_hazards_of_any_shape():
         code, found, accepted, blocks, remedy, more = "dependents", "a view", False, True, "recreate it", 3
 
     evidence = one_pair(hazards=[Found(), {"code": "replica", "found": "is one"}], accepted=["dependents"])
+    real = PlanHazard("replica", "it is one", "connect to the primary", pair=OLD)
+    assert one_pair(hazards=[real], accepted=["replica"], entries=[]).outcome == "refused"
+    assert one_pair(hazards=[real], accepted=["replica"]).hazards == [
+        Hazard(code="replica", found="it is one", pair=OLD, blocks=True, remedy="connect to the primary")
+    ]
     assert evidence.hazards == [
         Hazard(code="dependents", found="a view", accepted=True, blocks=True, remedy="recreate it"),
         Hazard(code="replica", found="is one"),
@@ -209,8 +225,12 @@ def test_data_checks_show_no_text_values():
 
 
 def test_catalog_checks_show_their_differences():
-    check = Check("structure", OLD, "old", False, "1 difference.", facts={"differing": ["default of a: 1, not 2"]})
-    assert one_pair(checks=[check]).checks[0].facts == {"differing": ["default of a: 1, not 2"]}
+    lines = [{"what": "column a: default", "expected": "1", "found": "2"}]
+    check = Check("structure", OLD, "old", False, "1 difference.", facts={"differences": lines, "facts_compared": 9})
+    assert one_pair(checks=[check]).checks[0].facts == {
+        "differences": ["column a: default: expected 1, found 2"],
+        "facts_compared": 9,
+    }
 
 
 def test_assets_are_named_as_dagster_names_them():

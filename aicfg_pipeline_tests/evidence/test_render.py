@@ -45,7 +45,10 @@ def variants() -> dict[str, Evidence]:
         "refuted": sample(entries=[entry(1, "compare", "refuted", "sys_rag", facts=REFUTED)], error="gate", checks=()),
         "nothing": sample(entries=[], checks=(), migration=None, states_before={}, states_after={}, database=None),
         "undo": sample(kind="undo", entries=[entry(1, "undo", "done", "sys_rag", facts={"locks_held_ms": 2.5})]),
-        "drop": sample(kind="drop", entries=[entry(1, "drop", "done", "sys_rag", facts={"file": "x.csv"})]),
+        "drop": sample(
+            kind="drop",
+            entries=[entry(1, "drop", "done", "sys_rag", facts={"exports": [{"file": "x.csv", "rows": 1}]})],
+        ),
     }
 
 

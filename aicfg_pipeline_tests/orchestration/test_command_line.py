@@ -141,3 +141,20 @@ def test_an_unreachable_server_is_named_and_the_password_is_not(tmp_path: Path) 
     assert "127.0.0.1:1" in done.output
     assert "s3cr3t-word" not in done.output
     assert "Stack Trace" not in done.output
+
+
+def test_undo_brings_the_new_tables_back_and_rollback_undoes_the_undo(
+    migrated_database: Database, tmp_path: Path
+) -> None:
+    def run(job: str, op: str) -> None:
+        done = execute(job, home=tmp_path, url=migrated_database.url, config=confirmed(op, migrated_database.name))
+        assert done.status == 0, done.output
+
+    before = migrated_database.fingerprints(("public",))
+    run("rollback", "plan")
+    run("undo_rollback", "undo_rollback")
+    assert migrated_database.exists("public.sys_rag") == "v"
+    assert migrated_database.exists("public.ai_cfg_org_prompts") == "r"
+    assert migrated_database.fingerprints(("public",)) == before
+    run("rollback", "plan")
+    assert migrated_database.exists("public.sys_rag") == "r"

@@ -25,9 +25,14 @@ def thousand(running_server: Server) -> Iterator[Database]:
         yield database
 
 
+def _dumped(database: Database) -> tuple[str, list[str]]:
+    """Definitions as they are; all lines of the dump with its data sorted, since rows of a table have no order."""
+    return database.schema_dump(*OLD_TABLES), sorted(database.dump(*OLD_TABLES).splitlines())
+
+
 @pytest.mark.every_version
 def test_two_round_trips_leave_a_thousand_organisations_as_they_were(thousand: Database, tmp_path: Path) -> None:
-    before_rows, before_ddl = thousand.fingerprints(("public",)), thousand.dump(*OLD_TABLES)
+    before_rows, before = thousand.fingerprints(("public",)), _dumped(thousand)
     for _ in range(2):
         with running(thousand.url) as run:
             migrate(run)
@@ -35,7 +40,7 @@ def test_two_round_trips_leave_a_thousand_organisations_as_they_were(thousand: D
             roll_back(run)
             drop_parked(run, tmp_path)
         assert thousand.fingerprints(("public",)) == before_rows
-        assert thousand.dump(*OLD_TABLES) == before_ddl
+        assert _dumped(thousand) == before
 
 
 @pytest.mark.every_version

@@ -1,19 +1,32 @@
 -- Row counts, checksums and row by row. The two sides are given in the same columns.
 
--- name: fingerprint -- count and sum of row hashes; summed as numeric so that nothing cancels or overflows
-SELECT count(*)::bigint AS rows, coalesce(sum(hash_record_extended(ROW({columns}), 0)::numeric), 0)::text AS checksum
+-- name: fingerprint -- count and sum of row hashes; hashed once more, because a row's hash is linear in those of its columns, and a sum of such would not see two rows exchange a value
+SELECT count(*)::bigint AS rows,
+       coalesce(sum(hashtextextended(hash_record_extended(ROW({columns}), 0)::text, 0)::numeric), 0)::text AS checksum
 FROM {source} AS side;
 
 -- name: fingerprint_by_text -- the same for rows with a type that can't be hashed (json, xml, point)
 SELECT count(*)::bigint AS rows, coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0)::text AS checksum
 FROM {source} AS side;
 
--- name: unhashable -- columns whose type has no hash function
-SELECT a.attname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped
-  AND coalesce(nullif(t.typbasetype, 0), t.oid) IN ('json'::regtype, 'xml'::regtype, 'point'::regtype, 'polygon'::regtype,
-      'path'::regtype, 'box'::regtype, 'circle'::regtype, 'line'::regtype, 'lseg'::regtype, 'bit'::regtype,
-      'varbit'::regtype, 'tsvector'::regtype, 'tsquery'::regtype, 'money'::regtype, 'json[]'::regtype, 'txid_snapshot'::regtype);
+-- name: unhashable -- columns with a type that has no hash function, however deep inside arrays, composites, domains and ranges
+WITH RECURSIVE part (attname, oid) AS (
+    SELECT a.attname, a.atttypid FROM pg_attribute a WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT part.attname, inner_.oid FROM part JOIN pg_type t ON t.oid = part.oid CROSS JOIN LATERAL (
+        SELECT t.typbasetype AS oid WHERE t.typtype = 'd'
+        UNION ALL SELECT t.typelem WHERE t.typtype = 'b' AND t.typcategory = 'A'
+        UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
+    ) AS inner_
+)
+SELECT DISTINCT part.attname FROM part JOIN pg_type t ON t.oid = part.oid
+WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (
+    SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'hash'
+    JOIN pg_amproc p ON p.amprocfamily = o.opcfamily AND p.amproclefttype = o.opcintype AND p.amprocnum = 2
+    WHERE o.opcdefault AND (o.opcintype = t.oid OR EXISTS (
+        SELECT FROM pg_cast c WHERE c.castsource = t.oid AND c.casttarget = o.opcintype AND c.castmethod = 'b')))
+ORDER BY 1;
 
 -- name: count_differences -- rows that differ to the last bit, and which of them the change log explains
 WITH different AS (
@@ -49,7 +62,7 @@ FROM {source} AS source JOIN {target} AS target ON {keys_equal} CROSS JOIN LATER
 WHERE NOT {explained};
 
 -- name: hash_of_row -- of one side's columns
-hash_record_extended(ROW({columns}), 0);
+hashtextextended(hash_record_extended(ROW({columns}), 0)::text, 0);
 
 -- name: hash_of_row_text -- the same where a type can't be hashed
 hashtextextended(ROW({columns})::text, 0);

@@ -27,6 +27,9 @@ LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE;
 -- name: lock_exclusively -- nobody reads or writes until the transaction ends
 LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;
 
+-- name: lock_beside_writers -- waits for a vacuum and for nobody else; no reader or writer waits for it
+LOCK TABLE {tables} IN SHARE UPDATE EXCLUSIVE MODE;
+
 -- name: no_autovacuum -- the pipeline vacuums the shadow itself; an autovacuum would hold up the cut-over
 ALTER TABLE {table} SET (autovacuum_enabled = false);
 
@@ -39,12 +42,25 @@ VACUUM (ANALYZE) {table};
 -- name: relation_bytes -- how far a copy in progress has come
 SELECT pg_table_size(%(oid)s::oid)::bigint;
 
--- name: sequences_of_identity -- the sequences behind identity columns
-SELECT a.attname AS column, pg_get_serial_sequence(%(table)s, a.attname) AS sequence
-FROM pg_attribute a WHERE a.attrelid = %(oid)s::oid AND a.attidentity <> '' AND NOT a.attisdropped;
+-- name: sequences_of -- the sequences behind identity and serial columns, and whether an index finds the column's greatest value
+SELECT a.attname AS column, sn.nspname AS schema, sc.relname AS name, s.seqincrement < 0 AS descending,
+       EXISTS (SELECT FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_am m ON m.oid = ic.relam
+               WHERE i.indrelid = a.attrelid AND i.indkey[0] = a.attnum AND m.amname = 'btree' AND i.indpred IS NULL AND i.indisvalid) AS indexed
+FROM pg_attribute a
+JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+     AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class sc ON sc.oid = s.seqrelid JOIN pg_namespace sn ON sn.oid = sc.relnamespace
+WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
 
--- name: advance_sequence -- the next value follows the greatest that is there
-SELECT setval({sequence}::regclass, greatest((SELECT max({column}) FROM {table}), 1), (SELECT max({column}) FROM {table}) IS NOT NULL);
+-- name: advance_sequence -- the next value follows the last one that was handed out, and the last one that is there
+SELECT setval(CAST({sequence} AS regclass), last, true) FROM (SELECT {latest}(value) AS last FROM ({values}) AS candidates (value)) AS found
+WHERE last IS NOT NULL;
+
+-- name: last_handed_out -- by the sequence of the other table
+SELECT last_value FROM {sequence} WHERE is_called;
+
+-- name: last_in_column -- an index has it ready
+SELECT {latest}({column}) FROM {table};
 
 -- name: mapped_source -- the live table's rows in the columns of the other one
 (SELECT {expressions} FROM {table});

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
+from aicfg_pipeline.errors import LockTimeoutError
 from aicfg_pipeline.rollback.hazards import rows, server, surroundings
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 
@@ -10,10 +13,20 @@ _NO_SCRATCH = frozenset({"unsupported_version", "replica", "pooled_connection"})
 
 def find_hazards(subject: Subject) -> list[Hazard]:
     """Return every hazard. Those of the rows are looked for last, and not where the server could not be asked."""
-    found = [*server.find(subject), *surroundings.find(subject)]
+    found = [*server.find(subject)]
+    found += _unless_locked_out(subject, "What is around the tables can't be read", surroundings.find)
     if not any(_stops_scratch(h) for h in found):
-        found += rows.find(subject)
+        found += _unless_locked_out(subject, "The rows can't be read", rows.find)
     return found
+
+
+def _unless_locked_out(
+    subject: Subject, what: str, find: Callable[[Subject], Iterator[Hazard]]
+) -> Iterator[Hazard]:
+    try:
+        yield from find(subject)
+    except LockTimeoutError:
+        yield server.locked_out(subject, what)
 
 
 def _stops_scratch(hazard: Hazard) -> bool:

@@ -22,7 +22,7 @@ CODES = frozenset(
         "missing_table", "not_owner", "rls_hides_rows", "unmapped_column", "type_mismatch", "violates_check",
         "violates_unique", "violates_foreign_key", "violates_not_null", "more_than_one_row", "dependents",
         "long_transaction", "coexisting_conflict", "replica", "unsupported_version", "view_bypasses_rls",
-        "old_table_kept_aside",
+        "old_table_kept_aside", "unsupported_table",
     }
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import sql
 
@@ -24,6 +25,10 @@ from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.spec import Pair
 
 
+MOST_RULES = 1_000
+"""In one scan: a query has at most 1,664 result columns."""
+
+
 @dataclass(frozen=True)
 class _Rule:
     """One rule of the old table: rows for which `broken` is true are refused."""
@@ -37,8 +42,9 @@ class _Rule:
 def find(subject: Subject) -> Iterator[Hazard]:
     """Look at the rows of every pair that would be copied back."""
     for state in subject.look.in_state(*TO_ROLL_BACK):
-        hidden = [r for r in (state.at_new_name, state.superseded) if r is not None and r.hides_rows]
-        if not hidden:  # else every number below would be of the visible rows only
+        read = [r for r in (state.at_new_name, state.superseded) if r is not None]
+        # else every number below would be of the visible rows only, or there would be none
+        if not any(r.hides_rows or not r.is_owner for r in read):
             yield from _of_pair(subject, state)
 
 
@@ -66,6 +72,14 @@ def _mapping(session: Session, state: PairState, old: Relation) -> Iterator[Haza
     """Columns without a place, and columns that nothing fills."""
     pair = state.pair
     wanted = catalog.columns(session, old.oid)
+    for name in sorted(set(pair.back) - {c.name for c in wanted}):
+        yield Hazard(
+            "type_mismatch",
+            f"migration.yaml (back) fills {pair.old}.{name}, and {pair.old} has no such column.",
+            f"Correct the name in migration.yaml, or add the column to {pair.old_ddl.path}.",
+            pair.old,
+            {"column": name},
+        )
     mapping = back_mapping(pair, wanted, catalog.columns(session, state.new_table.oid))
     new = sql.SQL("{}").format(ident(state.new_table.schema, state.new_table.name))
     for name in mapping.unplaced:
@@ -105,19 +119,21 @@ def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]
         *_reference_rules(session, pair, source),
         *_type_rules(session, state, source, wanted),
     ]
-    counts = _tally(session, source.query, [text("true"), *(r.broken for r in rules)])
-    total = counts[0]
-    for rule, count in zip(rules, counts[1:], strict=True):
+    for rule, count in zip(rules, _tally(session, source.query, [r.broken for r in rules]), strict=True):
         if count:
             yield _broken(session, pair, source, rule, count)
-    yield from _uniqueness(session, pair, source, old, total)
+    yield from _uniqueness(session, pair, source, old)
     if state.superseded:
         yield from _conflicts(session, state, old)
 
 
 def _tally(session: Session, source: sql.Composable, broken: Sequence[sql.Composable]) -> list[int]:
-    tallies = comma(engine("tally_one", broken=b, name=ident(f"rule_{i}")) for i, b in enumerate(broken))
-    return list(session.one(engine("tally", tallies=tallies, source=source)))
+    counts: list[int] = []
+    for start in range(0, len(broken), MOST_RULES):
+        part = enumerate(broken[start : start + MOST_RULES])
+        tallies = comma(engine("tally_one", broken=b, name=ident(f"rule_{i}")) for i, b in part)
+        counts += session.one(engine("tally", tallies=tallies, source=source))
+    return counts
 
 
 def _broken(session: Session, pair: Pair, source: Source, rule: _Rule, count: int) -> Hazard:
@@ -157,8 +173,11 @@ def _check_rules(session: Session, old: Relation) -> Iterator[_Rule]:
 def _reference_rules(session: Session, pair: Pair, source: Source) -> Iterator[_Rule]:
     there = catalog.relations(session, {k.references for k in pair.old_ddl.foreign_keys})
     for key in pair.old_ddl.foreign_keys:
-        if key.references not in there or not set(key.columns) <= set(source.columns):
-            continue  # reported as missing_reference or as a column that nothing fills
+        referred = there.get(key.references)
+        if referred is None or referred.hides_rows or not set(key.columns) <= set(source.columns):
+            continue  # reported as missing_reference, as rls_hides_rows or as a column that nothing fills
+        if not session.one(engine("privileges_on"), {"oid": referred.oid}).may_select:
+            continue
         broken = engine(
             "no_such_row",
             filled=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("source", c)) for c in key.columns),
@@ -195,8 +214,9 @@ def _type_rules(session: Session, state: PairState, source: Source, wanted: dict
 # --- uniqueness and conflicts ----------------------------------------------------------------------------------
 
 
-def _uniqueness(session: Session, pair: Pair, source: Source, old: Relation, total: int) -> Iterator[Hazard]:
-    if pair.single_row and total > 1:
+def _uniqueness(session: Session, pair: Pair, source: Source, old: Relation) -> Iterator[Hazard]:
+    total = _tally(session, source.query, [text("true")])[0] if pair.single_row else 0
+    if total > 1:
         keys = session.all(
             engine("sample_keys", keys=columns(pair.key, "source"), source=source.query, broken=text("true"))
         )
@@ -210,29 +230,30 @@ def _uniqueness(session: Session, pair: Pair, source: Source, old: Relation, tot
     for row in session.all(engine("constraints"), {"oid": old.oid}):
         if row.kind == "c" or (pair.single_row and row.columns == ["true"]):
             continue
-        yield from _duplicates(session, pair, source, row.name, row.kind, row.columns)
+        yield from _duplicates(session, pair, source, row)
 
 
-def _duplicates(
-    session: Session, pair: Pair, source: Source, name: str, kind: str, parts: list[str]
-) -> Iterator[Hazard]:
-    aliases = [f"aicfg_part_{i}" for i in range(len(parts))]
-    values = [text(p) if kind == "i" else ident(p) for p in parts]
+def _duplicates(session: Session, pair: Pair, source: Source, row: Any) -> Iterator[Hazard]:
+    """One unique constraint or index; `row` is the catalog's: expressions of an index, its predicate, its NULLs."""
+    aliases = [f"aicfg_part_{i}" for i in range(len(row.columns))]
+    values = [text(p) if row.kind == "i" else ident(p) for p in row.columns]
+    filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(a)) for a in aliases)
+    rows = source.query if row.predicate is None else engine("rows_where", source=source.query, broken=text(row.predicate))
     given = {
         "expressions": comma(sql.SQL("{} AS {}").format(v, ident(a)) for v, a in zip(values, aliases, strict=True)),
         "names": columns(aliases),
-        "not_null": sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(a)) for a in aliases),
-        "source": source.query,
+        "not_null": text("true") if row.nulls_are_equal else filled,
+        "source": rows,
     }
     found = session.one(engine("duplicates", **given))
     if found.groups:
         keys = session.all(engine("duplicate_keys", keys=columns(pair.key), **given))
         yield Hazard(
             "violates_unique",
-            f"{found.groups:,} values of {name} occur more than once, for example in {', '.join(str(r.key) for r in keys)}.",
+            f"{found.groups:,} values of {row.name} occur more than once, for example in {', '.join(str(r.key) for r in keys)}.",
             "Make them unique in the new table first; the old table would refuse them.",
             pair.old,
-            {"rule": name, "groups": found.groups, "keys": [r.key for r in keys]},
+            {"rule": row.name, "groups": found.groups, "keys": [r.key for r in keys]},
         )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.errors import UnreachableError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.session import Blocker, connect
+from aicfg_pipeline.postgres.session import Blocker
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
-from aicfg_pipeline.rollback.run import RUN_LOCK
+from aicfg_pipeline.rollback.run import DIRECT_CONNECTION, RUN_LOCK, behind_pooler
 
 OLDEST_VERSION = 140_000
 LONG_SECONDS = 30
@@ -33,6 +33,18 @@ def find(subject: Subject) -> Iterator[Hazard]:
     yield from _long_transactions(subject)
 
 
+def locked_out(subject: Subject, what: str) -> Hazard:
+    """Return the hazard of a lock so strong that the plan itself could not look."""
+    holders = catalog.blockers(subject.session, _watched(subject))
+    told = "; ".join(str(b) for b in holders) or "nobody any more"
+    return Hazard(
+        "long_transaction",
+        f"{what}: a lock was not to be had. Holding locks on these tables: {told}.",
+        "End that session or wait for it, then run the plan again.",
+        facts={"pids": [b.pid for b in holders]},
+    )
+
+
 def _confirmation(subject: Subject, database: str) -> Iterator[Hazard]:
     named = subject.settings.confirm_database
     if named is None and not subject.must_confirm:
@@ -47,25 +59,12 @@ def _confirmation(subject: Subject, database: str) -> Iterator[Hazard]:
 
 
 def _pooled(subject: Subject) -> Iterator[Hazard]:
-    """Two transactions on one connection, the second while another connection is busy: a pooler swaps the backend."""
     try:
-        first = subject.session.scalar(engine("backend_pid"))
-        other = connect(subject.session.url, "aicfg_pipeline pooler check")
-    except PipelineError:
+        found = behind_pooler(subject.session, thorough=True)
+    except UnreachableError:  # no connection left for this: the run itself will say so
         return
-    try:
-        with other.transaction(read_only=True):
-            other.scalar(engine("backend_pid"))
-            second = subject.session.scalar(engine("backend_pid"))
-    finally:
-        other.close()
-    if first != second:
-        yield Hazard(
-            "pooled_connection",
-            f"Two statements of one connection ran in two backends (pids {first} and {second}): a pooler in transaction"
-            " mode stands in between, where locks and settings of a session silently do not hold.",
-            "Use the direct connection (on Supabase port 5432, not the pooler's 6543) in AICFG_DATABASE_URL.",
-        )
+    if found:
+        yield Hazard("pooled_connection", found, DIRECT_CONNECTION)
 
 
 def _already_running(subject: Subject, own_pid: int) -> Iterator[Hazard]:
@@ -79,11 +78,9 @@ def _already_running(subject: Subject, own_pid: int) -> Iterator[Hazard]:
 
 
 def _long_transactions(subject: Subject) -> Iterator[Hazard]:
-    pairs = subject.look.pairs
-    oids = [r.oid for s in pairs for r in (s.at_old_name, s.at_new_name) if r is not None]
-    references = {k.references for s in pairs for k in s.pair.old_ddl.foreign_keys}
-    oids += [r.oid for r in catalog.relations(subject.session, references).values()]
-    rows = subject.session.all(engine("long_transactions"), {"relations": oids, "seconds": LONG_SECONDS})
+    rows = subject.session.all(
+        engine("long_transactions"), {"relations": _watched(subject), "seconds": LONG_SECONDS}
+    )
     for blocker in (Blocker(**r._asdict()) for r in rows):
         if subject.settings.terminate_blockers and blocker.state.startswith("idle in transaction"):
             continue
@@ -92,4 +89,13 @@ def _long_transactions(subject: Subject) -> Iterator[Hazard]:
             f"A transaction has held a lock on these tables for more than {LONG_SECONDS} s: {blocker}.",
             "End that session or wait for it. Sessions idle in a transaction are ended for you with"
             " terminate_blockers: true.",
+            facts={"pids": [blocker.pid]},
         )
+
+
+def _watched(subject: Subject) -> list[int]:
+    """The tables, the views and what the old tables will refer to: the cut-over locks them all."""
+    pairs = subject.look.pairs
+    oids = [r.oid for s in pairs for r in (s.at_old_name, s.at_new_name) if r is not None]
+    references = {k.references for s in pairs for k in s.pair.old_ddl.foreign_keys}
+    return oids + [r.oid for r in catalog.relations(subject.session, references).values()]

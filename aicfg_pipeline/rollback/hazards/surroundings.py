@@ -10,7 +10,7 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
-from aicfg_pipeline.spec import ForeignKey
+from aicfg_pipeline.spec import ForeignKey, trigger_names
 
 
 def find(subject: Subject) -> Iterator[Hazard]:
@@ -18,8 +18,9 @@ def find(subject: Subject) -> Iterator[Hazard]:
     yield from _missing_tables(subject)
     yield from _missing_requirements(subject)
     for state in subject.look.in_state(*TO_ROLL_BACK):
-        yield from _owner(subject.session, state)
-        yield from _hidden_rows(state)
+        yield from _owner(state)
+        yield from _shape(subject.session, state)
+        yield from _hidden_rows(subject.session, state)
         yield from _references(subject.session, state)
         yield from _bypass(subject.session, state)
         if state.kept_aside and state.kept_aside.is_table:
@@ -56,15 +57,50 @@ def _missing_requirements(subject: Subject) -> Iterator[Hazard]:
             yield Hazard("missing_reference", f"The table {schema}.{table} does not exist.", "Create or restore it.")
     for (function,) in session.all(engine("missing_functions"), {"functions": list(migration.required_functions)}):
         yield Hazard("missing_reference", f"The function {function} does not exist.", "Create or restore it.")
+    yield from _may_create(subject)
+
+
+def _may_create(subject: Subject) -> Iterator[Hazard]:
+    session, schema = subject.session, subject.migration.schema
     if not session.scalar(engine("may_create")):
         yield Hazard(
             "not_owner",
             "This role may not create a schema in the database.",
             "Connect as the tables' owner (on Supabase: postgres), or GRANT CREATE ON DATABASE to this role.",
         )
+    place = session.one(engine("may_create_in"), {"schema": schema})
+    if place is not None and not place.may_create:
+        yield Hazard(
+            "not_owner",
+            f"This role may not put tables into the schema {schema}, which belongs to {place.owner}.",
+            f"Connect as {place.owner}, or GRANT CREATE ON SCHEMA {schema} to this role.",
+        )
 
 
-def _owner(session: Session, state: PairState) -> Iterator[Hazard]:
+def _shape(session: Session, state: PairState) -> Iterator[Hazard]:
+    """A table that is not one table: moving it between schemas would move only a part of it."""
+    for relation in (state.at_new_name, state.superseded):
+        if relation is None:
+            continue
+        shape = session.one(engine("table_shape"), {"oid": relation.oid})
+        if shape.kind == "p":
+            found = f"{relation} has the partitions {shape.names}" if shape.names else f"{relation} has no partition yet"
+        elif shape.children:
+            found = f"{relation} has child tables whose rows show in it: {shape.names}"
+        elif shape.persistence != "p":
+            found = f"{relation} is not kept through a crash (unlogged or temporary)"
+        else:
+            continue
+        yield Hazard(
+            "unsupported_table",
+            f"{found}. Only ordinary tables can be rolled back: a change log and a swap of schemas do not reach the parts.",
+            "Bring the rows into one ordinary table first, or roll this pair back by hand.",
+            state.pair.old,
+            {"kind": shape.kind, "parts": shape.names},
+        )
+
+
+def _owner(state: PairState) -> Iterator[Hazard]:
     for relation in (state.at_new_name, state.at_old_name):
         if relation is not None and not relation.is_owner:
             yield Hazard(
@@ -75,13 +111,23 @@ def _owner(session: Session, state: PairState) -> Iterator[Hazard]:
             )
 
 
-def _hidden_rows(state: PairState) -> Iterator[Hazard]:
+def _hidden_rows(session: Session, state: PairState) -> Iterator[Hazard]:
     for relation in (state.at_new_name, state.superseded):
         if relation is not None and relation.hides_rows:
             yield Hazard(
                 "rls_hides_rows",
                 f"Row level security is active for this role on {relation}: it would copy only the rows it may see.",
                 "Connect as a role with BYPASSRLS (on Supabase: postgres), or ALTER TABLE … NO FORCE ROW LEVEL SECURITY.",
+                state.pair.old,
+            )
+    referred = catalog.relations(session, {k.references for k in state.pair.old_ddl.foreign_keys})
+    for relation in sorted(referred.values(), key=str):
+        if relation.hides_rows:
+            yield Hazard(
+                "rls_hides_rows",
+                f"Row level security is active for this role on {relation}, which {state.pair.old} refers to: whether"
+                " every row still refers to something can't be told.",
+                "Connect as a role with BYPASSRLS (on Supabase: postgres).",
                 state.pair.old,
             )
 
@@ -137,18 +183,60 @@ def _bypass(session: Session, state: PairState) -> Iterator[Hazard]:
         )
 
 
+_GOES_ON_READING = "refers to a new table or its view; after the cut-over it would go on reading the parked table."
+_AFTERWARDS = "Point it at the old table after the rollback, or drop it before. To make it again: "
+
+
 def _dependents(subject: Subject) -> Iterator[Hazard]:
     states = subject.look.in_state(*TO_ROLL_BACK)
     if not states:
         return
     oids = [r.oid for s in states for r in (s.at_old_name, s.at_new_name) if r is not None]
-    patterns = [rf"\m{re.escape(s.pair.new)}\M" for s in states]
-    for found in subject.session.all(engine("dependents"), {"oids": oids, "name_patterns": patterns}):
-        yield Hazard(
-            "dependents",
-            f"The {found.kind} {found.name} refers to a new table or its view; after the cut-over it would go on reading"
-            " the parked table.",
-            "Point it at the old table after the rollback, or drop it before. To make it again: "
-            + " ".join(str(found.recreate).split()),
-            facts={"kind": found.kind, "name": found.name, "recreate": found.recreate},
+    patterns = [name_pattern(s.pair.new) for s in states]
+    with subject.session.transaction(read_only=True) as session:  # an empty search path: every name is qualified
+        for found in session.all(engine("dependents"), {"oids": oids, "name_patterns": patterns}):
+            yield _dependent(found.kind, found.name, _GOES_ON_READING, _AFTERWARDS, found.recreate)
+        yield from _wide_publications(session, oids)
+        yield from _other_triggers(session, states, oids)
+
+
+def _dependent(kind: str, name: str, what: str, remedy: str, recreate: str) -> Hazard:
+    return Hazard(
+        "dependents",
+        f"The {kind} {name} {what}",
+        remedy + " ".join(str(recreate).split()),
+        facts={"kind": kind, "name": name, "recreate": recreate},
+    )
+
+
+def name_pattern(table: str) -> str:
+    """Return the regular expression that finds a table's name in a function's text, quoted or as it stands."""
+    quoted = re.escape('"' + table.replace('"', '""') + '"')
+    plain = rf"(?:^|[^\w$\"]){re.escape(table)}(?:$|[^\w$\"])"
+    return f"(?:{quoted}|{plain})" if re.fullmatch(r"[^\W\d][\w$]*", table) else quoted
+
+
+def _wide_publications(session: Session, oids: list[int]) -> Iterator[Hazard]:
+    """A publication of the schema, or of everything, has the old table from the cut-over on, and not the new one."""
+    for found in session.all(engine("wide_publications"), {"oids": oids}):
+        scope = "of all tables" if found.all_tables else "of the whole schema"
+        parked = " the parked table and this pipeline's own, too," if found.all_tables else ""
+        yield _dependent(
+            "publication",
+            f"{found.name} {scope}",
+            f"publishes {found.table}; from the cut-over on it publishes{parked} the old table under its old name.",
+            "Tell the subscribers (they refresh their subscription). It needs no mending; as it was made: ",
+            found.recreate,
+        )
+
+
+def _other_triggers(session: Session, states: tuple[PairState, ...], oids: list[int]) -> Iterator[Hazard]:
+    known = [name for s in states for name in trigger_names(s.pair.new_ddl)]
+    for found in session.all(engine("other_triggers"), {"oids": oids, "known": known}):
+        yield _dependent(
+            "trigger",
+            f"{found.name} on {found.table}",
+            "is not made by the migration's files; it stays with the parked table and does not fire for the old one.",
+            "Make it on the old table after the rollback if it is wanted there. On the new one it was: ",
+            found.recreate,
         )

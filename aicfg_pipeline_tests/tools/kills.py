@@ -1,0 +1,153 @@
+"""Breaks the engine's connection after a chosen statement, and draws the portrait by which two end states are compared.
+
+Every statement of a writing transaction counts, each alone, also those that the engine sends together in one script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from aicfg_pipeline.errors import ConnectionLostError
+from aicfg_pipeline.postgres.session import Query, Session
+from aicfg_pipeline_tests.tools.servers import Database
+
+_EXECUTE = Session.execute
+
+
+@dataclass
+class Counter:
+    """Counts the statements of writing transactions; at `kill_after` the connection's backend is ended."""
+
+    kill: Callable[[int], None]
+    kill_after: int | None = None
+    inject: Callable[[str], None] = lambda text: None
+    seen: list[str] = field(default_factory=list)
+    writing: bool = False
+
+    def execute(self, session: Session, query: Query, params: Any = None) -> psycopg.Cursor[Any]:
+        composed = sql.SQL(query) if isinstance(query, str) else query  # type: ignore[arg-type]
+        text = " ".join(composed.as_string(session.connection).split())
+        if "observer" in session.connection.info.get_parameters().get("application_name", ""):
+            return _EXECUTE(session, query, params)
+        if self.kill_after == 0 and not self.seen:
+            self._end(session)
+        self.inject(text)
+        cursor = _EXECUTE(session, query, params)
+        if "pg_try_advisory_xact_lock" in text:
+            self.writing = True
+        if self._counts(text):
+            self.seen.append(text)
+            if len(self.seen) == self.kill_after:
+                self._end(session)
+        if text in ("COMMIT", "ROLLBACK"):
+            self.writing = False
+        return cursor
+
+    def _counts(self, text: str) -> bool:
+        if text.startswith("VACUUM"):
+            return True
+        return self.writing and not text.startswith(("SET LOCAL", "SELECT", "BEGIN"))
+
+    def _end(self, session: Session) -> None:
+        self.writing = False
+        self.kill(session.connection.info.backend_pid)
+
+
+def _script(session: Session, statements: Sequence[sql.Composable]) -> None:
+    for statement in statements:
+        session.execute(statement)
+
+
+@contextmanager
+def counting(database: Database, monkeypatch: Any, **options: Any) -> Iterator[Counter]:
+    """Count (and kill) while the block runs."""
+
+    def kill(pid: int) -> None:
+        with psycopg.connect(database.admin_url, autocommit=True) as admin:
+            assert admin.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,)).fetchone() == (True,)
+
+    counter = Counter(kill, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "execute", lambda self, query, params=None: counter.execute(self, query, params))
+        patch.setattr(Session, "script", _script)
+        yield counter
+
+
+@contextmanager
+def survived() -> Iterator[None]:
+    """The block may end because its connection was broken, and for no other reason."""
+    try:
+        yield
+    except ConnectionLostError:
+        pass
+
+
+# --- what a database looks like, definitions and rows, fast ----------------------------------------------------
+
+_PORTRAIT = """
+WITH here AS (SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS name
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE n.nspname IN ('public', 'auth', 'aicfg_rollback', 'aicfg_rollback_swap'))
+SELECT 'relation' AS kind, name, concat_ws(' ', relkind, relrowsecurity, relforcerowsecurity, reloptions::text,
+       (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(relacl) a), obj_description(oid, 'pg_class')) AS what
+FROM here
+UNION ALL
+SELECT 'column', name || '.' || attname, concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attnum,
+       pg_get_expr(d.adbin, d.adrelid), col_description(attrelid, attnum))
+FROM here JOIN pg_attribute a ON attrelid = here.oid AND attnum > 0 AND NOT attisdropped
+LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
+UNION ALL
+SELECT 'constraint', name || '.' || conname, concat_ws(' ', pg_get_constraintdef(k.oid), convalidated) FROM here JOIN pg_constraint k ON conrelid = here.oid
+UNION ALL
+SELECT 'index', name, pg_get_indexdef(oid) FROM here WHERE relkind = 'i'
+UNION ALL
+SELECT 'trigger', name || '.' || tgname, concat_ws(' ', pg_get_triggerdef(t.oid), tgenabled)
+FROM here JOIN pg_trigger t ON tgrelid = here.oid AND NOT tgisinternal
+UNION ALL
+SELECT 'policy', name || '.' || polname, concat_ws(' ', pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), polroles::text, polcmd)
+FROM here JOIN pg_policy ON polrelid = here.oid
+UNION ALL
+SELECT 'view', name, pg_get_viewdef(oid) FROM here WHERE relkind = 'v'
+UNION ALL
+SELECT 'function', p.oid::regprocedure::text, prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+WHERE n.nspname IN ('public', 'aicfg_rollback')
+ORDER BY 1, 2, 3
+"""
+
+
+def portrait(database: Database) -> dict[str, Any]:
+    """Every definition and every row of ours and of the surroundings; of logs the keys, of the ledger only that it is."""
+    with psycopg.connect(database.admin_url, options="-c search_path=pg_catalog -c TimeZone=UTC") as connection:
+        definitions = [tuple(r) for r in connection.execute(_PORTRAIT).fetchall()]
+        rows: dict[str, Any] = {}
+        for kind, name, what in definitions:
+            if kind == "relation" and what.startswith("r ") and not name.endswith(".ledger"):
+                rows[name] = _rows(connection, name)
+        return {"definitions": definitions, "rows": rows}
+
+
+def _rows(connection: psycopg.Connection, name: str) -> list[str]:
+    what = "row_::text"
+    if "change_log_" in name:
+        what = "DISTINCT (to_jsonb(row_) - 'aicfg_seq' - 'aicfg_replayed' - 'aicfg_was')::text"
+    query = f"SELECT {what} FROM {name} AS row_ ORDER BY 1"
+    return [r[0] for r in connection.execute(query).fetchall()]  # type: ignore[arg-type]
+
+
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return what only one of two portraits has, as lines for a person."""
+    lines = [f"- {d}" for d in one["definitions"] if d not in other["definitions"]]
+    lines += [f"+ {d}" for d in other["definitions"] if d not in one["definitions"]]
+    for name in sorted(one["rows"].keys() | other["rows"].keys()):
+        before, after = one["rows"].get(name, []), other["rows"].get(name, [])
+        lines += [f"- {name}: {r[:300]}" for r in before if r not in after]
+        lines += [f"+ {name}: {r[:300]}" for r in after if r not in before]
+        if not lines and len(before) != len(after):
+            lines.append(f"{name}: {len(before)} and {len(after)} rows")
+    return lines
