@@ -21,6 +21,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
 
 from aicfg_pipeline.errors import SpecError
 from aicfg_pipeline.sqlfile import Block, identifier, load_blocks, tokens
@@ -206,11 +207,13 @@ class _PairFile(_Strict):
     @model_validator(mode="after")
     def _names_and_expressions(self) -> _PairFile:
         complaints = []
-        for name in (self.old, self.new, *self.key):
+        names = (self.old, self.new, *self.key, *(n for n in (self.changed_at,) if n), *self.back, *self.forth)
+        for name in dict.fromkeys(names):
             try:
                 _short_enough(name)
             except ValueError as error:
                 complaints.append(str(error))
+        complaints += [f"key names {k} twice" for k in dict.fromkeys(self.key) if self.key.count(k) > 1]
         for column, text in [*self.back.items(), *self.forth.items()]:
             complaint = _expression_complaint(text)
             if complaint:
@@ -231,12 +234,35 @@ class _MigrationFile(_Strict):
     personas: tuple[_PersonaFile, ...] = ()
     pairs: tuple[_PairFile, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _usable_schema(self) -> _MigrationFile:
+        _short_enough(self.schema_)
+        for role in self.requires.roles:
+            _short_enough(role)
+        if self.schema_ == PRIVATE_SCHEMA or self.schema_.startswith("pg_"):
+            raise ValueError(f"schema: {self.schema_} is not a schema for a migration's tables")
+        return self
+
 
 _FORBIDDEN_IN_EXPRESSIONS = (exp.Query, exp.DDL, exp.DML, exp.Command, exp.AggFunc, exp.Window)
 
 
+def _parsed(text: str) -> list[exp.Expression]:
+    """Parse SQL text. Raises `SqlglotError`, also where the parser itself stumbles over what it was given."""
+    try:
+        return [s for s in sqlglot.parse(text, read="postgres") if s is not None]
+    except SqlglotError:
+        raise
+    except Exception as error:  # a text that no one foresaw, from a file that people edit
+        raise SqlglotError(f"{type(error).__name__}: {error}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _parsed_expression(text: str) -> exp.Expression:
-    statements = sqlglot.parse(f"SELECT {text}", read="postgres")
+    statements = _parsed(f"SELECT {text}")
     if len(statements) != 1 or not isinstance(statements[0], exp.Select):
         raise SqlglotError("it is more than one expression")
     select = statements[0]
@@ -249,8 +275,8 @@ def _expression_complaint(text: str) -> str | None:
     """Say what is wrong with an expression of `back` or `forth`, or None."""
     try:
         expression = _parsed_expression(text)
-    except (SqlglotError, RecursionError, ValueError) as error:
-        return f"{text!r} can't be read as SQL: {str(error).splitlines()[0]}"
+    except SqlglotError as error:
+        return f"{text!r} can't be read as SQL: {_first_line(error)}"
     if "--" in text or "/*" in text:
         return f"{text!r} holds a comment"
     for kind in _FORBIDDEN_IN_EXPRESSIONS:
@@ -267,9 +293,9 @@ _FORBIDDEN_IN_QUERIES = (exp.DDL, exp.DML, exp.Command, exp.Into, exp.Lock)
 def _query_complaint(text: str) -> str | None:
     """Say why a text is not one harmless SELECT of one column, or None."""
     try:
-        statements = sqlglot.parse(text, read="postgres")
-    except (SqlglotError, RecursionError, ValueError) as error:
-        return f"{text!r} can't be read as SQL: {str(error).splitlines()[0]}"
+        statements = _parsed(text)
+    except SqlglotError as error:
+        return f"{text!r} can't be read as SQL: {_first_line(error)}"
     if len(statements) != 1 or not isinstance(statements[0], exp.Select) or len(statements[0].expressions) != 1:
         return f"{text!r} is not a single SELECT of one column"
     forbidden = [k for k in _FORBIDDEN_IN_QUERIES if any(n is not statements[0] for n in statements[0].find_all(k))]
@@ -366,7 +392,7 @@ def _qualified(name: str, schema: str, complaints: list[str]) -> tuple[str, str]
     """Read `table` or `schema.table` (quotes allowed)."""
     try:
         table = sqlglot.parse_one(name, read="postgres", into=exp.Table)
-    except (SqlglotError, RecursionError, ValueError):
+    except Exception:  # whatever the parser stumbles over, it is no name
         complaints.append(f"requires.tables: {name!r} is not a table's name")
         return (schema, name)
     return (_folded(table.args.get("db")) or schema, _folded(table.this) or name)
@@ -388,13 +414,16 @@ def _pair(folder: Path, read: _PairFile, complaints: list[str]) -> Pair:
         back=dict(read.back),
         forth=dict(read.forth),
         keep=read.keep,
-        old_ddl=_ddl(folder, read.old_sql, TABLE_BLOCKS, _REQUIRED_TABLE_BLOCKS, complaints),
-        new_ddl=_ddl(folder, read.new_sql, TABLE_BLOCKS, _REQUIRED_TABLE_BLOCKS, complaints),
-        view_ddl=_ddl(folder, read.view_sql, VIEW_BLOCKS, _REQUIRED_VIEW_BLOCKS, complaints),
+        old_ddl=_ddl(folder, read.old_sql, "TABLE", read.old, complaints),
+        new_ddl=_ddl(folder, read.new_sql, "TABLE", read.new, complaints),
+        view_ddl=_ddl(folder, read.view_sql, "VIEW", read.old, complaints),
     )
 
 
-def _ddl(folder: Path, path: str, known: Sequence[str], required: Sequence[str], complaints: list[str]) -> Ddl:
+def _ddl(folder: Path, path: str, kind: str, name: str, complaints: list[str]) -> Ddl:
+    known, required = (
+        (TABLE_BLOCKS, _REQUIRED_TABLE_BLOCKS) if kind == "TABLE" else (VIEW_BLOCKS, _REQUIRED_VIEW_BLOCKS)
+    )
     try:
         blocks = load_blocks(folder / path, path)
     except SpecError as error:
@@ -402,17 +431,57 @@ def _ddl(folder: Path, path: str, known: Sequence[str], required: Sequence[str],
         return Ddl(path, {})
     complaints += [f"{path}: block {n} is not known (known: {', '.join(known)})" for n in blocks if n not in known]
     complaints += [f"{path}: block {n} is missing" for n in required if n not in blocks]
+    complaints += [f"{path}: {c}" for c in _creation_complaints(blocks.get(kind.lower()), kind, name)]
     keys = blocks.get("foreign_keys")
     parsed = [_foreign_key(path, s, complaints) for s in keys.statements] if keys else []
     return Ddl(path, blocks, tuple(k for k in parsed if k))
+
+
+def _creation_complaints(block: Block | None, kind: str, name: str) -> list[str]:
+    """Say what is wrong with the block that makes the table or view: it makes this one, and nothing that stays behind."""
+    if block is None:
+        return []
+    complaints, made = [], 0
+    for statement in block.statements:
+        words = tokens(statement)
+        head = [t.text.upper() for t in words[:4]]
+        if head[:1] != ["CREATE"]:
+            continue
+        if head[1:2] != [kind]:
+            complaints.append(
+                f"block {block.name}: {' '.join(head[:3])} … would stay in the private schema; make it beforehand and"
+                f" name it under `requires`, or in another block"
+            )
+            continue
+        made += 1
+        if len(words) < 4 or words[3].text == "." or identifier(words[2]) != name:
+            complaints.append(f"block {block.name}: it must make {name}, under this very name and without a schema")
+        if kind == "TABLE" and {"PARTITION", "INHERITS"} & set(_top_level_words(words)):
+            complaints.append(f"block {block.name}: {name} is partitioned or inherits; only ordinary tables are supported")
+    if made != 1:
+        complaints.append(f"block {block.name}: it holds {made} statements CREATE {kind}, expected one")
+    return complaints
+
+
+def _top_level_words(words: Sequence[Token]) -> list[str]:
+    """Return the words outside all brackets, in upper case."""
+    depth, found = 0, []
+    for token in words:
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.token_type in _BRACKETS else 0
+        if depth == 0:
+            found += [] if token.token_type == TokenType.IDENTIFIER else token.text.upper().split()
+    return found
+
+
+_BRACKETS = {TokenType.L_PAREN, TokenType.R_PAREN}
 
 
 def _foreign_key(path: str, statement: str, complaints: list[str]) -> ForeignKey | None:
     shape = "ALTER TABLE ONLY t ADD CONSTRAINT name FOREIGN KEY (column) REFERENCES schema.table(column) … NOT VALID"
     short = " ".join(statement.split())[:80]
     try:
-        tree = sqlglot.parse_one(statement, read="postgres")
-    except (SqlglotError, RecursionError, ValueError):
+        tree = next(iter(_parsed(statement)))
+    except (SqlglotError, StopIteration):
         complaints.append(f"{path}: foreign_keys: {short!r} can't be read (expected: {shape})")
         return None
     key, constraint = tree.find(exp.ForeignKey), tree.find(exp.Constraint)
@@ -421,7 +490,7 @@ def _foreign_key(path: str, statement: str, complaints: list[str]) -> ForeignKey
     if key is None or constraint is None or target is None or schema_node is None or not target.args.get("db"):
         complaints.append(f"{path}: foreign_keys: {short!r} is not of the form: {shape}")
         return None
-    if not statement.upper().rstrip().endswith("NOT VALID"):
+    if not " ".join(statement.upper().split()).endswith("NOT VALID"):
         complaints.append(
             f"{path}: foreign_keys: {_folded(constraint.this)} must end in NOT VALID (the block `validate` validates"
             " it)"
@@ -471,6 +540,9 @@ def _duplicates(read: _MigrationFile) -> list[str]:
         if name in seen:
             complaints.append(f"pairs: {name} is named twice")
         seen.add(name)
+    ours = {"ledger", *(shortened("change_log_", p.old) for p in read.pairs)}
+    taken = [n for p in read.pairs for n in (p.old, p.new) if n in ours]
+    complaints += [f"pairs: {n} is a name that the pipeline needs in its private schema" for n in taken]
     for pair in read.pairs:
         unknown = [c for c in pair.keep if c not in pair.forth]
         complaints += [f"pairs: {pair.old}: keep names {c}, which forth does not fill" for c in unknown]

@@ -32,7 +32,12 @@ class Block:
 
 def tokens(text: str) -> list[Token]:
     """Cut SQL text into tokens. Raises `SqlglotError` where it can't be read (an open quote, say)."""
-    return postgres.Postgres().tokenize(text)
+    try:
+        return postgres.Postgres().tokenize(text)
+    except SqlglotError:
+        raise
+    except Exception as error:  # a text that the tokenizer's makers did not foresee
+        raise SqlglotError(f"{type(error).__name__}: {error}") from None
 
 
 def identifier(token: Token) -> str:
@@ -71,7 +76,7 @@ def parse_blocks(text: str, where: str) -> Mapping[str, Block]:
         try:
             statements = split_statements(body)
         except SqlglotError as error:
-            complaints.append(f"{where}: block {name}: {str(error).splitlines()[0]}")
+            complaints.append(f"{where}: block {name}: {(str(error).splitlines() or ['it is not SQL'])[0]}")
             continue
         if name in blocks:
             complaints.append(f"{where}: block {name} is there twice")
@@ -94,5 +99,5 @@ def load_blocks(path: Path, where: str | None = None) -> Mapping[str, Block]:
         return parse_blocks(path.read_text(encoding="utf-8"), where)
     except FileNotFoundError:
         raise SpecError(f"{where}: no such file.", expected=f"an SQL file at {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a zero byte
         raise SpecError(f"{where}: can't be read: {error}") from None

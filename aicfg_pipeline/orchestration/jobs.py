@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dagster import JobDefinition, OpDefinition, graph, in_process_executor, job
+from dagster import HookDefinition, JobDefinition, OpDefinition, graph, in_process_executor, job
 
 from aicfg_pipeline.orchestration.ops import build_ops, copy_back_name
+from aicfg_pipeline.orchestration.reports import failure_report
 from aicfg_pipeline.spec import Migration
 
 
@@ -15,8 +16,12 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
         _rollback(migration, ops),
         _single(ops["plan"], "Looks and reports: states, hazards, statements in order. Reads only."),
         _single(ops["verify"], "Every asset check; exit status 1 if one fails."),
-        _single(ops["drop_new_tables"], "Exports and drops what a rollback left parked."),
-        _single(ops["undo_rollback"], "Takes a rollback back while the new tables are parked; keeps every write."),
+        _single(ops["drop_new_tables"], "Exports and drops what a rollback left parked.", failure_report(migration)),
+        _single(
+            ops["undo_rollback"],
+            "Takes a rollback back while the new tables are parked; keeps every write.",
+            failure_report(migration),
+        ),
         _single(ops["migrate"], "Forward: old tables become new tables and views."),
     ]
 
@@ -28,6 +33,7 @@ def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefiniti
         description="Takes the database back: copy, compare, swap in one short transaction, verify, and drop when the"
         " retention ends. Loses nothing, can be undone, proves what it did. Can be launched from any state.",
         tags={"migration": migration.name[:63]},
+        hooks={failure_report(migration)},
     )
     def rollback() -> None:
         planned = ops["plan"]()
@@ -38,9 +44,9 @@ def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefiniti
     return rollback
 
 
-def _single(op: OpDefinition, description: str) -> JobDefinition:
+def _single(op: OpDefinition, description: str, *hooks: HookDefinition) -> JobDefinition:
     @graph(name=f"only_{op.name}")  # a graph and an op of one repository can't share a name; a job and an op can
     def single() -> None:
         op()
 
-    return single.to_job(name=op.name, executor_def=in_process_executor, description=description)
+    return single.to_job(name=op.name, executor_def=in_process_executor, description=description, hooks=set(hooks))

@@ -29,7 +29,14 @@ from aicfg_pipeline.spec import Migration
 
 def metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return facts as metadata: numbers stay numbers (the UI plots them), structures become JSON."""
-    return {str(key): _value(value) for key, value in facts.items() if value is not None}
+    return {
+        str(key): MetadataValue.md(value) if key in MARKDOWN and isinstance(value, str) else _value(value)
+        for key, value in facts.items()
+        if value is not None
+    }
+
+
+MARKDOWN = frozenset({"before_and_after"})
 
 
 def _value(value: Any) -> Any:

@@ -22,14 +22,16 @@ from dagster import (
 
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.config import ConfirmConfig, DropConfig, PlanConfig
-from aicfg_pipeline.orchestration.home import export_folder
+from aicfg_pipeline.orchestration.home import export_folder, report_folder
 from aicfg_pipeline.orchestration.metadata import check_evaluation, failures, metadata, plan_markdown
+from aicfg_pipeline.orchestration.reports import write_report
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.summary import summary
 from aicfg_pipeline.rollback import compare as compare_step
 from aicfg_pipeline.rollback import copy_back, cut_over, drop, lifecycle, plan, undo, verify
 from aicfg_pipeline.rollback import migrate as migrate_step
-from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.checks import Check, Watch
+from aicfg_pipeline.rollback.differences import write_differences
 from aicfg_pipeline.rollback.run import Run, Settings
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.spec import Migration, Pair
@@ -255,12 +257,22 @@ def _log_cut_over(context: OpExecutionContext, run: Run, pair: Pair, facts: Mapp
 
 def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
     """Run every check and log each verdict on its asset."""
-    checks = verify.run_checks(run.session, run.migration)
+    watch = verify.watch(run.session, run.migration)
+    checks = verify.run_checks(run.session, run.migration, on=watch)
     for check in checks:
         context.log_event(check_evaluation(run.migration, check))
         told = f"{check.asset} {check.pair}: {check.name}: {check.summary}"
         (context.log.info if check.passed else context.log.warning)(f"{'passed' if check.passed else 'FAILED'} {told}")
+    _write_differences(context, run, watch, verify.failed(checks))
     return checks
+
+
+def _write_differences(context: OpExecutionContext, run: Run, watch: Watch, wrong: list[Check]) -> None:
+    """Put the differing rows of every pair whose data checks failed beside the report, as CSV."""
+    for old in {c.pair for c in wrong if c.name in ("row_count", "checksum", "rows")}:
+        file = write_differences(watch, run.migration.pair(old), report_folder(), f"differences-{run.run_id[:8]}")
+        if file:
+            context.log.warning(f"{old}: every differing value: {file}")
 
 
 def _verify_op(migration: Migration) -> OpDefinition:
@@ -323,8 +335,8 @@ def _drop_op(migration: Migration) -> OpDefinition:
             lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
             lifecycle.begin(run, context.job_name)
             facts = _dropped(context, run, before_retention_ends=config.before_retention_ends)
-            told = _finished(run)
-        yield Output(facts, metadata={"summary": MetadataValue.md(f"```\n{told}\n```"), **metadata(facts)})
+            told = _finished(context, run, verify.run_checks(run.session, migration))
+        yield Output(facts, metadata={**told, **metadata(facts)})
 
     return drop_
 
@@ -342,18 +354,20 @@ def _end_op(migration: Migration) -> OpDefinition:
         with failures():
             run = open_run(context, postgres, migration, verified)
             facts = _drop_at_end(context, run)
-            told = _finished(run)
-        yield Output(verified, metadata={"summary": MetadataValue.md(f"```\n{told}\n```"), **metadata(facts)})
+            checks = run_and_log_checks(context, run) if facts["dropped"] else None
+            told = _finished(context, run, checks)
+        yield Output(verified, metadata={**told, **metadata(facts)})
 
     return end_
 
 
-def _finished(run: Run) -> str:
-    """Write that the run is done, and tell the person what there is now."""
+def _finished(context: OpExecutionContext, run: Run, checks: list[Check] | None) -> dict[str, Any]:
+    """Write that the run is done and its report, and tell the person what there is now. Returns metadata."""
     lifecycle.finish(run, {"states": dict(run.look().summary)})
-    told = summary(run, run.run_id)
+    html, links = write_report(run, context.job_name, checks)
+    told = summary(run, run.run_id, report=html)
     print(told, flush=True)
-    return told
+    return {"summary": MetadataValue.md(f"```\n{told}\n```"), **links}
 
 
 def _drop_at_end(context: OpExecutionContext, run: Run) -> dict[str, Any]:
@@ -398,13 +412,15 @@ def _undo_op(migration: Migration) -> OpDefinition:
             lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
             lifecycle.begin(run, context.job_name)
             facts = undo.undo_rollback(run)
-            told = _finished(run)
+            told = _finished(context, run, verify.run_checks(run.session, migration))
         for old in facts["pairs"]:
             pair, seen = migration.pair(old), metadata({k: v for k, v in facts.items() if k != "pairs"})
-            context.log_event(AssetMaterialization(asset_key=asset_key(pair, "new"), description="undone", metadata=seen))
+            context.log_event(
+                AssetMaterialization(asset_key=asset_key(pair, "new"), description="undone", metadata=seen)
+            )
             context.log_event(AssetObservation(asset_key=asset_key(pair, "old"), description="undone", metadata=seen))
             context.log_event(AssetObservation(asset_key=asset_key(pair, "view"), description="undone: a view again"))
-        yield Output(facts, metadata={"summary": MetadataValue.md(f"```\n{told}\n```"), **metadata(facts)})
+        yield Output(facts, metadata={**told, **metadata(facts)})
 
     return undo_
 

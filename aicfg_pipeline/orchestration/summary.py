@@ -6,6 +6,7 @@ Made from the ledger and one more look, so that it tells what is there and not w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from aicfg_pipeline.postgres.session import shown
 from aicfg_pipeline.rollback.drop import retained_until
@@ -17,7 +18,7 @@ RULE = "─" * 78
 EXECUTE = "dagster job execute -m aicfg_pipeline.definitions -j"
 
 
-def summary(run: Run, run_id: str) -> str:
+def summary(run: Run, run_id: str, *, report: Path | None = None) -> str:
     """Return the summary of one run as plain text."""
     look = run.look()
     mine = look.ledger.of_run(run_id)
@@ -28,7 +29,7 @@ def summary(run: Run, run_id: str) -> str:
     ]
     for state in look.pairs:
         lines += ["", *_pair_lines(look, state, mine)]
-    lines += ["", *_outlook(look), RULE]
+    lines += ["", *([f"Report     {report}", ""] if report else []), *_outlook(look), RULE]
     return "\n".join(lines)
 
 

@@ -60,10 +60,10 @@ Query = sql.Composable | str
 
 @dataclass
 class Statement:
-    """One executed statement: its text without values, and how long it took in milliseconds."""
+    """One executed statement: its text without values, and how long it took in milliseconds (None within a script)."""
 
     sql: str
-    ms: float
+    ms: float | None
 
 
 @dataclass(frozen=True)
@@ -97,21 +97,33 @@ class Session:
 
     # --- statements ----------------------------------------------------------------------------------------
 
-    def execute(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> psycopg.Cursor[Any]:
-        """Run one statement (or, without parameters, several in one round trip) and return its cursor."""
+    def execute(
+        self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None, *, note: bool = True
+    ) -> psycopg.Cursor[Any]:
+        """Run one statement (or, without parameters, several in one round trip) and return its cursor.
+
+        While the session records, the statement is noted for the ledger, unless `note` is false.
+        """
         composed = sql.SQL(query) if isinstance(query, str) else query  # type: ignore[arg-type]
         began = time.perf_counter()
         with server_errors(self.url):
             cursor = self.connection.execute(composed, params)
-        if self.recording:
-            elapsed = (time.perf_counter() - began) * 1000
-            self.journal.append(Statement(" ".join(composed.as_string(self.connection).split()), round(elapsed, 2)))
+        if note:
+            self.note([composed], (time.perf_counter() - began) * 1000)
         return cursor
 
-    def script(self, statements: Sequence[sql.Composable]) -> None:
+    def script(self, statements: Sequence[sql.Composable], *, note: bool = True) -> None:
         """Run several statements without parameters in one round trip: what is done under a lock should not commute."""
         if statements:
-            self.execute(sql.SQL(";\n").join(statements))
+            self.execute(sql.SQL(";\n").join(statements), note=False)
+            if note:
+                self.note(statements)
+
+    def note(self, statements: Sequence[sql.Composable], ms: float | None = None) -> None:
+        """Note statements for the ledger, where the session records."""
+        if self.recording:
+            rounded = None if ms is None else round(ms, 2)
+            self.journal += [Statement(" ".join(s.as_string(self.connection).split()), rounded) for s in statements]
 
     def all(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[Any]:
         """Return all rows as named tuples."""
@@ -242,7 +254,7 @@ def server_errors(url: str) -> Iterator[None]:
 
 
 CANCELLED = "57014"
-_ENDED_BY_A_TIMEOUT = {"25P03", "25P04"}  # the server's settings for idle and for long transactions: the connection is gone
+_ENDED_BY_A_TIMEOUT = {"25P03", "25P04"}  # a setting for idle or long transactions: the connection is gone
 
 
 def _by_a_person(error: psycopg.Error) -> bool:
@@ -285,7 +297,7 @@ class LockReport:
 
 
 def deadlock_timeout_ms(session: Session) -> int:
-    """Return how long the server lets a wait go on before it looks for a deadlock, and before an autovacuum gives way."""
+    """Return after how long a wait the server looks for a deadlock, and an autovacuum gives way."""
     return int(session.scalar(engine("deadlock_timeout")))
 
 
@@ -300,7 +312,7 @@ def take_locks(session: Session, statements: Sequence[sql.Composable]) -> None:
     for statement in statements:
         left = int(budget - (time.perf_counter() - began) * 1000)
         if left < 1:
-            raise LockTimeoutError(f"A lock was not to be had: {budget:.0f} ms were over before the last one was asked for")
+            raise LockTimeoutError(f"A lock was not to be had: {budget:.0f} ms were over before the last was asked for")
         session.script([engine("statement_timeout", milliseconds=sql.Literal(f"{left}ms")), statement])
     session.execute(engine("statement_timeout", milliseconds=sql.Literal("0")))
 

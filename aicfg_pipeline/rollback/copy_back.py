@@ -138,9 +138,7 @@ def discard(run: Run, state: PairState, because: str) -> None:
     """Take away a shadow, its change log and the triggers: nothing but the ledger is left of the attempt."""
     pair = state.pair
     live = _live_tables(state)
-    if (
-        state.shadow
-    ):  # a shadow has none, but what an undo has left was in use: dropping it would lock what it refers to
+    if state.shadow:  # a shadow has none; what an undo has left has some, and its drop would lock all they refer to
         foreign_keys.take_off(run, pair, state.shadow, step="copy_back")
 
     def work() -> None:

@@ -7,6 +7,7 @@ can wait is done after. Undoing the swap is `undo`'s.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.sources import shadow_source
 from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.visibility import visible_rows_facts
 from aicfg_pipeline.spec import PRIVATE_SCHEMA
 
 SWAP = "aicfg_rollback_swap"
@@ -39,7 +41,8 @@ def cut_over(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {"pairs": [s.pair.old for s in states]}
     if states:
         _must_be_proven(look, states)
-        facts.update(_swap(run, states))
+        seen = {s.pair.old: visible_rows_facts(run.session, run.migration, s.pair, s.new_table) for s in states}
+        facts.update(_swap(run, states, seen))
     else:
         run.say("cut over: nothing to do, no pair has a shadow")
     facts["settled"] = settle(run)
@@ -79,7 +82,8 @@ def _oids(states: tuple[PairState, ...]) -> list[int]:
     return [r.oid for r in relations]
 
 
-def _swap(run: Run, states: tuple[PairState, ...]) -> dict[str, Any]:
+def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Swap, with retries. `seen` is who saw what before, for the check `visible_rows`."""
     sources = {s.pair.old: shadow_source(run.session, s) for s in states}
     referred = catalog.relations(run.session, {k.references for s in states for k in s.pair.old_ddl.foreign_keys})
     oids = [*_oids(states), *(r.oid for r in referred.values())]
@@ -89,7 +93,7 @@ def _swap(run: Run, states: tuple[PairState, ...]) -> dict[str, Any]:
         for state in states:
             catch_up(run, state.pair.old)
         run.clear_autovacuum(oids)
-        _swap_once(run, states, sources, timing)
+        _swap_once(run, states, sources, seen, timing)
 
     report = run.with_locks(work, what="cut over", oids=oids)
     timing.update(lock_attempts=report.attempts, blockers=report.blockers)
@@ -101,8 +105,15 @@ def _swap(run: Run, states: tuple[PairState, ...]) -> dict[str, Any]:
     return timing
 
 
-def _swap_once(run: Run, states: tuple[PairState, ...], sources: dict[str, Source], timing: dict[str, Any]) -> None:
+def _swap_once(
+    run: Run,
+    states: tuple[PairState, ...],
+    sources: Mapping[str, Source],
+    seen: Mapping[str, Any],
+    timing: dict[str, Any],
+) -> None:
     advances = [a for s in states for a in _advances(run, s)]
+    moves = [*advances, *move_statements(states)]
     with run.writing(search_path=ddl.building_path(run), lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
         keys = [text(k) for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")]
         # the keys first, while no reader or writer of these tables waits for us
@@ -110,7 +121,8 @@ def _swap_once(run: Run, states: tuple[PairState, ...], sources: dict[str, Sourc
         session.execute(engine("mark_locked"))
         locked = time.perf_counter()
         replayed = sum(change_log.replay(session, s.pair, sources[s.pair.old], private(s.pair.old)) for s in states)
-        session.script([*advances, *_swap_statements(run, states, replayed)])
+        session.note(moves)  # before they run: their ledger rows are written in the same round trip
+        session.script([*moves, *_swap_rows(run, states, seen, replayed)], note=False)
     timing["locks_held_ms"] = round((time.perf_counter() - locked) * 1000, 2)
     timing["keys_replayed"] = replayed
 
@@ -120,9 +132,9 @@ def _advances(run: Run, state: PairState) -> list[sql.Composable]:
     return sequences.advance_statements(run.session, state.new_table, state.shadow)
 
 
-def _swap_statements(run: Run, states: tuple[PairState, ...], replayed: int) -> list[sql.Composable]:
-    """Everything between the last replay and the commit, as one round trip."""
-    statements = move_statements(states)
+def _swap_rows(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any], replayed: int) -> list[sql.Composable]:
+    """Return the ledger's rows about the swap."""
+    rows: list[sql.Composable] = []
     until = datetime.now(UTC) + timedelta(days=run.settings.retain_days)
     for state in states:
         facts = {
@@ -133,10 +145,11 @@ def _swap_statements(run: Run, states: tuple[PairState, ...], replayed: int) -> 
             "retain_days": run.settings.retain_days,
             "api_notified": True,
             "keys_replayed": replayed,
+            "visible_rows": seen[state.pair.old],
         }
         with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
-        statements.append(run.record_statement("cut_over", "done", pair=state.pair.old, facts=with_time))
-    return statements
+        rows.append(run.record_statement("cut_over", "done", pair=state.pair.old, facts=with_time))
+    return rows
 
 
 def move_statements(states: tuple[PairState, ...]) -> list[sql.Composable]:

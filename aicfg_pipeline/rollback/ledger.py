@@ -83,7 +83,8 @@ def append(
     facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Add a row, with the statements that the session has recorded since the last one."""
-    session.execute(append_statement(session, run_id, step, outcome, pair=pair, plan_hash=plan_hash, facts=facts))
+    row = append_statement(session, run_id, step, outcome, pair=pair, plan_hash=plan_hash, facts=facts)
+    session.execute(row, note=False)
 
 
 def append_statement(

@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from aicfg_pipeline.errors import AlreadyRunningError, ConfigError, StateError
+from aicfg_pipeline.errors import AlreadyRunningError, ConfigError, StateError, redact
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
 
 
+UNFINISHED = ("started", "continued", "failed")
+
+
 def current(book: Ledger) -> Entry | None:
-    """Return the `started` row of the run that has not finished, or None."""
+    """Return the newest row of the run that has not finished (under way, dead or failed), or None."""
     last = book.last("run")
-    return last if last and last.outcome in ("started", "continued") else None
+    return last if last and last.outcome in UNFINISHED else None
 
 
 def begin(run: Run, kind: str, facts: dict[str, Any] | None = None) -> None:
@@ -56,6 +59,12 @@ def must_be_ours(run: Run, ancestors: Sequence[str | None] = ()) -> None:
         )
     with run.writing():
         run.record("run", "continued", facts={**dict(under_way.facts), "from": under_way.run_id})
+
+
+def failed(run: Run, error: str) -> None:
+    """Write that the run failed, and why; a re-execution or the next run goes on from what it left."""
+    with run.writing():
+        run.record("run", "failed", facts={"error": redact(error)})
 
 
 def finish(run: Run, facts: dict[str, Any] | None = None) -> None:

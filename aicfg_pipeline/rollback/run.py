@@ -5,6 +5,7 @@ The steps themselves do not belong here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.state import Look, look
 from aicfg_pipeline.spec import Migration
+
+GRACE_TRIES, GRACE_PAUSE = 4, 0.15
+"""A backend whose client has just ended needs a moment to give its lock back; a run under way keeps it longer."""
 
 RUN_LOCK = {"class": 0x41494346, "key": 0x47524C42}  # "AICF", "GRLB": any two integers, as long as they never change
 NO_PRIVILEGE = "42501"
@@ -147,8 +151,10 @@ def take_run_lock(session: Session) -> None:
             codes=["pooled_connection"],
             remedy=DIRECT_CONNECTION,
         )
-    if session.scalar(engine("take_session_lock"), RUN_LOCK):
-        return
+    for _ in range(GRACE_TRIES):
+        if session.scalar(engine("take_session_lock"), RUN_LOCK):
+            return
+        time.sleep(GRACE_PAUSE)
     holder = session.one(engine("lock_holder"), RUN_LOCK)
     who = f"pid {holder.pid} as {holder.role} ({holder.application}), since {holder.since}" if holder else "another run"
     raise AlreadyRunningError(

@@ -17,9 +17,9 @@ from psycopg.types.json import Jsonb
 from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS
+from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, text
-from aicfg_pipeline.rollback import change_log, ddl, foreign_keys
+from aicfg_pipeline.rollback import change_log, ddl, foreign_keys, sequences
 from aicfg_pipeline.rollback.compare import Comparison, compare_sides
 from aicfg_pipeline.rollback.copy_back import COPY_SETTINGS, FEW_KEYS, MOST_ROUNDS, PROGRESS_SECONDS
 from aicfg_pipeline.rollback.cut_over import SWAP
@@ -227,15 +227,17 @@ def _oids(states: Sequence[PairState]) -> list[int]:
 def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> dict[str, Any]:
     look = run.look()
     ways = {s.pair.old: way_forth(run.session, s, look.ledger) for s in states}
+    referred = {tuple(k["references"]) for w in ways.values() for k in w.foreign_keys}
+    oids = [*_oids(states), *(r.oid for r in catalog.relations(run.session, referred).values())]
     timing: dict[str, Any] = {}
 
     def work() -> None:
         for state in states:
             catch_up_forth(run, state.pair.old)
-        run.clear_autovacuum(_oids(states), lock_order(states))
+        run.clear_autovacuum(oids)
         _swap_once(run, look, states, ways, proven, timing)
 
-    report = run.with_locks(work, what="undo", oids=_oids(states))
+    report = run.with_locks(work, what="undo", oids=oids)
     timing.update(lock_attempts=report.attempts, blockers=report.blockers)
     run.say(
         f"undo: {', '.join(s.pair.new for s in states)} in use again; all locks held for"
@@ -255,26 +257,27 @@ def _swap_once(
 ) -> None:
     path = ddl.building_path(run, run.migration.schema)
     moves = [(s, _Away(run, look, s)) for s in states]
+    advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
     with run.writing(search_path=path, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
-        session.execute(engine("statement_timeout", milliseconds=sql.Literal(f"{CUT_OVER_LOCK_TIMEOUT_MS}ms")))
-        for forth in ways.values():  # first, while no reader or writer of these tables waits for us
-            for key in forth.foreign_keys:
-                session.execute(foreign_keys.put_on_statement(forth.target, dict(key)))
-        session.execute(engine("lock_exclusively", tables=comma(lock_order(states))))
-        session.script([engine("mark_locked"), engine("statement_timeout", milliseconds=sql.Literal("0"))])
+        keys = [foreign_keys.put_on_statement(w.target, dict(k)) for w in ways.values() for k in w.foreign_keys]
+        # the keys first, while no reader or writer of these tables waits for us
+        take_locks(session, [*keys, engine("lock_exclusively", tables=comma(lock_order(states)))])
+        session.execute(engine("mark_locked"))
         locked = time.perf_counter()
         replayed = sum(replay(session, forth) for forth in ways.values())
         statements = [
+            *advances,
             engine("create_swap_schema"),
             *(s for state, away in moves for s in _moved(run, state, away)),
             engine("drop_swap_schema"),
             engine("reload_api"),
         ]
+        session.note(statements)  # before they run: their ledger rows are written in the same round trip
         for state, away in moves:
             facts = {**proven[state.pair.old].facts, **away.facts, "keys_replayed": replayed, "api_notified": True}
             with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
             statements.append(run.record_statement(STEP, "done", pair=state.pair.old, facts=with_time))
-        session.script(statements)
+        session.script(statements, note=False)
     timing["locks_held_ms"] = round((time.perf_counter() - locked) * 1000, 2)
     timing["keys_replayed"] = replayed
 

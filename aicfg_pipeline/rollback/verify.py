@@ -51,18 +51,26 @@ class CheckInfo:
 
 def _info(check: CheckFunction) -> Iterator[CheckInfo]:
     description = (check.__doc__ or check.__name__).strip().splitlines()[0]
-    for asset in getattr(check, "assets", ("old",)):
+    assets: tuple[Kind, ...] = getattr(check, "assets", ("old",))
+    for asset in assets:
         yield CheckInfo(check.__name__, asset, description)
 
 
 CATALOG: tuple[CheckInfo, ...] = tuple(info for check in CHECKS for info in _info(check))
 
 
-def run_checks(session: Session, migration: Migration, only: Sequence[tuple[str, str]] | None = None) -> list[Check]:
-    """Run all checks, or only the named ones as (pair, check name)."""
-    watch = Watch(session, migration, look(session, migration))
+def watch(session: Session, migration: Migration) -> Watch:
+    """Look once, for all checks."""
+    return Watch(session, migration, look(session, migration))
+
+
+def run_checks(
+    session: Session, migration: Migration, only: Sequence[tuple[str, str]] | None = None, *, on: Watch | None = None
+) -> list[Check]:
+    """Run all checks, or only the named ones as (pair, check name); `on` shares what was looked at already."""
+    seen = on or watch(session, migration)
     return [
-        check(watch, pair)
+        check(seen, pair)
         for pair in migration.pairs
         for check in CHECKS
         if only is None or (pair.old, check.__name__) in only

@@ -6,7 +6,7 @@ Every statement of a writing transaction counts, each alone, also those that the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,15 +30,15 @@ class Counter:
     seen: list[str] = field(default_factory=list)
     writing: bool = False
 
-    def execute(self, session: Session, query: Query, params: Any = None) -> psycopg.Cursor[Any]:
+    def execute(self, session: Session, query: Query, params: Any = None, **kwargs: Any) -> psycopg.Cursor[Any]:
         composed = sql.SQL(query) if isinstance(query, str) else query  # type: ignore[arg-type]
         text = " ".join(composed.as_string(session.connection).split())
         if "observer" in session.connection.info.get_parameters().get("application_name", ""):
-            return _EXECUTE(session, query, params)
+            return _EXECUTE(session, query, params, **kwargs)
         if self.kill_after == 0 and not self.seen:
             self._end(session)
         self.inject(text)
-        cursor = _EXECUTE(session, query, params)
+        cursor = _EXECUTE(session, query, params, **kwargs)
         if "pg_try_advisory_xact_lock" in text:
             self.writing = True
         if self._counts(text):
@@ -59,9 +59,9 @@ class Counter:
         self.kill(session.connection.info.backend_pid)
 
 
-def _script(session: Session, statements: Sequence[sql.Composable]) -> None:
+def _script(session: Session, statements: Sequence[sql.Composable], **kwargs: Any) -> None:
     for statement in statements:
-        session.execute(statement)
+        session.execute(statement, **kwargs)
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def counting(database: Database, monkeypatch: Any, **options: Any) -> Iterator[C
 
     counter = Counter(kill, **options)
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "execute", lambda self, query, params=None: counter.execute(self, query, params))
+        patch.setattr(Session, "execute", lambda self, *args, **kwargs: counter.execute(self, *args, **kwargs))
         patch.setattr(Session, "script", _script)
         yield counter
 
@@ -82,10 +82,8 @@ def counting(database: Database, monkeypatch: Any, **options: Any) -> Iterator[C
 @contextmanager
 def survived() -> Iterator[None]:
     """The block may end because its connection was broken, and for no other reason."""
-    try:
+    with suppress(ConnectionLostError):
         yield
-    except ConnectionLostError:
-        pass
 
 
 # --- what a database looks like, definitions and rows, fast ----------------------------------------------------
@@ -95,7 +93,8 @@ WITH here AS (SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS na
               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE n.nspname IN ('public', 'auth', 'aicfg_rollback', 'aicfg_rollback_swap'))
 SELECT 'relation' AS kind, name, concat_ws(' ', relkind, relrowsecurity, relforcerowsecurity, reloptions::text,
-       (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(relacl) a), obj_description(oid, 'pg_class')) AS what
+       (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(relacl) a),
+       obj_description(oid, 'pg_class')) AS what
 FROM here
 UNION ALL
 SELECT 'column', name || '.' || attname, concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attnum,
@@ -103,14 +102,16 @@ SELECT 'column', name || '.' || attname, concat_ws(' ', format_type(atttypid, at
 FROM here JOIN pg_attribute a ON attrelid = here.oid AND attnum > 0 AND NOT attisdropped
 LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
 UNION ALL
-SELECT 'constraint', name || '.' || conname, concat_ws(' ', pg_get_constraintdef(k.oid), convalidated) FROM here JOIN pg_constraint k ON conrelid = here.oid
+SELECT 'constraint', name || '.' || conname, concat_ws(' ', pg_get_constraintdef(k.oid), convalidated)
+FROM here JOIN pg_constraint k ON conrelid = here.oid
 UNION ALL
 SELECT 'index', name, pg_get_indexdef(oid) FROM here WHERE relkind = 'i'
 UNION ALL
 SELECT 'trigger', name || '.' || tgname, concat_ws(' ', pg_get_triggerdef(t.oid), tgenabled)
 FROM here JOIN pg_trigger t ON tgrelid = here.oid AND NOT tgisinternal
 UNION ALL
-SELECT 'policy', name || '.' || polname, concat_ws(' ', pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), polroles::text, polcmd)
+SELECT 'policy', name || '.' || polname, concat_ws(' ', pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid),
+       polroles::text, polcmd)
 FROM here JOIN pg_policy ON polrelid = here.oid
 UNION ALL
 SELECT 'view', name, pg_get_viewdef(oid) FROM here WHERE relkind = 'v'
@@ -121,20 +122,27 @@ ORDER BY 1, 2, 3
 """
 
 
-def portrait(database: Database) -> dict[str, Any]:
-    """Every definition and every row of ours and of the surroundings; of logs the keys, of the ledger only that it is."""
+def portrait(database: Database, *, exact: bool = False) -> dict[str, Any]:
+    """Every definition and every row, of ours and of the surroundings.
+
+    Of change logs the keys, of the ledger only that it is there; `exact` is with all of both but times and numbers.
+    """
     with psycopg.connect(database.admin_url, options="-c search_path=pg_catalog -c TimeZone=UTC") as connection:
         definitions = [tuple(r) for r in connection.execute(_PORTRAIT).fetchall()]
         rows: dict[str, Any] = {}
         for kind, name, what in definitions:
-            if kind == "relation" and what.startswith("r ") and not name.endswith(".ledger"):
-                rows[name] = _rows(connection, name)
+            if kind == "relation" and what.startswith("r ") and (exact or not name.endswith(".ledger")):
+                rows[name] = _rows(connection, name, exact)
         return {"definitions": definitions, "rows": rows}
 
 
-def _rows(connection: psycopg.Connection, name: str) -> list[str]:
+def _rows(connection: psycopg.Connection, name: str, exact: bool) -> list[str]:
     what = "row_::text"
-    if "change_log_" in name:
+    if name.endswith(".ledger"):
+        what = "concat_ws(' ', step, outcome, pair)"
+    elif "change_log_" in name and exact:
+        what = "(to_jsonb(row_) - 'aicfg_seq')::text"
+    elif "change_log_" in name:
         what = "DISTINCT (to_jsonb(row_) - 'aicfg_seq' - 'aicfg_replayed' - 'aicfg_was')::text"
     query = f"SELECT {what} FROM {name} AS row_ ORDER BY 1"
     return [r[0] for r in connection.execute(query).fetchall()]  # type: ignore[arg-type]

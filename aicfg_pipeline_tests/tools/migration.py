@@ -15,7 +15,7 @@ from aicfg_pipeline.rollback.copy_back import copy_back
 from aicfg_pipeline.rollback.cut_over import cut_over
 from aicfg_pipeline.rollback.drop import drop_new_tables
 from aicfg_pipeline.rollback.migrate import migrate
-from aicfg_pipeline.rollback.run import Run, Settings, take_run_lock
+from aicfg_pipeline.rollback.run import Run, Settings, release_run_lock, take_run_lock
 
 
 @contextmanager
@@ -26,6 +26,7 @@ def running(url: str, *, run_id: str = "test-run", say: Any = lambda line: None,
         take_run_lock(session)
         yield Run(session, spec.load(), run_id, settings=Settings(**settings), say=say)
     finally:
+        release_run_lock(session)
         session.close()
 
 

@@ -25,7 +25,7 @@ WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (
     SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'hash'
     JOIN pg_amproc p ON p.amprocfamily = o.opcfamily AND p.amproclefttype = o.opcintype AND p.amprocnum = 2
     WHERE o.opcdefault AND (o.opcintype = t.oid OR EXISTS (
-        SELECT FROM pg_cast c WHERE c.castsource = t.oid AND c.casttarget = o.opcintype AND c.castmethod = 'b')))
+        SELECT FROM pg_cast c WHERE c.castsource = t.oid AND c.casttarget = o.opcintype AND c.castmethod = 'b' AND c.castcontext = 'i')))
 ORDER BY 1;
 
 -- name: count_differences -- rows that differ to the last bit, and which of them the change log explains

@@ -21,7 +21,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
     if subject.session.version < OLDEST_VERSION:
         yield Hazard(
             "unsupported_version",
-            f"The server is {identity.version.split(',')[0]}.",
+            f"The server is PostgreSQL {subject.session.version // 10_000}.{subject.session.version % 10_000}.",
             "PostgreSQL 14 to 18 are supported (row checksums need 14).",
         )
     if identity.replica or identity.read_only:

@@ -1,0 +1,85 @@
+"""Writes the evidence of a run: the HTML report and the same as JSON, also when the run failed.
+
+What evidence is and looks like is in `evidence`; here it is only gathered at the right moment and linked.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dagster import HookContext, HookDefinition, MetadataValue, failure_hook
+
+from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.evidence import Known, gather, write
+from aicfg_pipeline.orchestration.home import report_folder
+from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.postgres.session import secrets_of
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback import ledger, lifecycle
+from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.ledger import Entry
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.spec import Migration
+
+KINDS = {"rollback": "rollback", "undo_rollback": "undo", "drop_new_tables": "drop"}
+
+
+def write_report(
+    run: Run, job_name: str, checks: Sequence[Check] | None = None, *, error: str | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """Write the report of the run under way; return the HTML file and metadata that links it.
+
+    `checks` None takes those that the run's own verification recorded. Raises `ExportError`.
+    """
+    look = run.look()
+    started = _started(look.ledger.of_run(run.run_id))
+    identity = run.session.one(engine("identity"))
+    known = Known(
+        kind=KINDS[job_name],  # type: ignore[arg-type]
+        run_id=run.run_id,
+        database=identity,
+        migration=run.migration,
+        checks=recorded_checks(run) if checks is None else checks,
+        hazards=started.get("hazards", []),
+        accepted=started.get("settings", {}).get("accept_hazards", ()),
+        by_hand=started.get("by_hand", []),
+        states_before=started.get("states", {}),
+        states_after=dict(look.summary),
+        plan_hash=run.plan_hash or started.get("plan_hash"),
+        error=error,
+        secrets=secrets_of(run.session.url),
+    )
+    html, json = write(gather(look.ledger, known), report_folder(), secrets=secrets_of(run.session.url))
+    return html, {"report": MetadataValue.url(html.as_uri()), "report_json": MetadataValue.path(json)}
+
+
+def _started(entries: Sequence[Entry]) -> Mapping[str, Any]:
+    """Return what the run wrote down when it began."""
+    return next((e.facts for e in entries if e.step == "run" and e.outcome in ("started", "continued")), {})
+
+
+def recorded_checks(run: Run) -> list[Check]:
+    """Return the checks as the run's verification recorded them; none where it did not come that far."""
+    entries = [e for e in ledger.read(run.session).of_run(run.run_id) if e.step == "verify"]
+    return [Check(**c) for c in entries[-1].facts.get("checks", [])] if entries else []
+
+
+def failure_report(migration: Migration) -> HookDefinition:
+    """Return the hook that writes a failed run into the ledger and its evidence into a report."""
+
+    @failure_hook(name="report_failure", required_resource_keys={"postgres"})
+    def report_failure(context: HookContext) -> None:
+        postgres: PostgresResource = context.resources.postgres
+        error = str(context.op_exception or "the step was interrupted")
+        try:
+            session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
+            run = Run(session, migration, context.run_id, say=context.log.info)
+            if not ledger.read(session).of_run(context.run_id):
+                return  # refused before anything was touched: the step's own message says it all
+            lifecycle.failed(run, error)
+            html, _ = write_report(run, context.job_name, error=error)
+            context.log.info(f"report of the failed run: {html.as_uri()}")
+        except PipelineError as problem:
+            context.log.error(f"The report of the failed run could not be written: {problem}")
+
+    return report_failure
