@@ -43,6 +43,7 @@ class PipelineError(Exception):
         self.expected = redact(expected) if expected else None
         self.remedy = redact(remedy) if remedy else None
         self.complaints = tuple(redact(c) for c in complaints)
+        self.aftermath: str | None = None  # what was put back, and what is where, once it is known
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -52,6 +53,8 @@ class PipelineError(Exception):
             lines.append(f"Expected: {self.expected}")
         if self.remedy:
             lines.append(f"What to do: {self.remedy}")
+        if self.aftermath:
+            lines.append(self.aftermath)
         return "\n".join(lines)
 
 

@@ -260,7 +260,7 @@ def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
     watch = verify.watch(run.session, run.migration)
     checks = verify.run_checks(run.session, run.migration, on=watch)
     for check in checks:
-        context.log_event(check_evaluation(run.migration, check))
+        context.log_event(check_evaluation(run.migration, check))  # type: ignore[arg-type]  # it takes them, untyped
         told = f"{check.asset} {check.pair}: {check.name}: {check.summary}"
         (context.log.info if check.passed else context.log.warning)(f"{'passed' if check.passed else 'FAILED'} {told}")
     _write_differences(context, run, watch, verify.failed(checks))

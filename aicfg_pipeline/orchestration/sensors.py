@@ -23,6 +23,7 @@ from dagster import (
 )
 
 from aicfg_pipeline.errors import ConfigError
+from aicfg_pipeline.orchestration.alerts import build_failure_alert
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.rollback.glance import Glance, glance
@@ -50,7 +51,7 @@ def interval_seconds() -> int:
 
 def build_sensors(migration: Migration) -> list[SensorDefinition]:
     """Return every sensor of the pipeline."""
-    return [_verification_sensor(migration)]
+    return [_verification_sensor(migration), build_failure_alert()]
 
 
 def decide(seen: Glance, cursor: Mapping[str, Any], now: float) -> tuple[str | None, dict[str, Any]]:

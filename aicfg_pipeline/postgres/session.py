@@ -104,7 +104,7 @@ class Session:
 
         While the session records, the statement is noted for the ledger, unless `note` is false.
         """
-        composed = sql.SQL(query) if isinstance(query, str) else query  # type: ignore[arg-type]
+        composed: Any = sql.SQL(query) if isinstance(query, str) else query
         began = time.perf_counter()
         with server_errors(self.url):
             cursor = self.connection.execute(composed, params)

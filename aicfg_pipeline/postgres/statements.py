@@ -28,7 +28,7 @@ def _blocks() -> Mapping[str, Block]:
 
 def engine(name: str, /, **parts: sql.Composable) -> sql.Composed:
     """Return the engine's block `name` with its `{placeholders}` filled. Raises `KeyError` for an unknown name."""
-    return sql.SQL(_blocks()[name].sql.rstrip().removesuffix(";")).format(**parts)  # type: ignore[arg-type]
+    return sql.SQL(_blocks()[name].sql.rstrip().removesuffix(";")).format(**parts)
 
 
 def describe(name: str) -> str:
@@ -48,7 +48,7 @@ def private(name: str) -> sql.Identifier:
 
 def text(fragment: str) -> sql.SQL:
     """Return a fragment of the migration's own files (an expression, a DDL statement) as SQL."""
-    return sql.SQL(fragment)  # type: ignore[arg-type]
+    return sql.SQL(fragment)
 
 
 def comma(parts: Iterable[sql.Composable]) -> sql.Composed:

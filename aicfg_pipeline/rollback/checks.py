@@ -27,12 +27,15 @@ from aicfg_pipeline.rollback.sources import back_source
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.spec import Migration, Pair
 
-Kind = Literal["old", "new", "view"]
+Kind = Literal["old", "new", "view", "service"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """A verdict. `asset` is the kind of relation it is about; `facts` are plain values, for metadata and evidence."""
+    """A verdict. `asset` is the kind of thing it is about; `facts` are plain values, for metadata and evidence.
+
+    `pair` is the pair's old table, or which service (then `asset` is "service").
+    """
 
     name: str
     pair: str

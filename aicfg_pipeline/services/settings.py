@@ -125,8 +125,16 @@ class DeploySettings(_Settings):
         )
 
 
+class ColumnSettings(_Settings):
+    """What a value of an answer must be: one column of one row. `table` is the old name, whichever is in use."""
+
+    table: str = Field(min_length=1)
+    column: str = Field(min_length=1)
+    where: dict[str, str] = Field(default_factory=dict)
+
+
 class ProbeSettings(_Settings):
-    """One probe of an endpoint."""
+    """One probe of an endpoint. `values` and `columns` are by JSON path; `columns` are read from the database."""
 
     name: str = Field(min_length=1)
     path: str = Field(min_length=1)
@@ -135,11 +143,12 @@ class ProbeSettings(_Settings):
     expect_json: bool = True
     required: tuple[str, ...] = ()
     values: dict[str, Any] = Field(default_factory=dict)
+    columns: dict[str, ColumnSettings] = Field(default_factory=dict)
     max_latency_ms: PositiveFloat | None = None
 
     def probe(self) -> Probe:
         """Return the probe that these settings describe."""
-        return Probe(**self.model_dump())
+        return Probe(**self.model_dump(exclude={"columns"}))
 
 
 class EndpointSettings(_Settings):
@@ -192,6 +201,14 @@ class WebhookSettings(_Settings):
         return WebhookService(url, timeout_seconds=self.timeout_seconds, attempts=self.attempts) if url else None
 
 
+class WatchSettings(_Settings):
+    """When failures in a row become advice to roll back. Looks closer together than `spacing_seconds` count once."""
+
+    consecutive: PositiveInt = 3
+    spacing_seconds: float = Field(default=60.0, ge=0)
+    window_minutes: PositiveFloat = 15.0
+
+
 class ServicesSettings(_Settings):
     """All services. Each that is None is done by hand."""
 
@@ -201,6 +218,7 @@ class ServicesSettings(_Settings):
     deploy: DeploySettings | None = None
     endpoints: EndpointSettings | None = None
     webhook: WebhookSettings | None = None
+    watch: WatchSettings = WatchSettings()
 
     @classmethod
     def load(cls, values: Mapping[str, Any]) -> ServicesSettings:

@@ -228,8 +228,10 @@ def _uniqueness(session: Session, pair: Pair, source: Source, old: Relation) -> 
             {"rows": total, "keys": [r.key for r in keys]},
         )
     for row in session.all(engine("constraints"), {"oid": old.oid}):
-        if row.kind == "c" or (pair.single_row and row.columns == ["true"]):
+        if row.kind == "c" or (pair.single_row and [c.strip("()") for c in row.columns] == ["true"]):
             continue
+        if row.kind != "i" and not set(row.columns) <= set(source.columns):
+            continue  # reported as a column that nothing fills
         yield from _duplicates(session, pair, source, row)
 
 

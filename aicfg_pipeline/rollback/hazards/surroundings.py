@@ -231,7 +231,7 @@ def _wide_publications(session: Session, oids: list[int]) -> Iterator[Hazard]:
 
 
 def _other_triggers(session: Session, states: tuple[PairState, ...], oids: list[int]) -> Iterator[Hazard]:
-    known = [name for s in states for name in trigger_names(s.pair.new_ddl)]
+    known = [n for s in states for made in (s.pair.new_ddl, s.pair.old_ddl) for n in trigger_names(made)]
     for found in session.all(engine("other_triggers"), {"oids": oids, "known": known}):
         yield _dependent(
             "trigger",

@@ -1,0 +1,59 @@
+"""The sensor that tells people when a run of this pipeline failed, wherever it was started.
+
+One clear line into the sensor's log, and into a chat where a webhook is configured. It never does anything about it.
+"""
+
+import os
+
+from dagster import (
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    SensorDefinition,
+    run_failure_sensor,
+)
+
+from aicfg_pipeline.errors import redact
+from aicfg_pipeline.services.webhook import WebhookService
+
+WEBHOOK_VARIABLE = "AICFG_WEBHOOK_URL"
+WATCHED = frozenset({"plan", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate"})
+
+
+def alert_line(job: str, run_id: str, step: str | None, why: str) -> str:
+    """Return the one line: which job and run, at which step, and the first line of why."""
+    first = redact(why).strip().splitlines()[0] if why.strip() else "no reason was given"
+    return f"aicfg_pipeline: {job} failed{f' at {step}' if step else ''} (run {run_id[:8]}): {first}"
+
+
+def build_failure_alert() -> SensorDefinition:
+    """Return the run failure sensor; it also sees runs of `dagster job execute`."""
+
+    @run_failure_sensor(
+        name="failure_alert",
+        monitor_all_code_locations=True,  # else runs of `dagster job execute` pass unseen
+        default_status=DefaultSensorStatus.RUNNING,
+        description="One clear line for each failed run of this pipeline, started from the UI or the command line; also"
+        f" to the webhook named by {WEBHOOK_VARIABLE} (Slack-compatible JSON).",
+    )
+    def failure_alert(context: RunFailureSensorContext) -> None:
+        run = context.dagster_run
+        if run.job_name not in WATCHED:
+            return
+        failures = context.get_step_failure_events()
+        step = failures[0].step_key if failures else None
+        line = alert_line(run.job_name, run.run_id, step, _why(context))
+        context.log.error(line)
+        url = os.environ.get(WEBHOOK_VARIABLE)
+        if url:
+            posted = WebhookService(url).post(line)
+            (context.log.info if posted.ok else context.log.error)(f"webhook: {posted.reason}")
+
+    return failure_alert
+
+
+def _why(context: RunFailureSensorContext) -> str:
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        if error is not None:
+            return error.message
+    return context.failure_event.message or ""
