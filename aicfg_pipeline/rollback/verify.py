@@ -14,6 +14,7 @@ from aicfg_pipeline.rollback.advice import view_agrees, view_lifetime, view_secu
 from aicfg_pipeline.rollback.checks import DATA_CHECKS, Check, CheckFunction, Kind, Watch
 from aicfg_pipeline.rollback.differences import rows
 from aicfg_pipeline.rollback.leftovers import api_schema_cache, new_tables_gone, nothing_left, views_gone
+from aicfg_pipeline.rollback.possible import rollback_possible
 from aicfg_pipeline.rollback.references import references
 from aicfg_pipeline.rollback.security import grants, row_level_security
 from aicfg_pipeline.rollback.state import look
@@ -37,6 +38,7 @@ CHECKS: tuple[CheckFunction, ...] = (
     view_security,
     view_visible_rows,
     view_lifetime,
+    rollback_possible,
 )
 
 

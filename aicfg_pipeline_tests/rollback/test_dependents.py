@@ -101,7 +101,7 @@ def test_dependent_is_named_with_a_statement_that_makes_it_again(
     assert " ".join(recreate.split()) in hazard.remedy
 
     with unchanged(migrated_database):  # the statement makes what was there, from anywhere
-        admin.execute("SET search_path = pg_catalog")
+        admin.execute("SET search_path = pg_catalog; SET check_function_bodies = off")
         admin.execute(dropped)
         assert planned(migrated_database.url).hazards == ()
         admin.execute(recreate)
@@ -158,7 +158,7 @@ def test_publication_of_all_tables_is_named(migrated_database: Database) -> None
         f"CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1 AS my_{NEW}'",
         f"CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT count(*)::int FROM {OLD}'",
         "CREATE PUBLICATION other FOR TABLE orgs",
-        "CREATE VIEW members AS SELECT * FROM orgs JOIN user_profiles USING (created_at)",
+        "CREATE VIEW members AS SELECT o.* FROM orgs o JOIN user_profiles p ON p.org_id = o.id",
     ],
 )
 def test_what_only_sounds_like_it_is_no_dependent(migrated_database: Database, made: str) -> None:
@@ -195,10 +195,7 @@ def test_accepted_dependents_go_on_with_the_parked_table_and_the_rollback_goes_t
     )
     plan.gate(planned(migrated_database.url), ["dependents"])
     with running(migrated_database.url, accept_hazards=("dependents",)) as run:
-        try:
-            roll_back(run)
-        except Exception as error:  # the gate after names them: they read stale rows
-            assert "public.report" in str(error), error
+        roll_back(run)
     assert migrated_database.exists(OLD) == "r"
     migrated_database.execute(f"UPDATE {OLD} SET response_tone = 'casual'")
     stale = migrated_database.query("SELECT count(*) FROM report WHERE response_tone IS DISTINCT FROM 'casual'")

@@ -71,10 +71,6 @@ WALKS = (
 )
 
 
-MOMENTS = {"_pkey PRIMARY KEY": 11, "pg_stat_progress_vacuum": 12}
-"""After the rows were copied, and right before the locks: what is written then waits in the change log."""
-
-
 def write(database: Database, number: int) -> None:
     """Writes through the old name, the same in every database: a row goes, a row comes, one gives its unique value on.
 
@@ -95,17 +91,24 @@ def write(database: Database, number: int) -> None:
     )
 
 
-def injecting(database: Database) -> Callable[[str], None]:
-    """Write at the moments that matter, once each."""
-    done: set[int] = set()
+class Injected:
+    """Writes at the moments that matter, once each: when the rows have been copied, and right before the locks."""
 
-    def inject(text: str) -> None:
-        number = next((n for word, n in MOMENTS.items() if word in text), 0)
-        if number and number not in done:
-            done.add(number)
-            write(database, number)
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.done: set[int] = set()
 
-    return inject
+    def once(self, number: int) -> None:
+        if number not in self.done:
+            self.done.add(number)
+            write(self.database, number)
+
+    @property
+    def options(self) -> dict[str, Callable[..., None]]:
+        return {
+            "inject": lambda text: self.once(11) if "_pkey PRIMARY KEY" in text else None,
+            "before_locks": lambda: self.once(12),
+        }
 
 
 def _fill(walk: Walk) -> Callable[[Database], None]:
@@ -139,11 +142,11 @@ def test_killed_after_any_statement_the_end_is_the_same(
     walk: Walk, running_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with prepared(running_server, walk) as database:
-        inject = injecting(database)
-        with counting(database, monkeypatch, inject=inject) as counter, running(database.url) as run:
+        options = Injected(database).options
+        with counting(database, monkeypatch, **options) as counter, running(database.url) as run:
             walk.step(run, tmp_path)
         total = len(counter.seen)
-        with counting(database, monkeypatch, inject=inject):
+        with counting(database, monkeypatch, **options):
             _finish(database, walk, tmp_path)
         wanted = portrait(database)
     assert total > 5
@@ -154,9 +157,9 @@ def test_killed_after_any_statement_the_end_is_the_same(
     for n in chosen:
         where = f"after statement {n} of {total}: {counter.seen[n - 1][:150] if n else 'none'}"
         with prepared(running_server, walk) as database:
-            inject = injecting(database)
+            options = Injected(database).options
             with (
-                counting(database, monkeypatch, kill_after=n, inject=inject),
+                counting(database, monkeypatch, kill_after=n, **options),
                 survived(),
                 running(database.url) as run,
             ):
@@ -165,7 +168,7 @@ def test_killed_after_any_statement_the_end_is_the_same(
             if n and reached is not None and not ends_something(counter.seen[n - 1]) and not differing(reached, left):
                 continue  # nothing is left of this transaction, so what follows is what followed the last commit
             reached = left
-            with counting(database, monkeypatch, inject=inject):
+            with counting(database, monkeypatch, **options):
                 _finish(database, walk, tmp_path)
             assert differing(wanted, portrait(database)) == [], where
 

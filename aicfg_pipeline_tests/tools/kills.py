@@ -15,9 +15,10 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import ConnectionLostError
 from aicfg_pipeline.postgres.session import Query, Session
+from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline_tests.tools.servers import Database
 
-_EXECUTE = Session.execute
+_EXECUTE, _CLEAR = Session.execute, Run.clear_autovacuum
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Counter:
     kill: Callable[[int], None]
     kill_after: int | None = None
     inject: Callable[[str], None] = lambda text: None
+    before_locks: Callable[[], None] = lambda: None
     seen: list[str] = field(default_factory=list)
     writing: bool = False
 
@@ -66,7 +68,7 @@ def _script(session: Session, statements: Sequence[sql.Composable], **kwargs: An
 
 @contextmanager
 def counting(database: Database, monkeypatch: Any, **options: Any) -> Iterator[Counter]:
-    """Count (and kill) while the block runs."""
+    """Count (and kill) while the block runs. `before_locks` is called before a swap asks for its locks."""
 
     def kill(pid: int) -> None:
         with psycopg.connect(database.admin_url, autocommit=True) as admin:
@@ -76,6 +78,7 @@ def counting(database: Database, monkeypatch: Any, **options: Any) -> Iterator[C
     with monkeypatch.context() as patch:
         patch.setattr(Session, "execute", lambda self, *args, **kwargs: counter.execute(self, *args, **kwargs))
         patch.setattr(Session, "script", _script)
+        patch.setattr(Run, "clear_autovacuum", lambda self, *args: (counter.before_locks(), _CLEAR(self, *args)))
         yield counter
 
 

@@ -176,3 +176,6 @@ FROM pg_class c WHERE c.oid = %(view)s::oid;
 
 -- name: copy_nothing -- the copy without rows: fails where a type can't be assigned
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {source} AS source LIMIT 0;
+
+-- name: earliest -- when the first of the rows that break a rule was changed
+SELECT min({column}) FROM {source} AS source WHERE {broken};

@@ -20,9 +20,7 @@ def find_hazards(subject: Subject) -> list[Hazard]:
     return found
 
 
-def _unless_locked_out(
-    subject: Subject, what: str, find: Callable[[Subject], Iterator[Hazard]]
-) -> Iterator[Hazard]:
+def _unless_locked_out(subject: Subject, what: str, find: Callable[[Subject], Iterator[Hazard]]) -> Iterator[Hazard]:
     try:
         yield from find(subject)
     except LockTimeoutError:

@@ -45,10 +45,11 @@ def find(subject: Subject) -> Iterator[Hazard]:
         read = [r for r in (state.at_new_name, state.superseded) if r is not None]
         # else every number below would be of the visible rows only, or there would be none
         if not any(r.hides_rows or not r.is_owner for r in read):
-            yield from _of_pair(subject, state)
+            yield from of_pair(subject, state)
 
 
-def _of_pair(subject: Subject, state: PairState) -> Iterator[Hazard]:
+def of_pair(subject: Subject, state: PairState) -> Iterator[Hazard]:
+    """Look at the rows of one pair."""
     found: list[Hazard] = []
     pair = state.pair
     try:
@@ -144,8 +145,17 @@ def _broken(session: Session, pair: Pair, source: Source, rule: _Rule, count: in
         f"{count:,} rows of {pair.new} break {rule.name} of {pair.old}, for example {shown}.",
         rule.remedy,
         pair.old,
-        {"rule": rule.name, "rows": count, "keys": [r.key for r in keys]},
+        {"rule": rule.name, "rows": count, "keys": [r.key for r in keys], "since": _since(session, pair, source, rule)},
     )
+
+
+def _since(session: Session, pair: Pair, source: Source, rule: _Rule) -> str | None:
+    """When the first of these rows was changed last: a rollback has not been possible at least since then."""
+    if pair.changed_at is None or pair.changed_at not in source.columns:
+        return None
+    column = ident("source", pair.changed_at)
+    earliest = session.scalar(engine("earliest", column=column, source=source.query, broken=rule.broken))
+    return str(earliest) if earliest is not None else None
 
 
 def _not_null_rules(source: Source, wanted: dict[str, Column]) -> Iterator[_Rule]:
@@ -240,7 +250,9 @@ def _duplicates(session: Session, pair: Pair, source: Source, row: Any) -> Itera
     aliases = [f"aicfg_part_{i}" for i in range(len(row.columns))]
     values = [text(p) if row.kind == "i" else ident(p) for p in row.columns]
     filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(a)) for a in aliases)
-    rows = source.query if row.predicate is None else engine("rows_where", source=source.query, broken=text(row.predicate))
+    rows = (
+        source.query if row.predicate is None else engine("rows_where", source=source.query, broken=text(row.predicate))
+    )
     given = {
         "expressions": comma(sql.SQL("{} AS {}").format(v, ident(a)) for v, a in zip(values, aliases, strict=True)),
         "names": columns(aliases),

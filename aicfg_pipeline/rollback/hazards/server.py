@@ -78,9 +78,7 @@ def _already_running(subject: Subject, own_pid: int) -> Iterator[Hazard]:
 
 
 def _long_transactions(subject: Subject) -> Iterator[Hazard]:
-    rows = subject.session.all(
-        engine("long_transactions"), {"relations": _watched(subject), "seconds": LONG_SECONDS}
-    )
+    rows = subject.session.all(engine("long_transactions"), {"relations": _watched(subject), "seconds": LONG_SECONDS})
     for blocker in (Blocker(**r._asdict()) for r in rows):
         if subject.settings.terminate_blockers and blocker.state.startswith("idle in transaction"):
             continue

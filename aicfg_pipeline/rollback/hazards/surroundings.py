@@ -84,7 +84,9 @@ def _shape(session: Session, state: PairState) -> Iterator[Hazard]:
             continue
         shape = session.one(engine("table_shape"), {"oid": relation.oid})
         if shape.kind == "p":
-            found = f"{relation} has the partitions {shape.names}" if shape.names else f"{relation} has no partition yet"
+            found = (
+                f"{relation} has the partitions {shape.names}" if shape.names else f"{relation} has no partition yet"
+            )
         elif shape.children:
             found = f"{relation} has child tables whose rows show in it: {shape.names}"
         elif shape.persistence != "p":
