@@ -37,6 +37,9 @@ format: $(READY)  ## ruff's formatting and safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+screenshots: $(READY)  ## takes the pictures of the docs (needs Chromium)
+	AICFG_SCREENSHOTS=docs/pictures $(BIN)/python -m pytest aicfg_pipeline_tests/orchestration/test_ui.py
+
 clean:  ## stops the embedded server and removes what the demo made
 	-@$(BIN)/python -m aicfg_pipeline.local down
 	rm -rf .aicfg .pytest_cache .mypy_cache .ruff_cache
