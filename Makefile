@@ -24,6 +24,17 @@ demo: $(READY)  ## rolls a demo database back on an embedded PostgreSQL and show
 test: $(READY)  ## all tests, on every PostgreSQL that is here
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+bench: $(VENV)/.bench  ## measures every figure (QUICK=1: 2 minutes; REPEAT_LARGE=5; TEN_MILLION=1)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(REPEAT_LARGE),--repeat-large $(REPEAT_LARGE)) $(if $(TEN_MILLION),--ten-million)
+
+$(VENV)/.bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+SECONDS ?= 600
+chaos: $(READY)  ## random histories under random faults (SECONDS=600 SEED=a number)
+	$(BIN)/python -m aicfg_pipeline_tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 dev: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/python -m aicfg_pipeline.local dev
 

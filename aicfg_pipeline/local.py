@@ -15,10 +15,14 @@ from pathlib import Path
 
 import yaml
 
+from aicfg_pipeline import spec
+from aicfg_pipeline.demo.project import DemoProject
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.home import DATABASE_VARIABLE, embedded, home
+from aicfg_pipeline.orchestration.services import SERVICES_VARIABLE
 from aicfg_pipeline.postgres.embedded import stop_embedded
-from aicfg_pipeline.postgres.session import shown
+from aicfg_pipeline.postgres.session import connect, shown
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
 
 STORAGE_VARIABLE = "DAGSTER_POSTGRES_URL"
 DAGSTER_YAML = {
@@ -63,7 +67,8 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def down(arguments: argparse.Namespace) -> int:
-    """Stop the embedded server; its data stays."""
+    """Stop the embedded server and the demo's project; their data stays."""
+    DemoProject(home() / "demo", "").stop()
     stop_embedded(home())
     print("Stopped.")
     return 0
@@ -73,6 +78,12 @@ def dev(arguments: argparse.Namespace) -> int:
     """Start the Dagster UI with its runs and events in PostgreSQL."""
     environment = dagster_environment()
     target = os.environ.get(DATABASE_VARIABLE)
+    if target is None and SERVICES_VARIABLE not in os.environ and (home() / "demo" / "services.yaml").exists():
+        project = DemoProject(home() / "demo", embedded().url)
+        project.make()
+        project.start()
+        environment = project.environment(environment)
+        print(f"Services: the demo's ({project.services_file})")
     print(f"Target: {shown(target) if target else 'the embedded demo database'}")
     print(f"UI: http://127.0.0.1:{arguments.port}", flush=True)
     command = _dagster("dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(arguments.port))
@@ -81,12 +92,55 @@ def dev(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """Roll the embedded demo back, as `dagster job execute` does it, and show the outcome."""
+    """Let the embedded demo break, roll it back as `dagster job execute` does it, and show the outcome."""
     database = embedded()
-    print(f"{'Made and migrated' if database.created else 'Found'} the demo database: {shown(database.url)}", flush=True)
-    environment = dagster_environment()
+    _say(f"{'Made and migrated' if database.created else 'Found'} the demo database: {shown(database.url)}")
+    project = DemoProject(home() / "demo", database.url)
+    new = project.make()
+    _say(f"{'Made' if new else 'Found'} the demo project: {project.folder}")
+    project.start()
+    broke = _break(project, database.url)
+    environment = project.environment(dagster_environment())
     environment.pop(DATABASE_VARIABLE, None)  # the demo never touches a database of yours
-    return _execute("rollback", environment)
+    status = _execute("rollback", environment)
+    if status == 0:
+        _say(f"\nAfter the rollback{', with the code and the deploy of before the migration' if broke else ''}:")
+        _ask(project)
+    return status
+
+
+def _break(project: DemoProject, url: str) -> bool:
+    """Let what makes someone roll back happen, while the migration is in effect; returns whether it is."""
+    session = connect(url, "aicfg_pipeline demo")
+    try:
+        states = look(session, spec.load())
+    finally:
+        session.close()
+    if not states.in_state(*TO_ROLL_BACK):
+        found = ", ".join(f"{old} is {state}" for old, state in states.summary.items())
+        _say(f"Nothing is migrated: {found}. The rollback will find nothing left to do. The endpoints now:")
+        _ask(project)
+        return False
+    project.deploy("migrated")
+    _say("\n1. The migration is in effect, and the code knows the new names:")
+    _ask(project)
+    project.deploy("broken")
+    _say("\n2. A later deploy has a slip in a table's name:")
+    _ask(project)
+    _say(f"   its log: {project.last_error()}")
+    _say("\n3. Rolled back: database, code, schema files, deploy:")
+    return True
+
+
+def _ask(project: DemoProject) -> None:
+    for answer in project.ask():
+        _say(f"   {answer}")
+    if project.aws_url:
+        _say(f"   the function's reserved concurrency is {project.concurrency()}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _execute(job: str, environment: dict[str, str], *words: str) -> int:
@@ -110,7 +164,7 @@ def _execute(job: str, environment: dict[str, str], *words: str) -> int:
 
 def _shown(line: str, quiet: bool) -> bool:
     """Print one line of the log in short form; returns whether the plan's listing is being passed over."""
-    if line.startswith("## Plan "):
+    if line.startswith(("## Plan ", "## Services")):
         return True
     if " - dagster - " in line:
         level, _, rest = line.split(" - dagster - ", 1)[1].partition(" - ")

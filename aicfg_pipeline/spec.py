@@ -146,8 +146,8 @@ class Migration:
         facts = [
             [self.name, self.schema],
             *(
-                [p.old, p.new, p.key, dict(p.back), dict(p.forth), p.keep, p.old_ddl.digest, p.new_ddl.digest]
-                + [p.view_ddl.digest]
+                [p.old, p.new, p.key, dict(p.back), dict(p.forth), p.keep]
+                + [d.digest for d in (p.old_ddl, p.new_ddl, p.view_ddl)]
                 for p in self.pairs
             ),
         ]
@@ -247,7 +247,7 @@ class _MigrationFile(_Strict):
 _FORBIDDEN_IN_EXPRESSIONS = (exp.Query, exp.DDL, exp.DML, exp.Command, exp.AggFunc, exp.Window)
 
 
-def _parsed(text: str) -> list[exp.Expression]:
+def _parsed(text: str) -> list[Any]:
     """Parse SQL text. Raises `SqlglotError`, also where the parser itself stumbles over what it was given."""
     try:
         return [s for s in sqlglot.parse(text, read="postgres") if s is not None]
@@ -343,7 +343,7 @@ def _load(folder: Path, _files: object) -> Migration:
     except ValidationError as error:
         raise SpecError(
             f"{folder / 'migration.yaml'} can't be used.",
-            complaints=[_complaint(e) for e in error.errors()],
+            complaints=_complaints(error.errors()),
             remedy="Mend the lines named above; the file that came with the project shows every key.",
         ) from None
     complaints: list[str] = []
@@ -380,6 +380,16 @@ def _read_yaml(path: Path) -> Any:
     if not isinstance(raw, dict):
         raise SpecError(f"{path} holds {type(raw).__name__}.", expected="a mapping with the keys name and pairs")
     return raw
+
+
+def _complaints(errors: Sequence[Any]) -> list[str]:
+    """Say each mistake once: a list whose entries can't be used is not also too short."""
+    places = [e["loc"] for e in errors]
+    return [
+        _complaint(e)
+        for e in errors
+        if not (e["type"] == "too_short" and any(p[: len(e["loc"])] == e["loc"] != p for p in places))
+    ]
 
 
 def _complaint(error: Mapping[str, Any]) -> str:
@@ -438,7 +448,7 @@ def _ddl(folder: Path, path: str, kind: str, name: str, complaints: list[str]) -
 
 
 def _creation_complaints(block: Block | None, kind: str, name: str) -> list[str]:
-    """Say what is wrong with the block that makes the table or view: it makes this one, and nothing that stays behind."""
+    """Say what is wrong with the block that makes a table or view: it makes this one, and nothing that stays behind."""
     if block is None:
         return []
     complaints, made = [], 0
@@ -457,7 +467,9 @@ def _creation_complaints(block: Block | None, kind: str, name: str) -> list[str]
         if len(words) < 4 or words[3].text == "." or identifier(words[2]) != name:
             complaints.append(f"block {block.name}: it must make {name}, under this very name and without a schema")
         if kind == "TABLE" and {"PARTITION", "INHERITS"} & set(_top_level_words(words)):
-            complaints.append(f"block {block.name}: {name} is partitioned or inherits; only ordinary tables are supported")
+            complaints.append(
+                f"block {block.name}: {name} is partitioned or inherits; only ordinary tables are supported"
+            )
     if made != 1:
         complaints.append(f"block {block.name}: it holds {made} statements CREATE {kind}, expected one")
     return complaints

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from sqlglot.dialects import postgres
@@ -70,7 +71,7 @@ def parse_blocks(text: str, where: str) -> Mapping[str, Block]:
     headers = list(_HEADER.finditer(text))
     complaints: list[str] = []
     blocks: dict[str, Block] = {}
-    for header, following in zip(headers, [*headers[1:], None], strict=True):
+    for header, following in zip_longest(headers, headers[1:]):
         name = header["name"]
         body = text[header.end() : following.start() if following else len(text)].strip()
         try:
@@ -96,8 +97,9 @@ def load_blocks(path: Path, where: str | None = None) -> Mapping[str, Block]:
     """Read and parse one SQL file. Raises `SpecError` where it is missing, not UTF-8 or malformed."""
     where = where or path.name
     try:
-        return parse_blocks(path.read_text(encoding="utf-8"), where)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SpecError(f"{where}: no such file.", expected=f"an SQL file at {path}") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a zero byte
         raise SpecError(f"{where}: can't be read: {error}") from None
+    return parse_blocks(text, where)

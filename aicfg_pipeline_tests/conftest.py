@@ -6,7 +6,10 @@ installed shows as skips and in pytest's header and summary. How servers and dat
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from contextlib import AbstractContextManager
 
 import pytest
@@ -15,9 +18,19 @@ from aicfg_pipeline_tests.tools import servers as tools
 from aicfg_pipeline_tests.tools.servers import Database, Server, Servers
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    _own_folder(config)
     config.addinivalue_line("markers", "every_version: runs on every PostgreSQL version there is, not only on 18")
     config.addinivalue_line("markers", "slow: takes more than about ten seconds")
+
+
+def _own_folder(config: pytest.Config) -> None:
+    """Give the session a folder of its own: each start of pytest closes the shared one (0700) for the servers' user."""
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="aicfg-tests-"))
+        config.option.basetemp = str(folder / "session")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def _versions() -> list[str]:

@@ -12,7 +12,7 @@ from dagster import AssetKey, AssetSpec, TableColumn, TableColumnConstraints, Ta
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from aicfg_pipeline.rollback.checks import Kind
+from aicfg_pipeline.rollback.checks import Check, Kind
 from aicfg_pipeline.spec import Ddl, Migration, Pair
 
 OWNERS = ["team:platform"]
@@ -21,6 +21,18 @@ OWNERS = ["team:platform"]
 def asset_key(pair: Pair, kind: Kind) -> AssetKey:
     """Return `old/<old table>`, `new/<new table>` or `view/<old table>`."""
     return AssetKey([kind, pair.new if kind == "new" else pair.old])
+
+
+def service_key(service: str) -> AssetKey:
+    """Return `service/<service>`."""
+    return AssetKey(["service", service])
+
+
+def key_of(migration: Migration, check: Check) -> AssetKey:
+    """Return the asset that a check is about."""
+    if check.asset == "service":
+        return service_key(check.pair)
+    return asset_key(migration.pair(check.pair), check.asset)
 
 
 def asset_specs(migration: Migration) -> list[AssetSpec]:

@@ -17,11 +17,7 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
         _single(ops["plan"], "Looks and reports: states, hazards, statements in order. Reads only."),
         _single(ops["verify"], "Every asset check; exit status 1 if one fails."),
         _single(ops["drop_new_tables"], "Exports and drops what a rollback left parked.", failure_report(migration)),
-        _single(
-            ops["undo_rollback"],
-            "Takes a rollback back while the new tables are parked; keeps every write.",
-            failure_report(migration),
-        ),
+        _undo(migration, ops),
         _single(ops["migrate"], "Forward: old tables become new tables and views."),
     ]
 
@@ -36,12 +32,29 @@ def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefiniti
         hooks={failure_report(migration)},
     )
     def rollback() -> None:
-        planned = ops["plan"]()
-        copied = [ops[copy_back_name(pair)](planned) for pair in migration.pairs]
-        verified = ops["verify"](ops["cut_over"](ops["compare"](copied)))
-        ops["drop_at_the_end"].alias("drop_new_tables")(verified)
+        stopped = ops["stop_services"](ops["plan"]())
+        copied = [ops[copy_back_name(pair)](stopped) for pair in migration.pairs]
+        cut = ops["cut_over"](ops["compare"](copied))
+        started = ops["start_services"](ops["redeploy"](ops["revert_code"](cut)))
+        ops["drop_at_the_end"].alias("drop_new_tables")(ops["verify"](started))
 
     return rollback
+
+
+def _undo(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
+    @graph(name="undo_steps")
+    def undo_steps() -> None:
+        code = ops["undo_code"](ops["undo_rollback"]())
+        started = ops["start_services"](ops["redeploy_new_names"].alias("redeploy")(code))
+        ops["end_of_undo"](started)
+
+    return undo_steps.to_job(
+        name="undo_rollback",
+        executor_def=in_process_executor,
+        description="Takes a rollback back while the new tables are parked, and code and deploy with it; keeps every"
+        " write.",
+        hooks={failure_report(migration)},
+    )
 
 
 def _single(op: OpDefinition, description: str, *hooks: HookDefinition) -> JobDefinition:

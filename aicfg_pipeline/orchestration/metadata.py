@@ -21,7 +21,7 @@ from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._utils.error import SerializableErrorInfo
 
 from aicfg_pipeline.errors import PipelineError
-from aicfg_pipeline.orchestration.assets import asset_key
+from aicfg_pipeline.orchestration.assets import key_of
 from aicfg_pipeline.rollback.checks import Check
 from aicfg_pipeline.rollback.plan import Plan
 from aicfg_pipeline.spec import Migration
@@ -93,7 +93,7 @@ def failures() -> Iterator[None]:
 def check_evaluation(migration: Migration, check: Check) -> AssetCheckEvaluation:
     """Return a check's verdict as an event that an op may log."""
     return AssetCheckEvaluation(
-        asset_key=asset_key(migration.pair(check.pair), check.asset),
+        asset_key=key_of(migration, check),
         check_name=check.name,
         passed=check.passed,
         severity=AssetCheckSeverity[check.severity],
@@ -105,7 +105,7 @@ def check_evaluation(migration: Migration, check: Check) -> AssetCheckEvaluation
 def check_result(migration: Migration, check: Check) -> AssetCheckResult:
     """Return a check's verdict as the result of an asset check."""
     return AssetCheckResult(
-        asset_key=asset_key(migration.pair(check.pair), check.asset),
+        asset_key=key_of(migration, check),
         check_name=check.name,
         passed=check.passed,
         severity=AssetCheckSeverity[check.severity],

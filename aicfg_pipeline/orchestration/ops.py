@@ -24,8 +24,17 @@ from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.config import ConfirmConfig, DropConfig, PlanConfig
 from aicfg_pipeline.orchestration.home import export_folder, report_folder
 from aicfg_pipeline.orchestration.metadata import check_evaluation, failures, metadata, plan_markdown
-from aicfg_pipeline.orchestration.reports import write_report
+from aicfg_pipeline.orchestration.reports import recorded_checks, write_report
 from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.service_checks import look_at_services
+from aicfg_pipeline.orchestration.service_ops import (
+    build_service_ops,
+    plan_services,
+    services_by_hand,
+    services_guarded,
+    stop_for_undo,
+)
+from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.orchestration.summary import summary
 from aicfg_pipeline.rollback import compare as compare_step
 from aicfg_pipeline.rollback import copy_back, cut_over, drop, lifecycle, plan, undo, verify
@@ -63,6 +72,14 @@ def _link(run: Run, context: OpExecutionContext) -> None:
     lifecycle.must_be_ours(run, _ancestors(context))
 
 
+def _open_and_link(
+    context: OpExecutionContext, postgres: PostgresResource, migration: Migration, passed: Mapping[str, Any]
+) -> Run:
+    run = open_run(context, postgres, migration, passed)
+    _link(run, context)
+    return run
+
+
 def build_ops(migration: Migration) -> dict[str, OpDefinition]:
     """Return every op by name; the steps of the pairs are made from the migration."""
     made = [
@@ -74,7 +91,9 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
         _drop_op(migration),
         _end_op(migration),
         _undo_op(migration),
+        _end_of_undo_op(migration),
         _migrate_op(migration),
+        *build_service_ops(migration, _open_and_link),
     ]
     return {o.name: o for o in made}
 
@@ -95,7 +114,9 @@ def _plan_op(migration: Migration) -> OpDefinition:
         " nothing. A hazard that blocks stops the run here; a dry run ends here.",
         tags={"kind": "postgres"},
     )
-    def plan_(context: OpExecutionContext, config: PlanConfig, postgres: PostgresResource) -> Iterator[Output[dict]]:
+    def plan_(
+        context: OpExecutionContext, config: PlanConfig, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
         settings = config.settings()
         alone = context.job_name == "plan"
         with failures():
@@ -104,11 +125,15 @@ def _plan_op(migration: Migration) -> OpDefinition:
                 with postgres.session("aicfg_pipeline plan") as session:
                     run = Run(session, migration, context.run_id, settings=settings, say=context.log.info)
                     _planned(context, run, must_confirm=not target.embedded)
+                plan_services(context, migration, services)
                 return
-            run = open_run(context, postgres, migration, settings)
-            found = _planned(context, run, must_confirm=not target.embedded)
-            run.plan_hash = found.hash
-            lifecycle.begin(run, context.job_name, _plan_facts(found, settings))
+            with services_guarded(context, migration, postgres, services):
+                run = open_run(context, postgres, migration, settings)
+                found = _planned(context, run, must_confirm=not target.embedded)
+                run.plan_hash = found.hash
+                plan_services(context, migration, services)
+                by_hand = services_by_hand(migration, services)
+                lifecycle.begin(run, context.job_name, {**_plan_facts(found, settings), "by_hand": by_hand})
         yield Output({"settings": asdict(settings), "plan_hash": found.hash})
 
     return plan_
@@ -162,8 +187,10 @@ def _copy_back_op(migration: Migration, pair: Pair) -> OpDefinition:
         " nothing has changed for anyone, run again to go on.",
         tags={"kind": "postgres"},
     )
-    def copy_back_(context: OpExecutionContext, planned: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:
-        with failures():
+    def copy_back_(
+        context: OpExecutionContext, planned: dict, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
+        with failures(), services_guarded(context, migration, postgres, services):
             run = open_run(context, postgres, migration, planned)
             _link(run, context)
             facts = copy_back.copy_back(run, pair.old)
@@ -190,8 +217,10 @@ def _compare_op(migration: Migration) -> OpDefinition:
         " changed for anyone.",
         tags={"kind": "postgres"},
     )
-    def compare_(context: OpExecutionContext, copied: list, postgres: PostgresResource) -> Iterator[Output[dict]]:
-        with failures():
+    def compare_(
+        context: OpExecutionContext, copied: list, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
+        with failures(), services_guarded(context, migration, postgres, services):
             run = open_run(context, postgres, migration, copied[0])
             _link(run, context)
             results = compare_step.compare(run)
@@ -219,8 +248,10 @@ def _cut_over_op(migration: Migration) -> OpDefinition:
         " keys, moves views and new tables to the private schema and the shadows to their place. On failure: unchanged.",
         tags={"kind": "postgres"},
     )
-    def cut_over_(context: OpExecutionContext, compared: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:
-        with failures():
+    def cut_over_(
+        context: OpExecutionContext, compared: dict, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
+        with failures(), services_guarded(context, migration, postgres, services):
             run = open_run(context, postgres, migration, compared)
             _link(run, context)
             facts = cut_over.cut_over(run)
@@ -259,12 +290,25 @@ def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
     """Run every check and log each verdict on its asset."""
     watch = verify.watch(run.session, run.migration)
     checks = verify.run_checks(run.session, run.migration, on=watch)
+    _log_checks(context, run, checks)
+    _write_differences(context, run, watch, verify.failed(checks))
+    return checks
+
+
+def _log_checks(context: OpExecutionContext, run: Run, checks: list[Check]) -> None:
     for check in checks:
         context.log_event(check_evaluation(run.migration, check))  # type: ignore[arg-type]  # it takes them, untyped
         told = f"{check.asset} {check.pair}: {check.name}: {check.summary}"
         (context.log.info if check.passed else context.log.warning)(f"{'passed' if check.passed else 'FAILED'} {told}")
-    _write_differences(context, run, watch, verify.failed(checks))
-    return checks
+
+
+def _log_service_checks(context: OpExecutionContext, run: Run, services: ServicesResource) -> list[Check]:
+    """The same for the services that are configured, with the numbers that plot."""
+    looked = look_at_services(run.session, run.migration, services.settings(), context.instance)
+    for event in looked.observations():
+        context.log_event(event)
+    _log_checks(context, run, looked.checks)
+    return looked.checks
 
 
 def _write_differences(context: OpExecutionContext, run: Run, watch: Watch, wrong: list[Check]) -> None:
@@ -284,21 +328,21 @@ def _verify_op(migration: Migration) -> OpDefinition:
         " the rollback can still be undone.",
         tags={"kind": "postgres"},
     )
-    def verify_(context: OpExecutionContext, cut: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:
+    def verify_(
+        context: OpExecutionContext, cut: dict, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
         with failures():
             if cut:
-                run = open_run(context, postgres, migration, cut)
-                _link(run, context)
-                checks = run_and_log_checks(context, run)
-                _record_verify(run, checks)
+                with services_guarded(context, migration, postgres, services):
+                    run = _open_and_link(context, postgres, migration, cut)
+                    checks = run_and_log_checks(context, run) + _log_service_checks(context, run, services)
+                    _record_verify(run, checks)
+                    verify.gate(checks, remedy=f"Mend what is named and run again; or {UNDO}")
             else:
                 with postgres.session("aicfg_pipeline verify") as session:
                     run = Run(session, migration, context.run_id, say=context.log.info)
-                    checks = run_and_log_checks(context, run)
-            remedy = (
-                f"Mend what is named and run again; or {UNDO}" if cut else "Mend what is named and run verify again."
-            )
-            verify.gate(checks, remedy=remedy)
+                    checks = run_and_log_checks(context, run) + _log_service_checks(context, run, services)
+                verify.gate(checks, remedy="Mend what is named and run verify again.")
         counts = {"checks": len(checks), "passed": sum(c.passed for c in checks)}
         context.log.info(f"verify: {counts['passed']} of {counts['checks']} checks passed")
         if not cut:
@@ -350,11 +394,15 @@ def _end_op(migration: Migration) -> OpDefinition:
         " how to drop or undo.",
         tags={"kind": "postgres"},
     )
-    def end_(context: OpExecutionContext, verified: dict, postgres: PostgresResource) -> Iterator[Output[dict]]:
-        with failures():
+    def end_(
+        context: OpExecutionContext, verified: dict, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
+        with failures(), services_guarded(context, migration, postgres, services):
             run = open_run(context, postgres, migration, verified)
             facts = _drop_at_end(context, run)
             checks = run_and_log_checks(context, run) if facts["dropped"] else None
+            if checks is not None:
+                checks += [c for c in recorded_checks(run) if c.asset == "service"]
             told = _finished(context, run, checks)
         yield Output(verified, metadata={**told, **metadata(facts)})
 
@@ -406,13 +454,16 @@ def _undo_op(migration: Migration) -> OpDefinition:
         " one snapshot, and swaps back in one short transaction. Undoing the undo is another rollback.",
         tags={"kind": "postgres"},
     )
-    def undo_(context: OpExecutionContext, config: ConfirmConfig, postgres: PostgresResource) -> Iterator[Output[dict]]:
-        with failures():
+    def undo_(
+        context: OpExecutionContext, config: ConfirmConfig, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
+        with failures(), services_guarded(context, migration, postgres, services):
             run = open_run(context, postgres, migration, config.settings())
             lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
-            lifecycle.begin(run, context.job_name)
+            plan_services(context, migration, services)
+            lifecycle.begin(run, context.job_name, {"by_hand": services_by_hand(migration, services)})
+            stop_for_undo(run, services)
             facts = undo.undo_rollback(run)
-            told = _finished(context, run, verify.run_checks(run.session, migration))
         for old in facts["pairs"]:
             pair, seen = migration.pair(old), metadata({k: v for k, v in facts.items() if k != "pairs"})
             context.log_event(
@@ -420,9 +471,29 @@ def _undo_op(migration: Migration) -> OpDefinition:
             )
             context.log_event(AssetObservation(asset_key=asset_key(pair, "old"), description="undone", metadata=seen))
             context.log_event(AssetObservation(asset_key=asset_key(pair, "view"), description="undone: a view again"))
-        yield Output(facts, metadata={**told, **metadata(facts)})
+        yield Output({"settings": asdict(config.settings()), "plan_hash": None}, metadata=metadata(facts))
 
     return undo_
+
+
+def _end_of_undo_op(migration: Migration) -> OpDefinition:
+    @op(
+        name="end_of_undo",
+        ins={"before": In(dict)},
+        out=Out(dict),
+        description="Runs every check once more and tells what there is now.",
+        tags={"kind": "postgres"},
+    )
+    def end_of_undo_(
+        context: OpExecutionContext, before: dict, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
+        with failures(), services_guarded(context, migration, postgres, services):
+            run = _open_and_link(context, postgres, migration, before)
+            checks = verify.run_checks(run.session, migration)
+            told = _finished(context, run, checks + _log_service_checks(context, run, services))
+        yield Output(before, metadata=told)
+
+    return end_of_undo_
 
 
 # --- migrate ---------------------------------------------------------------------------------------------------

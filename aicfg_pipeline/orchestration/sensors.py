@@ -78,7 +78,7 @@ def _verification_sensor(migration: Migration) -> SensorDefinition:
     def verification_sensor(context: SensorEvaluationContext, postgres: PostgresResource) -> SensorResult | SkipReason:
         with postgres.session("aicfg_pipeline sensor") as session:
             seen = glance(session, migration)
-        busy = seen.running or _running_job(context)
+        busy = seen.running or running_job(context)
         if busy:
             return SkipReason(f"A run is under way: {busy}. Looking again at the next tick.")
         cursor = json.loads(context.cursor) if context.cursor else {}
@@ -98,7 +98,8 @@ def _verification_sensor(migration: Migration) -> SensorDefinition:
     return verification_sensor
 
 
-def _running_job(context: SensorEvaluationContext) -> str | None:
+def running_job(context: SensorEvaluationContext) -> str | None:
+    """Return what of this pipeline is under way in this Dagster, or None."""
     runs = context.instance.get_runs(RunsFilter(statuses=IN_PROGRESS), limit=50)
     for run in runs:
         if run.job_name == "verify" or run.job_name in CHANGES_DATA:

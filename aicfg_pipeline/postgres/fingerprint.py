@@ -80,7 +80,10 @@ def differences(
     sample: int = SAMPLE,
 ) -> Differences:
     """Compare two FROM items row by row. A difference whose key is in `log` is explained."""
-    row = session.one(engine("count_differences", **_joined(source, target, names, key, log)), {"sample": sample})
+    row = session.one(
+        # no parameters: a percent sign in a name or an expression would be taken for one
+        engine("count_differences", sample=sql.Literal(sample), **_joined(source, target, names, key, log))
+    )
     return Differences(
         row.differences,
         row.unexplained,

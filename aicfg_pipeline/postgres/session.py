@@ -8,10 +8,11 @@ any other kind. What the statements *do* does not belong here.
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -199,6 +200,12 @@ _BROKE = "The connection to the database broke: "
 
 def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
     """Connect to `url`. Raises `UnreachableError` (never with the password) where that is not to be had."""
+    if _parts(url) is None:  # the client library's complaint would repeat what it can't read
+        raise UnreachableError(
+            "AICFG_DATABASE_URL is not a PostgreSQL URL. It is not shown, because it may hold a password.",
+            expected="postgresql://user:password@host:port/database (with %XX for special characters in the password)",
+            remedy="Correct AICFG_DATABASE_URL.",
+        )
     try:
         with server_errors(url):
             connection = psycopg.connect(
@@ -219,26 +226,51 @@ def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
     return Session(connection, url)
 
 
+_HARMLESS = {
+    "host": re.compile(r"[A-Za-z0-9._:,*-]*|/[^@]*|[A-Za-z]:[^@]*"),
+    "hostaddr": re.compile(r"[0-9A-Fa-f.:,]*"),
+    "port": re.compile(r"[0-9,]*"),
+    "user": re.compile(r"[^:@/]*"),
+    "dbname": re.compile(r"[^:@/]*"),
+}
+"""What a part of a URL looks like that is what it says. A special character that was not escaped puts pieces of the
+password into the host, the port or the database."""
+
+
+def _parts(url: str) -> dict[str, str] | None:
+    """Return the parts of a URL, or None where it is none."""
+    if "\x00" in url:
+        return None
+    try:
+        return {k: str(v) for k, v in conninfo_to_dict(url).items() if v is not None}
+    except (psycopg.Error, ValueError):
+        return None
+
+
+def _astray(parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts that may well be pieces of a password."""
+    astray = {k: parts[k] for k, looks in _HARMLESS.items() if k in parts and not looks.fullmatch(parts[k])}
+    if "port" in astray and "password" not in parts:  # user:password without an @host is read as host:port
+        astray["host"] = parts.get("host", "")
+    return astray
+
+
 def shown(url: str) -> str:
     """Return the URL as it may be shown: user, host and database, never the password."""
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.Error:
+    parts = _parts(url)
+    if parts is None:
         return "named by AICFG_DATABASE_URL (it is not a PostgreSQL URL)"
-    host = parts.get("host") or "local socket"
+    parts |= dict.fromkeys(_astray(parts), "?")
+    host = parts.get("host") or parts.get("hostaddr") or "local socket"
     return f"{parts.get('dbname') or '?'} at {host}:{parts.get('port') or 5432} as {parts.get('user') or '?'}"
 
 
 def secrets_of(url: str) -> list[str]:
     """Return what of the URL must never be shown, as written and decoded."""
-    try:
-        secrets = [str(conninfo_to_dict(url).get("password") or "")]
-    except psycopg.Error:
-        secrets = []
-    try:
+    parts = _parts(url) or {}
+    secrets = [parts.get("password", ""), *_astray(parts).values()]
+    with suppress(ValueError):
         secrets.append(urlsplit(url).password or "")
-    except ValueError:
-        pass
     return [s for s in secrets if s]
 
 

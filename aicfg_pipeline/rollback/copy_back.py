@@ -15,6 +15,7 @@ from typing import Any
 from aicfg_pipeline.errors import StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import take_locks
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private
 from aicfg_pipeline.rollback import change_log, ddl, foreign_keys
 from aicfg_pipeline.rollback.run import Run, observer
@@ -120,18 +121,21 @@ def _prepare(run: Run, state: PairState) -> None:
     pair = state.pair
     live = [ident(r.schema, r.name) for r in _live_tables(state)]
     identity = shadow_identity(run, state)
+    oids = [r.oid for r in _live_tables(state)]
+    lock = engine("lock_for_trigger", tables=comma(live))
 
     def work() -> None:
+        run.clear_autovacuum(oids)
         with run.writing(search_path=ddl.building_path(run)) as session:
             ddl.run_block(session, pair.old_ddl, "table")
             session.execute(engine("no_autovacuum", table=private(pair.old)))
             session.script(change_log.create_statements(pair, live[0]))
-            session.execute(engine("lock_for_trigger", tables=comma(live)))
+            take_locks(session, [lock])
             session.script([s for table in live for s in change_log.attach_statements(pair, table)])
             shadow = catalog.relations(session, [(PRIVATE_SCHEMA, pair.old)])[PRIVATE_SCHEMA, pair.old]
             run.record("copy_back", "prepared", pair=pair.old, facts={"shadow_oid": shadow.oid, "identity": identity})
 
-    run.with_locks(work, what=f"{pair.old}: change log", oids=[r.oid for r in _live_tables(state)])
+    run.with_locks(work, what=f"{pair.old}: change log", oids=oids)
 
 
 def discard(run: Run, state: PairState, because: str) -> None:
@@ -194,7 +198,8 @@ def _indexed(run: Run, state: PairState, facts: dict[str, Any]) -> None:
         assert state.shadow is not None
         began = time.perf_counter()
         with run.writing(search_path=ddl.building_path(run), settings=INDEX_SETTINGS) as session:
-            ddl.run_blocks(session, state.pair.old_ddl, "indexes", "row_level_security", "grants", "comments")
+            ddl.run_blocks(session, state.pair.old_ddl, "indexes", "row_level_security", "comments")
+            ddl.only_own_grants(session, state.pair.old_ddl, private(state.pair.old), state.shadow.oid)
             done = {"shadow_oid": state.shadow.oid, "index_seconds": round(time.perf_counter() - began, 3)}
             run.record("copy_back", "indexed", pair=state.pair.old, facts=done)
     facts["index_seconds"] = done["index_seconds"]
@@ -204,11 +209,14 @@ def _indexed(run: Run, state: PairState, facts: dict[str, Any]) -> None:
 def _progress(run: Run, state: PairState) -> Iterator[None]:
     """While one statement copies, say from a second connection how large the shadow has grown."""
     assert state.shadow is not None
-    oid, whole = state.shadow.oid, max(sum(r.bytes for r in _live_tables(state)), 1)
+    oid, live = state.shadow.oid, [r.oid for r in _live_tables(state)]
     ended = threading.Event()
 
     def watch() -> None:
+        if ended.wait(PROGRESS_SECONDS):
+            return
         with observer(run.session) as other:
+            whole = max(sum(other.scalar(engine("relation_bytes"), {"oid": o}) or 0 for o in live), 1)
             while not ended.wait(PROGRESS_SECONDS):
                 size = other.scalar(engine("relation_bytes"), {"oid": oid}) or 0
                 run.say(

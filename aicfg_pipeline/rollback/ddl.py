@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from psycopg import sql
+
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import text
+from aicfg_pipeline.postgres.statements import engine, ident, text
 from aicfg_pipeline.spec import PRIVATE_SCHEMA, Ddl
 
 if TYPE_CHECKING:
@@ -32,3 +34,13 @@ def run_blocks(session: Session, ddl: Ddl, *blocks: str) -> None:
     """Run several blocks in the given order."""
     for block in blocks:
         run_block(session, ddl, block)
+
+
+def only_own_grants(session: Session, ddl: Ddl, table: sql.Identifier, oid: int) -> None:
+    """Run the file's `grants` on a table that has just been made, after taking off what default privileges gave."""
+    for grantee in session.all(engine("other_grantees"), {"oid": oid}):
+        if grantee.everyone:
+            session.execute(engine("revoke_from_public", table=table))
+        else:
+            session.execute(engine("revoke_from_role", table=table, role=ident(grantee.role)))
+    run_block(session, ddl, "grants")

@@ -14,14 +14,14 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.errors import GateError
-from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private
 from aicfg_pipeline.rollback import change_log, foreign_keys
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.mapping import Source
-from aicfg_pipeline.rollback.sources import forth_mapping, forth_source
+from aicfg_pipeline.rollback.sources import back_source, forth_mapping, forth_source
 from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.spec import Pair
 
@@ -33,14 +33,16 @@ _MODES = {"O": "", "R": "REPLICA", "A": "ALWAYS"}
 class Forth:
     """How one pair goes forward: `source` the old rows in the new table's columns, `target` the parked table.
 
-    `kept` are the columns that a row which was parked has back as they were, `proven` those that the old table decides,
-    `foreign_keys` what is to be put on again, as the ledger has it.
+    `back` are the parked rows in the old table's columns. `kept` are the columns that a row which was parked has back
+    as they were, `proven` those that the old table decides. `foreign_keys` are to be put on again, as the ledger has
+    them.
     """
 
     pair: Pair
     old: Relation
     parked: Relation
     source: Source
+    back: Source
     kept: tuple[str, ...]
     proven: tuple[str, ...]
     foreign_keys: tuple[Mapping[str, Any], ...]
@@ -66,6 +68,7 @@ def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
         old=old,
         parked=parked,
         source=source,
+        back=back_source(session, pair, old, parked),
         kept=tuple(dict.fromkeys((*keep, *mapping.unfilled))),
         proven=tuple(c for c in source.columns if c not in keep),
         foreign_keys=tuple(foreign_keys.taken_off(book, pair, parked)),
@@ -85,6 +88,49 @@ def _must_have_a_place(session: Session, pair: Pair, old: Relation, unplaced: Se
             complaints=[f"{c}: {n:,} rows have a value" for c, n in filled.items()],
             remedy="Add the column to the parked table in aicfg_rollback, or name it in `forth` of migration.yaml.",
         )
+
+
+# --- what is the same ------------------------------------------------------------------------------------------
+
+
+def same_going_back(forth: Forth) -> sql.Composed:
+    """Return a FROM item with the keys of rows that are the same when looked at the way the rollback went.
+
+    Going forth and back need not be each other's reverse: a row that nobody has changed since it was created has a
+    `created_by` and no `updated_by`, and nothing says that it must have one only because it was rolled back.
+    """
+    names = forth.back.columns
+    return engine(
+        "same_going_back",
+        parked_keys=columns(forth.pair.key, "parked"),
+        back=forth.back.query,
+        old=ident(forth.old.schema, forth.old.name),
+        keys_equal=keys_equal(forth.pair.key, "parked", "old"),
+        parked_columns=columns(names, "parked"),
+        old_columns=columns(names, "old"),
+    )
+
+
+def different(forth: Forth) -> sql.Composed:
+    """Return the query for the keys of rows that differ both ways."""
+    key = forth.pair.key
+    return engine(
+        "different_both_ways",
+        keys=columns(key),
+        different=fingerprint.different_keys(forth.source.query, forth.target, forth.proven, key),
+        same=same_going_back(forth),
+        keys_equal=keys_equal(key, "different", "same"),
+    )
+
+
+def explained(forth: Forth) -> sql.Composed:
+    """Return a FROM item, like a change log, with the keys whose difference forth is right."""
+    return engine(
+        "explained_forth",
+        keys=columns(forth.pair.key),
+        pending=change_log.pending_entries(forth.pair),
+        same=same_going_back(forth),
+    )
 
 
 # --- replay ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from aicfg_pipeline.errors import StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident
-from aicfg_pipeline.rollback import ddl, ledger
+from aicfg_pipeline.rollback import ddl, ledger, sequences
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.sources import forth_source
 from aicfg_pipeline.rollback.state import Look, PairState, State
@@ -77,6 +77,7 @@ def _migrated(run: Run, state: PairState) -> int:
         "grants",
         "comments",
     )
+    session.script(sequences.advance_statements(session, state.old_table, new))
     session.execute(engine("drop_table", table=ident(state.old_table.schema, state.old_table.name)))
     make_view(run, state)
     run.record("migrate", "done", pair=pair.old, facts={"rows": copied})

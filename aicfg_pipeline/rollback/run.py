@@ -192,7 +192,7 @@ def behind_pooler(session: Session, *, thorough: bool = False) -> str | None:
             if shared == first or second != first:
                 backends = f"pid {first}" if shared == first else f"pids {first} and {second}"
                 return (
-                    f"Two transactions of one connection do not run in one backend of their own ({backends}): a pooler in"
-                    " transaction mode stands in between, where locks and settings of a session silently do not hold."
+                    f"Two transactions of one connection do not run in one backend of their own ({backends}): a pooler"
+                    " in transaction mode stands in between, where locks and settings of a session silently do not hold."
                 )
     return None

@@ -68,13 +68,7 @@ def watched_roles(migration: Migration) -> list[str]:
 def expected_grants(session: Session, migration: Migration, pair: Pair) -> Facts:
     """Find the privileges that the DDL file grants, whatever the default privileges of this project are."""
     with scratch_table(session, migration, pair.old_ddl, pair.old) as table:
-        place = ident(table.schema, table.name)
-        for grantee in session.all(engine("other_grantees"), {"oid": table.oid}):
-            revoke = engine("revoke_from_public", table=place)
-            if not grantee.everyone:
-                revoke = engine("revoke_from_role", table=place, role=ident(grantee.role))
-            session.execute(revoke)
-        ddl.run_block(session, pair.old_ddl, "grants")
+        ddl.only_own_grants(session, pair.old_ddl, ident(table.schema, table.name), table.oid)
         return _grants(session, table, watched_roles(migration))
 
 

@@ -53,17 +53,15 @@ def check_services(services: ServicesSettings) -> tuple[list[str], list[str]]:
     return found, wrong
 
 
-def require_services(services: ServicesSettings) -> list[str]:
-    """The same, but raises `ServiceError` with every complaint at once."""
-    found, wrong = check_services(services)
+def refuse(wrong: Sequence[str]) -> None:
+    """Raise `ServiceError` with every complaint at once, if there is one."""
     if wrong:
         raise ServiceError(
             f"{len(wrong)} of the configured services can't be used. Nothing was touched.",
             complaints=wrong,
             expected="every service that is configured to be ready",
-            remedy="Mend what is named, or leave the service out of the file that AICFG_SERVICES names to do it by hand.",
+            remedy="Mend what is named; a service that is left out of the file (AICFG_SERVICES) is done by hand.",
         )
-    return found
 
 
 @contextmanager

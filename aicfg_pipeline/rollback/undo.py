@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from aicfg_pipeline.errors import GateError, StateError
-from aicfg_pipeline.postgres import catalog, fingerprint
+from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, text
@@ -23,7 +23,7 @@ from aicfg_pipeline.rollback import change_log, ddl, foreign_keys, sequences
 from aicfg_pipeline.rollback.compare import Comparison, compare_sides
 from aicfg_pipeline.rollback.copy_back import COPY_SETTINGS, FEW_KEYS, MOST_ROUNDS, PROGRESS_SECONDS
 from aicfg_pipeline.rollback.cut_over import SWAP
-from aicfg_pipeline.rollback.forth import Forth, mend_references, replay, way_forth
+from aicfg_pipeline.rollback.forth import Forth, different, explained, mend_references, replay, way_forth
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.migrate import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.run import Run
@@ -115,7 +115,7 @@ def _merge_in_doubt(run: Run, state: PairState) -> None:
     """The old table holds rows that were merged and never logged; the versions that they replace are kept."""
     pair = state.pair
     forth = way_forth(run.session, state, run.look().ledger)
-    different = fingerprint.different_keys(forth.source.query, forth.target, forth.proven, pair.key)
+    doubtful = different(forth)
     kept = _free_name(run, pair.new)
     lock = engine("lock_for_read", tables=comma(forth.source.tables))
     with run.writing(snapshot=True, first=lock) as session:
@@ -124,12 +124,12 @@ def _merge_in_doubt(run: Run, state: PairState) -> None:
                 "keep_rows",
                 kept=private(kept),
                 parked=forth.target,
-                different=different,
+                different=doubtful,
                 keys_equal=keys_equal(pair.key, "parked", "different"),
             )
         ).rowcount
         doubted = session.execute(
-            engine("put_in_doubt", log=private(pair.change_log), keys=columns(pair.key), different=different)
+            engine("put_in_doubt", log=private(pair.change_log), keys=columns(pair.key), different=doubtful)
         ).rowcount
         if not overwritten:
             session.execute(engine("drop_table", table=private(kept)))
@@ -185,7 +185,7 @@ def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
                 forth.target,
                 forth.parked.oid,
                 forth.pair.key,
-                change_log.pending_entries(forth.pair),
+                explained(forth),
             )
             results[forth.pair.old] = found
             facts = {**found.facts, "references_mended": mended}

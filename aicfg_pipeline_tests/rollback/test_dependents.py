@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pytest
 
+from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.rollback import plan
 from aicfg_pipeline.rollback.hazards import Hazard
 from aicfg_pipeline.rollback.hazards.surroundings import name_pattern
@@ -195,7 +196,10 @@ def test_accepted_dependents_go_on_with_the_parked_table_and_the_rollback_goes_t
     )
     plan.gate(planned(migrated_database.url), ["dependents"])
     with running(migrated_database.url, accept_hazards=("dependents",)) as run:
-        roll_back(run)
+        with pytest.raises(GateError) as caught:  # after the cut-over they are named once more: they read stale rows
+            roll_back(run)
+    (complaint,) = caught.value.complaints
+    assert all(n in complaint for n in ("public.report", "prompt_audit_prompt_fkey", "supabase_realtime"))
     assert migrated_database.exists(OLD) == "r"
     migrated_database.execute(f"UPDATE {OLD} SET response_tone = 'casual'")
     stale = migrated_database.query("SELECT count(*) FROM report WHERE response_tone IS DISTINCT FROM 'casual'")

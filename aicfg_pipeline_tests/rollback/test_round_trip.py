@@ -87,3 +87,15 @@ def test_nothing_but_the_ledger_is_left_of_us(migrated_database: Database, tmp_p
         " UNION ALL SELECT tgname FROM pg_trigger WHERE tgname LIKE 'aicfg%'"
     )
     assert left == [("ledger",)]
+
+
+def test_global_default_privileges_do_not_leak_into_the_restored_tables(migrated_database: Database) -> None:
+    with migrated_database.admin() as admin:
+        admin.execute("ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT SELECT ON TABLES TO pg_monitor")
+    with running(migrated_database.url) as run:
+        roll_back(run)
+    leaked = migrated_database.query(
+        "SELECT relname FROM pg_class WHERE relname IN ('sys_rag', 'org_prompt_engineering')"
+        " AND relnamespace = 'public'::regnamespace AND relacl::text LIKE '%%pg_monitor%%'"
+    )
+    assert leaked == []

@@ -74,6 +74,20 @@ def test_the_ledger_says_what_was_done(migrated_database: Database) -> None:
 
 
 @pytest.mark.every_version
+def test_rows_that_nobody_has_changed_need_no_one_who_did(migrated_database: Database) -> None:
+    """Forth is not the reverse of back for a row with `created_by` alone; it is right all the same."""
+    creator, *_ = users(migrated_database)
+    migrated_database.execute(f"UPDATE {NEW} SET created_by = '{creator}', updated_by = NULL")
+    rolled_back(migrated_database)
+    rewritten, *_ = keys(migrated_database)
+    migrated_database.execute(f"UPDATE {OLD} SET citation_style = 'none' WHERE id = '{rewritten}'")
+    undone(migrated_database)
+    found = {k: (c, u) for k, c, u in migrated_database.query(CREATORS)}
+    assert found.pop(rewritten) == (creator, creator)
+    assert set(found.values()) == {(creator, None)}
+
+
+@pytest.mark.every_version
 @pytest.mark.parametrize("replay_between", [False, True], ids=["at_once", "replayed_in_between"])
 def test_who_created_a_row_comes_back(migrated_database: Database, replay_between: bool) -> None:
     first, second, third, creator, *_ = users(migrated_database)

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from aicfg_pipeline.errors import ConnectionLostError
+from aicfg_pipeline.postgres.embedded import SUPERUSER
 from aicfg_pipeline.postgres.session import Query, Session
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline_tests.tools.servers import Database
@@ -31,11 +32,12 @@ class Counter:
     before_locks: Callable[[], None] = lambda: None
     seen: list[str] = field(default_factory=list)
     writing: bool = False
+    killed: bool = False
 
     def execute(self, session: Session, query: Query, params: Any = None, **kwargs: Any) -> psycopg.Cursor[Any]:
         composed = sql.SQL(query) if isinstance(query, str) else query  # type: ignore[arg-type]
         text = " ".join(composed.as_string(session.connection).split())
-        if "observer" in session.connection.info.get_parameters().get("application_name", ""):
+        if self._beside(session):
             return _EXECUTE(session, query, params, **kwargs)
         if self.kill_after == 0 and not self.seen:
             self._end(session)
@@ -51,19 +53,30 @@ class Counter:
             self.writing = False
         return cursor
 
+    def _beside(self, session: Session) -> bool:
+        """Whether it is a session from which the run only looks on: those are left in peace."""
+        if not hasattr(session, "_beside"):
+            session._beside = "observer" in session.connection.info.get_parameters()["application_name"]  # type: ignore[attr-defined]
+        return bool(session._beside)  # type: ignore[attr-defined]
+
     def _counts(self, text: str) -> bool:
         if text.startswith("VACUUM"):
             return True
         return self.writing and not text.startswith(("SET LOCAL", "SELECT", "BEGIN"))
 
     def _end(self, session: Session) -> None:
-        self.writing = False
+        self.writing, self.killed = False, True
         self.kill(session.connection.info.backend_pid)
 
 
 def _script(session: Session, statements: Sequence[sql.Composable], **kwargs: Any) -> None:
+    """Each statement alone; settings, which nobody would miss, go together as they are."""
+    settings = [s for s in statements if s.as_string(session.connection).startswith("SET LOCAL")]
+    if settings:
+        _EXECUTE(session, sql.SQL(";\n").join(settings), **kwargs)
     for statement in statements:
-        session.execute(statement, **kwargs)
+        if statement not in settings:
+            session.execute(statement, **kwargs)
 
 
 @contextmanager
@@ -71,7 +84,7 @@ def counting(database: Database, monkeypatch: Any, **options: Any) -> Iterator[C
     """Count (and kill) while the block runs. `before_locks` is called before a swap asks for its locks."""
 
     def kill(pid: int) -> None:
-        with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        with psycopg.connect(database.cluster.url(SUPERUSER, "postgres"), autocommit=True) as admin:
             assert admin.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,)).fetchone() == (True,)
 
     counter = Counter(kill, **options)

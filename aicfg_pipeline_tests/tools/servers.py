@@ -186,6 +186,16 @@ class Server:
         finally:
             self.drop(database)
 
+    @contextmanager
+    def copy(self, database: Database) -> Iterator[Database]:
+        """Give a copy of a database as it is now; nobody may be connected to it."""
+        database.close()
+        copied = self.create(f"copy_{next(self._numbers)}", database.name)
+        try:
+            yield copied
+        finally:
+            self.drop(copied)
+
     def template(self, name: str, fill: Callable[[Database], None], parent: str | None = None) -> None:
         """Make the template `name` unless it is there: cloned from `parent` and filled by `fill`."""
         if name in self._templates:

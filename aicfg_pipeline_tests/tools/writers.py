@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 
 OLD_PROMPTS = "org_prompt_engineering"
+NEW_PROMPTS = "ai_cfg_org_prompts"
 OLD_SETTINGS = "sys_rag"
 
 # What a writer writes of a prompts row. Neither the users' columns (they differ between table and view) nor the times
@@ -45,6 +46,8 @@ TEXTS = (
     'back\\slash "q" \n\t%s {x}',
 )
 MOST_ERRORS = 1000
+UNDEFINED_TABLE = "42P01"
+AVOID_SECONDS = 0.5  # a name that is not there is not tried again at once
 
 Row = tuple[Any, ...]
 
@@ -94,10 +97,20 @@ class _Model:
 class Writers:
     """Context manager: `threads` writers on the database at `url` until the block ends.
 
-    `pause` is what each waits between two writes, in seconds. `rows` is how many rows each tries to have.
+    `pause` is what each waits between two writes, in seconds. `rows` is how many rows each tries to have. With
+    `both_names` they use the new table's name too, while there is one.
     """
 
-    def __init__(self, url: str, threads: int = 4, *, pause: float = 0.0, rows: int = 30, seed: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        threads: int = 4,
+        *,
+        pause: float = 0.0,
+        rows: int = 30,
+        seed: int = 0,
+        both_names: bool = False,
+    ) -> None:
         assert threads <= len(SETTINGS_COLUMNS), "each thread needs a settings column of its own"
         self.token = uuid.uuid4().hex[:12]
         self.errors: list[WriterError] = []
@@ -105,6 +118,7 @@ class Writers:
         self.statements = 0
         self.longest_wait_ms = 0.0
         self.longest_statement = ""
+        self.both_names = both_names
         self._stop = threading.Event()
         self._guard = threading.Lock()
         self._writers = [_Writer(self, url, number, pause, rows, seed) for number in range(threads)]
@@ -191,10 +205,13 @@ class _Writer(threading.Thread):
         self.connection: psycopg.Connection | None = None
         self.statement = ""
         self.version = 0
+        self.prompts = OLD_PROMPTS
+        self.new_name_again = 0.0  # time.monotonic()
 
     def run(self) -> None:
         while not self.owner._stop.is_set():
             work = self._choose()
+            self.prompts = self._name_to_use()
             try:
                 work()
             except Exception as error:
@@ -205,6 +222,12 @@ class _Writer(threading.Thread):
             self.connection.close()
 
     # --- what to do next ---
+
+    def _name_to_use(self) -> str:
+        """Return by which name the prompts are written this time."""
+        if not self.owner.both_names or time.monotonic() < self.new_name_again:
+            return OLD_PROMPTS
+        return self.random.choice((OLD_PROMPTS, NEW_PROMPTS))
 
     def _choose(self) -> Callable[[], None]:
         many = len(self.model.live) >= self.most_rows
@@ -277,7 +300,7 @@ class _Writer(threading.Thread):
 
     def _delete(self) -> None:
         key, before = self._any_row()
-        self._write("delete", {key: None}, lambda: self._one(f"DELETE FROM {OLD_PROMPTS} WHERE id = %s", (key,)))
+        self._write("delete", {key: None}, lambda: self._one(f"DELETE FROM {self.prompts} WHERE id = %s", (key,)))
         self.model.orgs.append(before[0])
 
     def _delete_org(self) -> None:
@@ -308,7 +331,7 @@ class _Writer(threading.Thread):
     def _read(self) -> None:
         """Read one's own row back: right after a swap of names too it must be what was written last."""
         key, written = self._any_row()
-        rows = self._execute(f"SELECT {', '.join(COLUMNS)} FROM {OLD_PROMPTS} WHERE id = %s", (key,)).fetchall()
+        rows = self._execute(f"SELECT {', '.join(COLUMNS)} FROM {self.prompts} WHERE id = %s", (key,)).fetchall()
         if rows != [written]:
             self._note("wrong_answer", f"read {rows!r}, wrote {written!r}")
 
@@ -343,11 +366,11 @@ class _Writer(threading.Thread):
 
     def _insert_row(self, key: uuid.UUID, row: Row) -> None:
         marks = ", ".join(["%s"] * (1 + len(COLUMNS)))
-        self._one(f"INSERT INTO {OLD_PROMPTS} (id, {', '.join(COLUMNS)}) VALUES ({marks})", (key, *row))
+        self._one(f"INSERT INTO {self.prompts} (id, {', '.join(COLUMNS)}) VALUES ({marks})", (key, *row))
 
     def _update_row(self, key: uuid.UUID, row: Row) -> None:
         assignments = ", ".join(f"{column} = %s" for column in COLUMNS)
-        self._one(f"UPDATE {OLD_PROMPTS} SET {assignments} WHERE id = %s", (*row, key))
+        self._one(f"UPDATE {self.prompts} SET {assignments} WHERE id = %s", (*row, key))
 
     def _one(self, statement: str, params: tuple[object, ...]) -> None:
         cursor = self._execute(statement, params)
@@ -381,11 +404,14 @@ class _Writer(threading.Thread):
                 self.connection.close()
 
     def _failed(self, error: Exception) -> None:
+        if getattr(error, "sqlstate", None) == UNDEFINED_TABLE and self.prompts == NEW_PROMPTS:
+            self.new_name_again = time.monotonic() + AVOID_SECONDS  # rolled back: only the old name is left
+            return
         self._note(getattr(error, "sqlstate", None), f"{type(error).__name__}: {error}")
         self.owner._stop.wait(0.01)  # a database that is gone must not be hammered
 
     def _note(self, sqlstate: str | None, message: str) -> None:
-        if len(self.owner.errors) < MOST_ERRORS:
+        if len(self.owner.errors) < MOST_ERRORS or sqlstate == "wrong_answer":
             self.owner.errors.append(WriterError(self.number, sqlstate, message, self.statement, time.time()))
 
     def _new_uuid(self) -> uuid.UUID:

@@ -42,7 +42,7 @@ SELECT count(*)::bigint AS differences,
        count(*) FILTER (WHERE kind = 'extra' AND NOT explained)::bigint AS unexplained_extra,
        (SELECT coalesce(jsonb_agg(sample), '[]') FROM (
             SELECT jsonb_build_object('key', jsonb_build_array({keys}), 'kind', kind) AS sample
-            FROM (SELECT different.*, {explained} AS explained FROM different) s WHERE NOT explained ORDER BY {keys} LIMIT %(sample)s
+            FROM (SELECT different.*, {explained} AS explained FROM different) s WHERE NOT explained ORDER BY {keys} LIMIT {sample}
         ) shown) AS sample
 FROM (SELECT different.*, {explained} AS explained FROM different) judged;
 

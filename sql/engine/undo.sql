@@ -69,6 +69,15 @@ SELECT {counts} FROM {table};
 -- name: count_column -- one column of it
 count({column})::bigint AS {column};
 
+-- name: same_going_back -- keys of rows that the parked table has as the old one does, the way the rollback sees it
+(SELECT {parked_keys} FROM {back} AS parked JOIN {old} AS old ON {keys_equal} WHERE NOT record_image_ne(ROW({parked_columns}), ROW({old_columns})));
+
+-- name: different_both_ways -- keys of rows that differ whichever way one looks
+SELECT {keys} FROM ({different}) AS different WHERE NOT EXISTS (SELECT FROM {same} AS same WHERE {keys_equal});
+
+-- name: explained_forth -- a difference forth is right where the key waits in the log, or where there is none back
+(SELECT {keys}, aicfg_whole_table FROM {pending} AS pending UNION ALL SELECT {keys}, false FROM {same} AS same);
+
 -- name: keep_rows -- the rows that the merge of coexisting tables overwrites, as they are
 CREATE TABLE {kept} AS SELECT parked.* FROM {parked} AS parked JOIN ({different}) AS different ON {keys_equal};
 

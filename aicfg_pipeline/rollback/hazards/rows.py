@@ -24,7 +24,6 @@ from aicfg_pipeline.rollback.sources import back_mapping, back_source
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.spec import Pair
 
-
 MOST_RULES = 1_000
 """In one scan: a query has at most 1,664 result columns."""
 
@@ -90,7 +89,8 @@ def _mapping(session: Session, state: PairState, old: Relation) -> Iterator[Haza
             yield Hazard(
                 "unmapped_column",
                 f"{pair.new}.{name} has values in {count:,} rows and no place in {pair.old}.",
-                "Map it in migration.yaml (back, forth), or accept it: its values stay in the parked table and the export.",
+                "Map it in migration.yaml (back, forth), or accept it: its values stay in the parked table and in the"
+                " export.",
                 pair.old,
                 {"column": name, "rows": count},
             )
@@ -264,7 +264,8 @@ def _duplicates(session: Session, pair: Pair, source: Source, row: Any) -> Itera
         keys = session.all(engine("duplicate_keys", keys=columns(pair.key), **given))
         yield Hazard(
             "violates_unique",
-            f"{found.groups:,} values of {row.name} occur more than once, for example in {', '.join(str(r.key) for r in keys)}.",
+            f"{found.groups:,} values of {row.name} occur more than once, for example in"
+            f" {', '.join(str(r.key) for r in keys)}.",
             "Make them unique in the new table first; the old table would refuse them.",
             pair.old,
             {"rule": row.name, "groups": found.groups, "keys": [r.key for r in keys]},
@@ -274,7 +275,7 @@ def _duplicates(session: Session, pair: Pair, source: Source, row: Any) -> Itera
 def _conflicts(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
     """Both tables are there: what the merge would do, by kind."""
     pair, superseded = state.pair, state.superseded
-    assert superseded is not None  # noqa: S101 - the caller has looked
+    assert superseded is not None
     new_rows = back_source(session, pair, old, state.new_table)
     key = pair.key[0]
     later, earlier = ident("older", pair.changed_at or key), ident("newer", pair.changed_at or key)

@@ -1,4 +1,4 @@
-"""Hazards of the server and the connection: version, replica, pooler, confirmation, another run, sessions in the way."""
+"""Hazards of the server and the connection: version, replica, pooler, confirmation, another run, who is in the way."""
 
 from __future__ import annotations
 

@@ -95,7 +95,8 @@ def _shape(session: Session, state: PairState) -> Iterator[Hazard]:
             continue
         yield Hazard(
             "unsupported_table",
-            f"{found}. Only ordinary tables can be rolled back: a change log and a swap of schemas do not reach the parts.",
+            f"{found}. Only ordinary tables can be rolled back: a change log and a swap of schemas do not reach the"
+            " parts.",
             "Bring the rows into one ordinary table first, or roll this pair back by hand.",
             state.pair.old,
             {"kind": shape.kind, "parts": shape.names},
@@ -119,7 +120,8 @@ def _hidden_rows(session: Session, state: PairState) -> Iterator[Hazard]:
             yield Hazard(
                 "rls_hides_rows",
                 f"Row level security is active for this role on {relation}: it would copy only the rows it may see.",
-                "Connect as a role with BYPASSRLS (on Supabase: postgres), or ALTER TABLE … NO FORCE ROW LEVEL SECURITY.",
+                "Connect as a role with BYPASSRLS (on Supabase: postgres), or ALTER TABLE … NO FORCE ROW LEVEL"
+                " SECURITY.",
                 state.pair.old,
             )
     referred = catalog.relations(session, {k.references for k in state.pair.old_ddl.foreign_keys})

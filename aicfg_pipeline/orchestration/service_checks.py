@@ -1,0 +1,176 @@
+"""The assets that stand for the services, and their checks and health: numbers over time, which the UI plots.
+
+What is asked of the services is in `rollback.service_checks`, when a rollback is advised in `rollback.reasons`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetKey,
+    AssetObservation,
+    AssetSpec,
+    DagsterInstance,
+    multi_asset_check,
+)
+
+from aicfg_pipeline.orchestration.assets import OWNERS, service_key
+from aicfg_pipeline.orchestration.metadata import check_evaluation, check_result, metadata
+from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.services import ServicesResource
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.rollback import reasons, service_checks, service_steps
+from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.reasons import ADVICE, History, Reasons
+from aicfg_pipeline.rollback.service_checks import ENDPOINTS, LAMBDAS, LOGS, REPOSITORY, Reading
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
+from aicfg_pipeline.services.settings import ServicesSettings
+from aicfg_pipeline.spec import Migration
+
+LOOKS_BACK = 50
+QUICK_TIMEOUT_SECONDS = 5.0
+
+_ASSETS = {
+    LAMBDAS: "The Lambda functions that work with these tables: stopped, deployed, started (runbook 1 and 5).",
+    ENDPOINTS: "The API endpoints: latency and success of each probe over time (runbook 6 and the health dashboard).",
+    LOGS: "CloudWatch Logs: errors over time, and those that name a missing table (runbook 6).",
+    REPOSITORY: "The git working copy with the Lambda's code and the schema files (runbook 3 and 4).",
+    ADVICE: "The runbook's four reasons to roll back, watched while the migration is in effect; failures in a row"
+    " become advice. Nothing rolls back by itself.",
+}
+
+
+def service_specs() -> list[AssetSpec]:
+    """Return the assets `service/…`."""
+    return [
+        AssetSpec(key=service_key(name), group_name="services", owners=OWNERS, kinds={"service"}, description=text)
+        for name, text in _ASSETS.items()
+    ]
+
+
+# --- looking ---------------------------------------------------------------------------------------------------
+
+
+class Looked:
+    """One look at all services: the reading, the verdicts, and what goes onto the assets' pages."""
+
+    def __init__(self, reading: Reading, checks: Sequence[Check], weighed: Reasons | None) -> None:
+        self.reading, self.weighed = reading, weighed
+        self.checks: list[Check] = [*checks, *(weighed.checks if weighed else ())]
+
+    def observations(self) -> list[AssetObservation]:
+        """Return the numbers of this look, for the plots."""
+        made = []
+        if self.reading.probes is not None:
+            made.append(_observed(ENDPOINTS, service_checks.probe_facts(self.reading.probes)))
+        if self.reading.logs is not None:
+            made.append(_observed(LOGS, service_checks.log_facts(self.reading.logs)))
+        if self.weighed is not None:
+            counts = {f"in a row {name}": count for name, count in self.weighed.counts.items()}
+            made.append(_observed(ADVICE, {**counts, "counted_at": self.weighed.counted_at.isoformat()}))
+        return made
+
+
+def _observed(service: str, facts: Mapping[str, Any]) -> AssetObservation:
+    return AssetObservation(asset_key=service_key(service), description="looked at", metadata=metadata(facts))
+
+
+def look_at_services(
+    session: Session,
+    migration: Migration,
+    services: ServicesSettings,
+    instance: DagsterInstance,
+    *,
+    quick: bool = False,
+) -> Looked:
+    """Look at every configured service, and weigh the reasons for a rollback while the migration is in effect.
+
+    A quick look is for a sensor's tick: one attempt each, and the rows of the tables are not read.
+    """
+    asked = _quicker(services) if quick else services
+    in_effect = bool(look(session, migration).in_state(*TO_ROLL_BACK))
+    reading = service_checks.read_services(session, migration, asked, attempts=1 if quick or in_effect else None)
+    weighed = None
+    if in_effect and (services.endpoints or services.logs):
+        integrity = None if quick else reasons.integrity_problems(session, migration)
+        weighed = reasons.weigh(reading, history(instance), services, integrity)
+    return Looked(reading, service_checks.judge(reading, services), weighed)
+
+
+def _quicker(services: ServicesSettings) -> ServicesSettings:
+    if services.endpoints is None:
+        return services
+    seconds = min(services.endpoints.timeout_seconds, QUICK_TIMEOUT_SECONDS)
+    return services.model_copy(update={"endpoints": services.endpoints.model_copy(update={"timeout_seconds": seconds})})
+
+
+def history(instance: DagsterInstance) -> History:
+    """Return what earlier looks have put onto the assets' pages."""
+    latencies: dict[str, list[float]] = {}
+    for facts in _series(instance, service_key(ENDPOINTS), LOOKS_BACK):
+        for name, value in facts.items():
+            if name.startswith("latency_ms ") and isinstance(value, int | float):
+                latencies.setdefault(name.removeprefix("latency_ms "), []).append(float(value))
+    errors = [float(f["errors"]) for f in _series(instance, service_key(LOGS), LOOKS_BACK) if "errors" in f]
+    last = next(iter(_series(instance, service_key(ADVICE), 1)), {})
+    counts = {n.removeprefix("in a row "): int(v) for n, v in last.items() if n.startswith("in a row ")}
+    at = last.get("counted_at")
+    return History(counts, datetime.fromisoformat(at) if at else None, latencies, errors)
+
+
+def _series(instance: DagsterInstance, key: AssetKey, limit: int) -> Iterator[dict[str, Any]]:
+    for record in instance.fetch_observations(key, limit=limit).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and event.asset_observation_data is not None:
+            yield {k: v.value for k, v in event.asset_observation_data.asset_observation.metadata.items()}
+
+
+def looked_events(migration: Migration, looked: Looked) -> list[AssetObservation | AssetCheckEvaluation]:
+    """Return everything of one look as events."""
+    return [*looked.observations(), *(check_evaluation(migration, c) for c in looked.checks)]
+
+
+# --- from the assets' pages ------------------------------------------------------------------------------------
+
+
+def build_service_checks(migration: Migration) -> list[AssetChecksDefinition]:
+    """Return the checks of the services, to be run from their assets' pages."""
+    infos = (*service_checks.CATALOG, *reasons.CATALOG)
+    specs = [AssetCheckSpec(name=i.name, asset=service_key(i.service), description=i.description) for i in infos]
+
+    @multi_asset_check(name="checks_of_services", specs=specs, can_subset=True)
+    def checks_(
+        context: AssetCheckExecutionContext, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[AssetCheckResult]:
+        settings = services.settings()
+        with postgres.session("aicfg_pipeline checks") as session:
+            looked = look_at_services(session, migration, settings, context.instance)
+        made = {(c.pair, c.name): c for c in looked.checks}
+        lines = service_steps.manual_lines(settings, migration)
+        for info in infos:
+            key = service_key(info.service)
+            if not any(k.asset_key == key and k.name == info.name for k in context.selected_asset_check_keys):
+                continue
+            check = made.get((info.service, info.name))
+            if check is not None:
+                yield check_result(migration, check)
+                continue
+            told = next(
+                (line for line in lines if line.startswith(info.service)), "There is nothing to judge just now."
+            )
+            yield AssetCheckResult(
+                asset_key=key,
+                check_name=info.name,
+                passed="not configured" not in told,
+                severity=AssetCheckSeverity.WARN,
+                description=told,
+            )
+
+    return [checks_]

@@ -1,0 +1,89 @@
+"""The resource of the services: their settings, from a YAML file that the environment names; read when first asked for.
+
+No setting is a secret: tokens are named by environment variable. What is done with the services is in
+`rollback.service_steps` and `rollback.service_checks`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dagster import ConfigurableResource, InitResourceContext
+from pydantic import Field, PrivateAttr
+
+from aicfg_pipeline.errors import ConfigError, PipelineError
+from aicfg_pipeline.rollback.service_steps import start_remembered
+from aicfg_pipeline.services.lambdas import LambdaStates
+from aicfg_pipeline.services.settings import ServicesSettings
+
+SERVICES_VARIABLE = "AICFG_SERVICES"
+
+
+def load_services(variable: str = SERVICES_VARIABLE) -> ServicesSettings:
+    """Read the settings of all services. Unset means that nothing is configured; every mistake is a `ConfigError`."""
+    named = os.environ.get(variable)
+    if named is None:
+        return ServicesSettings()
+    file = Path(named).expanduser()
+    expected = "the path of a YAML file with the settings of the services, or no variable of that name"
+    if not named.strip():
+        raise ConfigError(f"{variable} is set but empty.", expected=expected)
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{variable} names {named!r}, which can't be read: {error.strerror}", expected=expected
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{named} is not YAML: {_place(error)}", expected=expected) from error
+    if values is None:
+        return ServicesSettings()
+    if not isinstance(values, dict):
+        raise ConfigError(f"{named} holds no mapping but {type(values).__name__}", expected="services by name")
+    return ServicesSettings.load(values)
+
+
+def _place(error: Exception) -> str:
+    """Say where, and never what stands there."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "it can't be decoded"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
+
+
+class ServicesResource(ConfigurableResource):
+    """The services of the runbook. What is not configured is done by hand."""
+
+    file_variable: str = Field(
+        default=SERVICES_VARIABLE,
+        description="Name of the environment variable that holds the path of the services' YAML file (see"
+        " docs/services.md). Where that is unset nothing is configured, and the plan says what is left to do by hand.",
+    )
+
+    _settings: ServicesSettings | None = PrivateAttr(default=None)
+    _stopped: LambdaStates | None = PrivateAttr(default=None)
+
+    def settings(self) -> ServicesSettings:
+        """Return the settings, read at the first call. Raises `ConfigError` naming every mistake."""
+        if self._settings is None:
+            self._settings = load_services(self.file_variable)
+        return self._settings
+
+    def note_stopped(self, before: LambdaStates | None) -> None:
+        """Keep in mind what this process has stopped (None: nothing any more), in case that it ends early."""
+        self._stopped = before
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Start what is still stopped: the run ended outside of a step, where nobody else does it.
+
+        The ledger is not written here: whoever comes next sees a stop without a start, looks, and finds them running.
+        """
+        before, self._stopped = self._stopped, None
+        if before is None:
+            return
+        say: Any = context.log.warning if context.log else print
+        try:
+            start_remembered(before, self.settings(), say)
+            say("the run ended while services were stopped: they were started again")
+        except PipelineError as error:
+            say(f"SERVICES ARE STILL STOPPED: {error}")

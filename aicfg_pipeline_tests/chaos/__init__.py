@@ -1,0 +1,1 @@
+"""Random histories of the whole pipeline under random faults, with writers that know what they have been promised."""

@@ -1,0 +1,241 @@
+"""The session: settings that hold inside transactions, and errors that say what happened and never a password."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from aicfg_pipeline.errors import ConnectionLostError, DatabaseError, LockTimeoutError, PipelineError, UnreachableError
+from aicfg_pipeline.postgres.session import PINNED, Session, connect, secrets_of, shown
+from aicfg_pipeline_tests.tools import servers as tools
+from aicfg_pipeline_tests.tools.pooler import Pooler
+from aicfg_pipeline_tests.tools.servers import Database
+
+SECRET = "hunter2-s3cret"
+
+
+@pytest.fixture
+def session(empty_database: Database) -> Iterator[Session]:
+    opened = connect(empty_database.url)
+    yield opened
+    opened.close()
+
+
+def setting(session: Session, name: str) -> str:
+    return str(session.scalar("SELECT current_setting(%s)", (name,)))
+
+
+# --- settings --------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_pinned_inside_a_transaction_and_gone_after_it(session: Session) -> None:
+    for name, value in (("DateStyle", "SQL, DMY"), ("TimeZone", "Asia/Tokyo"), ("statement_timeout", "7s")):
+        session.execute(f"SET {name} = '{value}'")  # as ALTER ROLE … SET may have it
+    with session.transaction():
+        inside = {name: setting(session, name) for name in PINNED if name != "default_transaction_read_only"}
+        assert setting(session, "search_path") == "pg_catalog"
+        assert setting(session, "lock_timeout") == "1200ms"
+    assert inside == {name: value for name, value in PINNED.items() if name in inside}
+    assert setting(session, "DateStyle") == "SQL, DMY"
+    assert setting(session, "TimeZone") == "Asia/Tokyo"
+    assert setting(session, "lock_timeout") == "0"
+
+
+def test_settings_hold_behind_a_transaction_pooler(migrated_database: Database) -> None:
+    with Pooler(migrated_database, size=3, order="fifo") as pooler:
+        session = connect(pooler.url)
+        for _ in range(4):
+            with session.transaction(search_path=("public",)):
+                assert (setting(session, "TimeZone"), setting(session, "search_path")) == ("UTC", "public")
+        session.close()
+
+
+def test_snapshot_is_one_snapshot_and_first_comes_before_it(migrated_database: Database, session: Session) -> None:
+    session = connect(migrated_database.url)
+    with session.transaction(snapshot=True, search_path=("public",)):
+        before = session.scalar("SELECT count(*) FROM orgs")
+        migrated_database.execute("INSERT INTO orgs (name) VALUES ('later')")
+        assert session.scalar("SELECT count(*) FROM orgs") == before
+    assert session.scalar("SELECT count(*) FROM public.orgs") == before + 1
+    session.close()
+
+
+def test_read_only_transaction_can_not_write(session: Session) -> None:
+    with pytest.raises(DatabaseError, match="read-only transaction") as caught, session.transaction(read_only=True):
+        session.execute("CREATE TABLE public.x ()")
+    assert caught.value.sqlstate == "25006"  # type: ignore[attr-defined]
+
+
+def test_database_that_is_read_only_by_default_is_written_to_all_the_same(empty_database: Database) -> None:
+    session = connect(empty_database.admin_url)
+    session.execute("SET default_transaction_read_only = on")
+    with pytest.raises(DatabaseError, match="read-only"), session.transaction():  # the plan reports it as `replica`
+        session.execute("CREATE TABLE public.x ()")
+    session.close()
+
+
+def test_exception_rolls_back_and_leaves_the_session_usable(session: Session) -> None:
+    with pytest.raises(ZeroDivisionError), session.transaction():
+        session.execute("CREATE TEMP TABLE x ()")
+        raise ZeroDivisionError
+    assert session.scalar("SELECT to_regclass('x')") is None
+
+
+def test_long_transaction_is_not_ended_by_the_servers_timeouts(empty_database: Database) -> None:
+    admin = empty_database.admin()
+    for name in ("transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        admin.execute(f"ALTER DATABASE {empty_database.name} SET {name} = '150ms'")
+    session = connect(empty_database.url)
+    with session.transaction():
+        session.execute("SELECT pg_sleep(0.25)")
+        time.sleep(0.25)
+        assert session.scalar("SELECT 1") == 1
+    session.close()
+
+
+def test_statements_are_recorded_without_their_values(session: Session) -> None:
+    session.recording = True
+    session.scalar("SELECT   %(a)s::text", {"a": SECRET})
+    assert [s.sql for s in session.journal] == ["SELECT %(a)s::text"]
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------
+
+URLS = [
+    f"postgresql://u:{SECRET}@127.0.0.1:1/d",
+    f"postgresql://u:{SECRET}@nowhere.invalid/d",
+    f"postgresql://u:{SECRET}@127.0.0.1:notaport/d",
+    f"postgresql://u:{SECRET}@127.0.0.1:1/d?sslmode=nonsense",
+    f"postgresql://u:{SECRET}@127.0.0.1:1/d?nonsense=1",
+    f"postgresql://u:{SECRET}@[::1/d",
+    f"postgresql://u:{SECRET}",
+    f"postgresql://u:{SECRET}@",
+    f"postgresql://u:{SECRET}@127.0.0.1:99999999/d",
+    f"postgresql://u:pa%zz{SECRET}@127.0.0.1:1/d",
+    f"postgresql://u:{SECRET}@h@127.0.0.1:1/d",
+    f"postgresql://u:{SECRET} with space@127.0.0.1:1/d",
+    f"postgresql://127.0.0.1:1/d?user=u&password={SECRET}",
+    f"postgresql:/u:{SECRET}@127.0.0.1/d",
+    f"postgres//u:{SECRET}@127.0.0.1/d",
+    f"mysql://u:{SECRET}@127.0.0.1:1/d",
+    f"host=127.0.0.1 port=1 user=u password={SECRET} dbname=d",
+    f"host=127.0.0.1 port=1 user=u password='{SECRET} and more' dbname=d",
+    f"host=127.0.0.1 port=1 password={SECRET} nonsense",
+    f"host=127.0.0.1 port=1 password='{SECRET}",
+    f"host=127.0.0.1 port=1 pasword={SECRET}",
+    f"u:{SECRET}@127.0.0.1",
+    f"{SECRET}",
+    f"postgresql://u:{quote('p@ss/' + SECRET + ':#?')}@127.0.0.1:1/d",
+    f"postgresql://u:p@ss/{SECRET}@127.0.0.1:1/d",
+    f"postgresql://u:{SECRET}#x@127.0.0.1:1/d",
+    f"postgresql://u:{SECRET}\x00@127.0.0.1:1/d",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_url_that_does_not_work_is_an_unreachable_server_and_shows_no_secret(url: str) -> None:
+    with pytest.raises(UnreachableError) as caught:
+        connect(url)
+    told = f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {shown(url)}"
+    assert SECRET not in told
+    assert "AICFG_DATABASE_URL" in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_wrong_password_over_tcp_is_not_repeated(migrated_database: Database) -> None:
+    admin = migrated_database.admin()
+    hba = admin.execute("SHOW hba_file").fetchone()
+    assert hba is not None
+    url = migrated_database.cluster.tcp_url("postgres", migrated_database.name, SECRET)
+    with pytest.raises(UnreachableError, match="password authentication failed") as caught:
+        connect(url)
+    assert SECRET not in f"{caught.value}{caught.value!r}"
+    assert "as postgres" in caught.value.found
+
+
+def test_right_password_over_tcp_works_and_is_in_no_later_error(migrated_database: Database) -> None:
+    session = connect(migrated_database.tcp_url)
+    with pytest.raises(DatabaseError) as caught:
+        session.execute(f"SELECT '{tools.PASSWORD}'::integer")
+    session.close()
+    assert tools.PASSWORD not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+def test_missing_database_and_role_are_named(migrated_database: Database) -> None:
+    with pytest.raises(UnreachableError, match='database "nowhere" does not exist'):
+        connect(migrated_database.url.replace(migrated_database.name, "nowhere"))
+
+
+@pytest.mark.parametrize("secret", ["p@ss", "p/ss:x", "p ss", "pä55", "100%"])
+def test_secrets_are_known_as_written_and_decoded(secret: str) -> None:
+    url = f"postgresql://u:{quote(secret, safe='')}@h/d"
+    assert secret in secrets_of(url)
+    assert secret not in shown(url)
+
+
+# --- what an error becomes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "state"),
+    [
+        ("SELECT 1/0", DatabaseError, "22012"),
+        ("SELECT nonsense", DatabaseError, "42703"),
+        ("SELEC", DatabaseError, "42601"),
+        ("SET LOCAL statement_timeout = 20; SELECT pg_sleep(1)", LockTimeoutError, "57014"),
+        ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '40P01'; END $$", LockTimeoutError, "40P01"),
+        ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '55P03'; END $$", LockTimeoutError, "55P03"),
+        ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '40001'; END $$", DatabaseError, "40001"),
+    ],
+)
+def test_sqlstate_decides_what_an_error_is(
+    session: Session, statement: str, kind: type[PipelineError], state: str
+) -> None:
+    with pytest.raises(PipelineError) as caught:
+        session.execute(statement)
+    assert (type(caught.value), caught.value.sqlstate) == (kind, state)  # type: ignore[attr-defined]
+
+
+def test_lock_that_is_not_to_be_had_is_a_lock_timeout(migrated_database: Database) -> None:
+    session, holder = connect(migrated_database.url), migrated_database.connect()
+    holder.execute("BEGIN; LOCK TABLE orgs")
+    with pytest.raises(LockTimeoutError, match="A lock was not to be had"), session.transaction(lock_timeout_ms=50):
+        session.execute("SELECT count(*) FROM public.orgs")
+    assert session.scalar("SELECT 1") == 1
+    session.close()
+
+
+def test_statement_that_a_person_cancels_is_not_taken_for_a_lock_timeout(empty_database: Database) -> None:
+    """Else it would be tried again, 25 times, against the will of whoever cancelled it."""
+    session, admin = connect(empty_database.url), empty_database.admin()
+    pid = session.connection.info.backend_pid
+    threading.Timer(0.2, lambda: admin.execute("SELECT pg_cancel_backend(%s)", (pid,))).start()
+    with pytest.raises(DatabaseError, match="Someone cancelled the statement on the server"):
+        session.execute("SELECT pg_sleep(5)")
+    session.close()
+
+
+@pytest.mark.parametrize("how", ["SELECT pg_terminate_backend(%s)", "timeout"])
+def test_connection_that_breaks_says_that_the_same_job_goes_on(empty_database: Database, how: str) -> None:
+    session, admin = connect(empty_database.url), empty_database.admin()
+    with pytest.raises(ConnectionLostError, match="Run the same job again") as caught, session.transaction():
+        if how == "timeout":
+            session.execute("SET LOCAL idle_in_transaction_session_timeout = '30ms'")
+            time.sleep(0.15)
+        else:
+            admin.execute(how, (session.connection.info.backend_pid,))
+        session.execute("SELECT 1")
+    assert caught.value.code == "connection_lost"
+    with pytest.raises(ConnectionLostError):
+        session.execute("SELECT 1")
+
+
+def test_mistake_in_this_program_stays_an_ordinary_exception(session: Session) -> None:
+    with pytest.raises(psycopg.ProgrammingError):
+        session.execute("SELECT %(a)s", {"b": 1})

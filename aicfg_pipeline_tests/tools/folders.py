@@ -1,0 +1,66 @@
+"""Migration folders of a test's own: one pair, made from a few lines of DDL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+from psycopg import sql
+
+from aicfg_pipeline import spec
+from aicfg_pipeline.spec import Migration
+
+TABLE = "-- name: table -- columns\nCREATE TABLE {name} (\n    {columns}\n);\n\n-- name: indexes -- key\n{indexes};\n"
+VIEW = "-- name: view -- every column\nCREATE VIEW {old} AS SELECT * FROM {new};\n"
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL."""
+    return sql.Identifier(name).as_string(None)
+
+
+def table_file(name: str, columns: str, key: str, more: str = "") -> str:
+    """Return the text of a DDL file."""
+    indexes = f"ALTER TABLE ONLY {quoted(name)} ADD PRIMARY KEY ({key})"
+    return TABLE.format(name=quoted(name), columns=columns, indexes=indexes) + more
+
+
+def write_folder(
+    folder: Path,
+    old: str,
+    new: str,
+    columns: str,
+    *,
+    new_columns: str | None = None,
+    key: str = "id",
+    old_more: str = "",
+    new_more: str = "",
+    pair: dict[str, Any] | None = None,
+    **top: Any,
+) -> Path:
+    """Write a migration of one pair. `columns` is what stands between the brackets of CREATE TABLE."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {"old_sql": "old.sql", "new_sql": "new.sql", "view_sql": "view.sql"}
+    said = {"name": "test", **top, "pairs": [{"old": old, "new": new, "key": [key], **names, **(pair or {})}]}
+    (folder / "migration.yaml").write_text(yaml.safe_dump(said, allow_unicode=True), encoding="utf-8")
+    old_text = table_file(old, columns, quoted(key), old_more)
+    (folder / "old.sql").write_text(old_text, encoding="utf-8")
+    new_text = table_file(new, new_columns or columns, quoted(key), new_more)
+    (folder / "new.sql").write_text(new_text, encoding="utf-8")
+    (folder / "view.sql").write_text(VIEW.format(old=quoted(old), new=quoted(new)), encoding="utf-8")
+    return folder
+
+
+def make_old(connection: psycopg.Connection, migration: Migration, search_path: str = "public") -> None:
+    """Make the old tables of a migration, as they were before it."""
+    connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(search_path)))
+    for pair in migration.pairs:
+        for block in pair.old_ddl.blocks.values():
+            connection.execute(block.sql)
+
+
+def loaded(folder: Path) -> Migration:
+    """Load a migration from its folder."""
+    return spec.load(folder)
