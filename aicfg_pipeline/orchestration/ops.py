@@ -37,7 +37,7 @@ from aicfg_pipeline.orchestration.service_ops import (
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.orchestration.summary import summary
 from aicfg_pipeline.rollback import compare as compare_step
-from aicfg_pipeline.rollback import copy_back, cut_over, drop, lifecycle, plan, undo, verify
+from aicfg_pipeline.rollback import copy_back, cut_over, drop, ledger, lifecycle, plan, undo, verify
 from aicfg_pipeline.rollback import migrate as migrate_step
 from aicfg_pipeline.rollback.checks import Check, Watch
 from aicfg_pipeline.rollback.differences import write_differences
@@ -130,6 +130,9 @@ def _plan_op(migration: Migration) -> OpDefinition:
             with services_guarded(context, migration, postgres, services):
                 run = open_run(context, postgres, migration, settings)
                 found = _planned(context, run, must_confirm=not target.embedded)
+                if found.nothing_to_do and not ledger.exists(run.session):
+                    print(summary(run, run.run_id), flush=True)
+                    return  # not even the ledger is made where there is nothing to do
                 run.plan_hash = found.hash
                 plan_services(context, migration, services)
                 by_hand = services_by_hand(migration, services)
@@ -377,6 +380,7 @@ def _drop_op(migration: Migration) -> OpDefinition:
         with failures():
             run = open_run(context, postgres, migration, config.settings())
             lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
+            lifecycle.must_have_begun(run, "drop")
             lifecycle.begin(run, context.job_name)
             facts = _dropped(context, run, before_retention_ends=config.before_retention_ends)
             told = _finished(context, run, verify.run_checks(run.session, migration))
@@ -460,6 +464,7 @@ def _undo_op(migration: Migration) -> OpDefinition:
         with failures(), services_guarded(context, migration, postgres, services):
             run = open_run(context, postgres, migration, config.settings())
             lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
+            lifecycle.must_have_begun(run, "undo")
             plan_services(context, migration, services)
             lifecycle.begin(run, context.job_name, {"by_hand": services_by_hand(migration, services)})
             stop_for_undo(run, services)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from aicfg_pipeline.errors import StateError
+from aicfg_pipeline.errors import PipelineError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import take_locks
@@ -215,7 +215,8 @@ def _progress(run: Run, state: PairState) -> Iterator[None]:
     def watch() -> None:
         if ended.wait(PROGRESS_SECONDS):
             return
-        with observer(run.session) as other:
+        # a second connection that is not to be had, or breaks, is no reason to disturb the copy
+        with suppress(PipelineError), observer(run.session) as other:
             whole = max(sum(other.scalar(engine("relation_bytes"), {"oid": o}) or 0 for o in live), 1)
             while not ended.wait(PROGRESS_SECONDS):
                 size = other.scalar(engine("relation_bytes"), {"oid": oid}) or 0

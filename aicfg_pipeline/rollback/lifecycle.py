@@ -61,6 +61,17 @@ def must_be_ours(run: Run, ancestors: Sequence[str | None] = ()) -> None:
         run.record("run", "continued", facts={**dict(under_way.facts), "from": under_way.run_id})
 
 
+def must_have_begun(run: Run, wanted: str) -> None:
+    """Raise `StateError` where no run of this pipeline has ever worked: nothing is made only to find that out."""
+    if not ledger.exists(run.session):
+        database = run.session.one(engine("identity")).database
+        raise StateError(
+            f"There is nothing to {wanted}: no rollback of this pipeline has been in database {database!r}.",
+            expected="a ledger in the schema aicfg_rollback",
+            remedy="Check that AICFG_DATABASE_URL names the database you mean. The job plan says what state it is in.",
+        )
+
+
 def failed(run: Run, error: str) -> None:
     """Write that the run failed, and why; a re-execution or the next run goes on from what it left."""
     with run.writing():

@@ -69,7 +69,8 @@ def _complaining(name: str, wrong: list[str]) -> Iterator[None]:
     try:
         yield
     except PipelineError as error:
-        wrong.append(f"{name}: {error}")
+        told = "; ".join([error.found, *error.complaints])
+        wrong.append(f"{name}: {told}" + (f" (what to do: {error.remedy})" if error.remedy else ""))
 
 
 def _check_lambdas(services: ServicesSettings) -> list[str]:

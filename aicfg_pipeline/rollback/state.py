@@ -145,6 +145,8 @@ def _judge(
 ) -> tuple[State, str]:
     new_is_table = at_new is not None and at_new.is_table
     old_is_table = at_old is not None and at_old.is_table
+    if old_is_table and private_new is not None and private_new.is_table:
+        return State.CUT_OVER, f"{at_old} is in use and {private_new} is parked"
     if new_is_table and private_old is not None and private_old.is_table:
         return State.COPYING, f"{private_old} is being made from {at_new}"
     if new_is_table and old_is_table:
@@ -153,9 +155,7 @@ def _judge(
         return State.MIGRATED, f"{at_new} is there and nothing has the old name"
     if new_is_table and at_old is not None and at_old.is_view:
         return State.MIGRATED, f"{at_old} stands for {at_new}"
-    if old_is_table and private_new is not None and private_new.is_table:
-        return State.CUT_OVER, f"{at_old} is in use and {private_new} is parked"
-    if old_is_table and at_new is None:
+    if old_is_table and not new_is_table:
         if book.last("cut_over", pair=pair.old) is not None:
             return State.ROLLED_BACK, f"{at_old} is in use and the ledger has the cut-over"
         return State.NEVER_MIGRATED, f"{at_old} is in use and nothing tells of a migration"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from dagster import DagsterInstance, ExecuteInProcessResult
 
 from aicfg_pipeline.demo.aws import stamp_deploys
 from aicfg_pipeline.demo.project import CODE, CONCURRENCY, FUNCTION, LOG_GROUP, REGION, DemoProject
-from aicfg_pipeline_tests.services.conftest import Aws, aws, aws_login, moto_url  # noqa: F401
+from aicfg_pipeline_tests.services.conftest import SECRET_KEY, Aws, aws, aws_login, moto_url  # noqa: F401
 from aicfg_pipeline_tests.tools.jobs import confirmed
 from aicfg_pipeline_tests.tools.servers import Database
 
@@ -36,9 +37,13 @@ echo "$branch" >> deploys.txt
 class Quick:
     """The demo's toolkit with a deploy script that only notes what it deploys, and a function in moto."""
 
+    made: Path | None = None  # a project that was made before: copying it is faster than making it again
+
     def __init__(self, folder: Path, database: Database, account: Aws) -> None:
         self.folder, self.database, self.aws = folder, database, account
         self.project = DemoProject(folder / "project", database.url, aws_url=account.url)
+        if Quick.made is not None:
+            shutil.copytree(Quick.made, self.project.folder)
         self.project.make()
         self.script = self.project.infra / "scripts" / "deploy-lambda.sh"
         self.script.write_text(QUICK_DEPLOY)
@@ -68,7 +73,14 @@ class Quick:
             "TOOLKIT": str(self.project.toolkit),
             "AWS": self.aws.url,
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    @property
+    def tail(self) -> str:
+        return self.log.read_text()[-4000:]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -83,7 +95,13 @@ class Quick:
         }
 
 
-BEFORE = {"concurrency": CONCURRENCY, "event source": "Enabled", "branch": "main", "names": "ai_cfg_sys_rag", "deployed": []}
+BEFORE = {
+    "concurrency": CONCURRENCY,
+    "event source": "Enabled",
+    "branch": "main",
+    "names": "ai_cfg_sys_rag",
+    "deployed": [],
+}
 AFTER = {
     "concurrency": CONCURRENCY,
     "event source": "Enabled",
@@ -94,8 +112,17 @@ AFTER = {
 
 
 @pytest.fixture
-def quick(tmp_path: Path, migrated_database: Database, aws: Aws) -> Quick:  # noqa: F811
+def quick(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    migrated_database: Database,
+    aws: Aws,  # noqa: F811
+) -> Quick:
     stamp_deploys()
+    if Quick.made is None:
+        folder = tmp_path_factory.mktemp("made") / "project"
+        DemoProject(folder, migrated_database.url, aws_url=aws.url).make()
+        Quick.made = folder
     return Quick(tmp_path, migrated_database, aws)
 
 
@@ -117,9 +144,7 @@ def run_job(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> RunJo
 
         for variable, value in environment.items():
             monkeypatch.setenv(variable, value)
-        return defs.resolve_job_def(name).execute_in_process(
-            instance=instance, run_config=config, raise_on_error=False
-        )
+        return defs.resolve_job_def(name).execute_in_process(instance=instance, run_config=config, raise_on_error=False)
 
     return run
 
@@ -135,3 +160,11 @@ def failure_of(done: ExecuteInProcessResult) -> str:
 
 
 __all__ = ["AFTER", "BEFORE", "LOG_GROUP", "REGION", "Quick", "RunJob", "confirm", "failure_of"]
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Reports and exports of jobs that run in this process stay in the test's own folder."""
+    home = tmp_path / "own-home"
+    monkeypatch.setenv("AICFG_HOME", str(home))
+    return home

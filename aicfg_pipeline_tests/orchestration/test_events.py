@@ -90,9 +90,22 @@ def test_a_second_run_fails_at_once_and_says_who_holds_the_lock(
         assert migrated_database.schema_dump() == before
 
 
-def test_a_rollback_of_a_database_that_was_never_migrated_does_nothing_and_succeeds(
+def test_a_rollback_of_a_database_that_was_never_migrated_makes_nothing_and_succeeds(
     old_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = old_database.fingerprints(), old_database.dump("public.sys_rag", "public.org_prompt_engineering")
+    before = old_database.fingerprints(), old_database.schema_dump()
     assert run_job("rollback", old_database, instance, monkeypatch, op="plan").success
-    assert (old_database.fingerprints(), old_database.dump("public.sys_rag", "public.org_prompt_engineering")) == before
+    assert (old_database.fingerprints(), old_database.schema_dump()) == before
+
+
+@pytest.mark.parametrize("job", ["undo_rollback", "drop_new_tables"])
+def test_where_no_rollback_has_been_there_is_nothing_to_undo_or_drop(
+    job: str, migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrated_database.execute("DROP SCHEMA aicfg_rollback CASCADE")  # as the original migration left it: no ledger
+    before = migrated_database.fingerprints(), migrated_database.schema_dump()
+    done = run_job(job, migrated_database, instance, monkeypatch, op=job)
+    assert not done.success
+    failure = next(e for e in done.all_events if e.is_step_failure)
+    assert "no rollback of this pipeline has been in database" in str(failure.event_specific_data)
+    assert (migrated_database.fingerprints(), migrated_database.schema_dump()) == before

@@ -364,8 +364,8 @@ def test_only_access_share_on_the_users_tables(cut_over_database: Database) -> N
     other = cut_over_database.connect()
     execute = session.execute
 
-    def spying(query: object, params: object = None) -> object:
-        result = execute(query, params)  # type: ignore[arg-type]
+    def spying(query: object, params: object = None, **options: object) -> object:
+        result = execute(query, params, **options)  # type: ignore[arg-type]
         seen.update(
             other.execute(
                 "SELECT l.relation::regclass::text, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"

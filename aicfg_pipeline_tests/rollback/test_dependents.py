@@ -69,7 +69,8 @@ def named(hazards: list[Hazard]) -> list[tuple[str, str]]:
          "publication", f"supabase_realtime of public.{NEW}",
          f"ALTER PUBLICATION supabase_realtime DROP TABLE public.{NEW}"),
         (f"CREATE TABLE parent (id uuid NOT NULL); ALTER TABLE {NEW} INHERIT parent",
-         "inheritance", f"public.{NEW} inherits from public.parent", f"ALTER TABLE public.{NEW} NO INHERIT public.parent"),
+         "inheritance", f"public.{NEW} inherits from public.parent",
+         f"ALTER TABLE public.{NEW} NO INHERIT public.parent"),
         (f"CREATE TABLE snapshots (taken timestamptz, prompt {NEW})",
          "column", "prompt of public.snapshots", "ALTER TABLE public.snapshots DROP COLUMN prompt"),
         ("CREATE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';"
@@ -132,8 +133,8 @@ def test_publication_of_the_whole_schema_is_named(migrated_database: Database) -
     migrated_database.admin().execute("CREATE PUBLICATION everything FOR TABLES IN SCHEMA public")
     hazards = dependents(migrated_database)
     assert [h.found for h in hazards] == [
-        f"The publication everything of the whole schema publishes public.{table}; from the cut-over on it publishes the"
-        " old table under its old name."
+        f"The publication everything of the whole schema publishes public.{table}; from the cut-over on it publishes"
+        " the old table under its old name."
         for table in (NEW, "ai_cfg_sys_rag")
     ]
     assert hazards[0].facts["recreate"] == "ALTER PUBLICATION everything ADD TABLES IN SCHEMA public"
@@ -143,8 +144,8 @@ def test_publication_of_all_tables_is_named(migrated_database: Database) -> None
     migrated_database.admin().execute("CREATE PUBLICATION everything FOR ALL TABLES")
     hazards = dependents(migrated_database)
     assert [h.found for h in hazards] == [
-        f"The publication everything of all tables publishes public.{table}; from the cut-over on it publishes the parked"
-        " table and this pipeline's own, too, the old table under its old name."
+        f"The publication everything of all tables publishes public.{table}; from the cut-over on it publishes the"
+        " parked table and this pipeline's own, too, the old table under its old name."
         for table in (NEW, "ai_cfg_sys_rag")
     ]
     assert hazards[0].facts["recreate"] == "CREATE PUBLICATION everything FOR ALL TABLES"
@@ -195,9 +196,9 @@ def test_accepted_dependents_go_on_with_the_parked_table_and_the_rollback_goes_t
         f"RESET ROLE; CREATE PUBLICATION supabase_realtime FOR TABLE {NEW}"
     )
     plan.gate(planned(migrated_database.url), ["dependents"])
-    with running(migrated_database.url, accept_hazards=("dependents",)) as run:
-        with pytest.raises(GateError) as caught:  # after the cut-over they are named once more: they read stale rows
-            roll_back(run)
+    # after the cut-over they are named once more, because they read stale rows
+    with running(migrated_database.url, accept_hazards=("dependents",)) as run, pytest.raises(GateError) as caught:
+        roll_back(run)
     (complaint,) = caught.value.complaints
     assert all(n in complaint for n in ("public.report", "prompt_audit_prompt_fkey", "supabase_realtime"))
     assert migrated_database.exists(OLD) == "r"

@@ -381,9 +381,9 @@ def test_row_level_security_that_would_hide_rows(migrated_database: Database) ->
 
 def test_run_refuses_rather_than_copy_the_visible_rows_only(migrated_database: Database) -> None:
     migrated_database.execute(f"ALTER TABLE {NEW} FORCE ROW LEVEL SECURITY")
-    with without_bypass(migrated_database) as url, running(url) as run, unchanged_but_ledger(migrated_database):
-        with pytest.raises(PipelineError, match="row-level security"):
-            roll_back(run)
+    refuses = pytest.raises(PipelineError, match="row-level security")
+    with without_bypass(migrated_database) as url, running(url) as run, unchanged_but_ledger(migrated_database), refuses:
+        roll_back(run)
 
 
 @contextmanager

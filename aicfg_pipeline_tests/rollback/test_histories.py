@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from aicfg_pipeline_tests.tools.kills import counting, survived
 from aicfg_pipeline_tests.tools.migration import migrate_forward, running
 from aicfg_pipeline_tests.tools.servers import Database, Server
 
-HISTORIES, TOGETHER, STEPS = 100, 10, 7
+HISTORIES, TOGETHER, STEPS = 100, 10, 5
 OLD, NEW = "org_prompt_engineering", "ai_cfg_org_prompts"
 USERS = [uuid.UUID(int=n) for n in range(1, 7)]
 ORGS = [uuid.UUID(int=n) for n in range(101, 109)]
@@ -141,12 +142,11 @@ class History:
         kill_after = self.dice.randrange(1, 120) if self.dice.random() < 0.34 else None
         self.told.append(f"{action.__name__}{f', killed after {kill_after}' if kill_after else ''}")
         before = self.swaps()
-        with (
-            counting(self.database, self.monkeypatch, kill_after=kill_after),
-            survived(),
-            running(self.database.url) as run,
-        ):
-            action(run)
+        with ExitStack() as stack:
+            if kill_after:
+                stack.enter_context(counting(self.database, self.monkeypatch, kill_after=kill_after))
+                stack.enter_context(survived())
+            action(stack.enter_context(running(self.database.url)))
         for step in self.swaps()[len(before) :]:
             {
                 "cut_over": self.model.rolled_back,

@@ -97,9 +97,9 @@ def unchanged_schema(database: Database) -> Iterator[None]:
 def test_the_report_says_which_locks_are_held(migrated_database: Database) -> None:
     with running(migrated_database.url, lock_attempts=1) as run:
         prepare(run)
-        with held(migrated_database, f"UPDATE {NEW} SET response_tone = response_tone"):
-            with pytest.raises(LockTimeoutError, match=rf"RowExclusiveLock on {NEW}"):
-                cut_over(run)
+        writing = held(migrated_database, f"UPDATE {NEW} SET response_tone = response_tone")
+        with writing, pytest.raises(LockTimeoutError, match=rf"RowExclusiveLock on {NEW}"):
+            cut_over(run)
 
 
 def test_bystanders_are_not_named(migrated_database: Database) -> None:
@@ -138,13 +138,17 @@ def test_trigger_creation_leaves_nothing_behind_when_locked_out(migrated_databas
 
 
 def test_lock_that_is_given_back_in_time_is_only_a_retry(migrated_database: Database) -> None:
-    with running(migrated_database.url) as run:
+    holder = migrated_database.connect(application_name="nightly report")
+
+    def say(line: str) -> None:
+        if line.startswith("cut over: waiting for"):
+            holder.execute("ROLLBACK")
+
+    with running(migrated_database.url, say=say) as run:
         prepare(run)
-        with held(migrated_database, f"SELECT count(*) FROM {NEW}") as holder:
-            timer = released(holder, 1.0)
-            facts = cut_over(run)
-            timer.join()
-    assert facts["lock_attempts"] >= 2
+        holder.execute(f"BEGIN; SELECT count(*) FROM {NEW}")
+        facts = cut_over(run)
+    assert facts["lock_attempts"] == 2
     assert [b.split(" ")[1] for b in facts["blockers"]] == [str(holder.info.backend_pid)]
     assert facts["locks_held_ms"] < 500
 
@@ -239,13 +243,15 @@ def test_all_locks_are_asked_for_within_one_budget(migrated_database: Database) 
             held(migrated_database, "UPDATE orgs SET name = name") as slow,
             held(migrated_database, f"SELECT count(*) FROM {NEW}"),
         ):
-            timer = released(slow, 0.4)
-            began = time.monotonic()
-            with pytest.raises(LockTimeoutError):
-                cut_over(run)
-            took = time.monotonic() - began
+
+            def locked_out() -> None:
+                with pytest.raises(LockTimeoutError):
+                    cut_over(run)
+
+            timer = released(slow, 0.45)
+            waited = longest(migrated_database, "UPDATE ai_models SET is_active = true WHERE false", locked_out)
             timer.join()
-    assert took < 0.95
+    assert 200 < waited < 900
 
 
 def test_waits_stay_below_a_deadlock_timeout_that_is_set_lower(migrated_database: Database) -> None:
@@ -383,7 +389,7 @@ def test_vacuum_by_hand_is_waited_out_without_holding_anyone_up(migrated_databas
             "SELECT count(*) FROM pg_stat_progress_vacuum WHERE pid = %s", (worker.info.backend_pid,)
         )
         assert still.fetchone() == (1,)  # it was not ended
-        assert waited < 250  # and no strong lock was asked for while it ran
+        assert waited < 400  # and no strong lock was asked for while it ran
         migrated_database.admin().execute("SELECT pg_cancel_backend(%s)", (worker.info.backend_pid,))
         cut_over(run)
     kind = "a vacuum, analyze or the like by postgres"
@@ -454,9 +460,9 @@ def test_step_goes_on_where_the_watch_has_lost_its_connection(migrated_database:
             timer = released(holder, 0.8)
             thread.start()
             try:
-                facts = cut_over(run)
+                cut_over(run)
             finally:
                 stop.set()
                 thread.join()
             timer.join()
-    assert facts["lock_attempts"] >= 2
+    assert migrated_database.exists(OLD) == "r"
