@@ -60,9 +60,9 @@ class Bench:
         for rows in sizes[1:]:
             base = statistics.median(held)
             self.figures["locks held, growth", rows] = [(ours, base) for ours, _ in self.figures["locks held", rows]]
-            self.figures["peak memory of the process", rows] = [
-                (measure.memory(self.server, rows), kept) for kept in small
-            ]
+        for rows in sizes[1:][-1:]:
+            large = [measure.memory(self.server, rows) for _ in small]
+            self.figures["peak memory of the process", rows] = list(zip(large, small, strict=True))
 
     def entries(self) -> list[dict[str, Any]]:
         """Return every figure, in the order of the list of figures and by size."""
@@ -112,24 +112,31 @@ def main(words: Sequence[str] | None = None) -> int:
         settings = server.settings()
         print("PostgreSQL: " + ", ".join(f"{k} {v}" for k, v in settings.items()), file=sys.stderr, flush=True)
         bench = Bench(server)
+
+        def about() -> dict[str, Any]:
+            return report.machine(
+                settings,
+                at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+                command=f"make bench ({' '.join(sys.argv[1:])})" if len(sys.argv) > 1 else "make bench",
+                load_before=round(load, 2),
+                load_after=round(os.getloadavg()[0], 2),
+                reladiff=reladiff,
+                took_seconds=round(time.monotonic() - began),
+                notes=bench.notes[:20],
+            )
+
+        ops = measure.ops_of_rollback()
         for _ in range(arguments.repeat):
-            bench.take("Dagster on the demo", DEMO_ROWS, lambda: measure.dagster(server))
+            bench.take("Dagster on the demo", DEMO_ROWS, lambda: measure.dagster(server, ops))
         large = arguments.repeat_large or min(arguments.repeat, 3)
         for rows in arguments.sizes:
             bench.size(rows, large if rows >= LARGE else arguments.repeat, reladiff=reladiff is not None)
+            report.write(arguments.out, bench.entries(), about(), bench.growth())  # in case the next one is too large
         bench.compared_to_smallest(arguments.sizes)
+        found = about()
     entries, growth = bench.entries(), bench.growth()
-    about = report.machine(
-        settings,
-        at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        command="make bench" + ("" if words is None and len(sys.argv) == 1 else " (" + " ".join(sys.argv[1:]) + ")"),
-        load_before=round(load, 2),
-        reladiff=reladiff,
-        took_seconds=round(time.monotonic() - began),
-        notes=bench.notes[:20],
-    )
-    report.write(arguments.out, entries, about, growth)
-    print("\n" + report.described(about) + "\n\n" + report.table(entries) + "\n\n" + report.growth_table(growth))
+    report.write(arguments.out, entries, found, growth)
+    print("\n" + report.described(found) + "\n\n" + report.table(entries) + "\n\n" + report.growth_table(growth))
     missed = [e for e in entries if e["met"] is False]
     print(
         f"\n{len(missed)} of {sum(e['met'] is not None for e in entries)} targets missed; {arguments.out}/latest.json"

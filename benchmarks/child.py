@@ -27,7 +27,7 @@ def _tell(step: str, began: float, **more: Any) -> None:
 
 
 @contextmanager
-def _timed(step: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _timed(step: str):  # type: ignore[no-untyped-def]
     began = time.time()
     yield
     _tell(step, began)

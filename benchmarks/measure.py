@@ -1,4 +1,4 @@
-"""The measurements. Each takes one sample of several figures in one fresh database: both sides in one run, side by side."""
+"""The measurements. Each takes one sample of several figures in a fresh database: both sides in one run."""
 
 from __future__ import annotations
 
@@ -99,7 +99,10 @@ def with_writers(server: Server, rows: int) -> Sample:
         "writers' throughput while copying": (rate, idle),
         "disk needed while copying": (float(largest[0]) / 2**20, ours / 2**20),
     }
-    sample.seconds = {"rollback with writers": whole.seconds, "longest wait of a writer with nothing running": calm}
+    sample.seconds = {
+        "rollback with writers": whole.seconds,
+        "longest wait of a writer with nothing running": calm / 1000,
+    }
     sample.notes += [f"writer error: {e}" for e in (*writers.errors, *runbook.errors)]
     return sample
 
@@ -239,7 +242,7 @@ def _reladiff(database: Database) -> tuple[float, float]:
 # --- Dagster and memory ----------------------------------------------------------------------------------------
 
 
-def dagster(server: Server) -> Sample:
+def dagster(server: Server, ops: int) -> Sample:
     """`dagster job execute -j rollback` on the demo against a job with as many ops that do nothing."""
     with server.database(400) as database:
         began = time.perf_counter()
@@ -248,12 +251,19 @@ def dagster(server: Server) -> Sample:
     with tempfile.TemporaryDirectory(prefix="aicfg-bench-") as folder:
         began = time.perf_counter()
         words = ("-m", "dagster", "job", "execute", "-m", "benchmarks.empty_job", "-j", "empty")
-        process = python(*words, environment={"DAGSTER_HOME": folder})
+        process = python(*words, environment={"DAGSTER_HOME": folder, "BENCH_OPS": str(ops)})
         output = process.communicate()[0]
         empty = time.perf_counter() - began
     if process.returncode:
         raise RuntimeError(output)
     return Sample({"dagster job execute -j rollback": (ours, empty)})
+
+
+def ops_of_rollback() -> int:
+    """Return how many ops the job has, so that the empty job can be held to it."""
+    from aicfg_pipeline.definitions import defs
+
+    return len(defs.get_job_def("rollback").graph.nodes)
 
 
 def memory(server: Server, rows: int) -> float:
@@ -281,7 +291,7 @@ def _rolled_back(database: Database, **config: object) -> float:
             str(file),
         )
         process = python(*words, environment=environment)
-        assert process.stdout is not None  # noqa: S101 - asked for
+        assert process.stdout is not None
         output = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -43,7 +43,7 @@ def table(entries: Entries) -> str:
     ]
     for e in entries:
         met = {True: "yes", False: "**no**", None: "–"}[e["met"]]
-        spread = f"{number(e['ratio'])} ({number(e['ratio_least'])}–{number(e['ratio_most'])})"
+        spread = f"{ratio(e['ratio'])} ({ratio(e['ratio_least'])}–{ratio(e['ratio_most'])})"
         lines.append(
             f"| {e['figure']} | {e['rows']:,} | {number(e['ours'])} {e['unit']} | {number(e['against'])} {e['unit']},"
             f" {e['against_what']} | {spread} | {e['target']} | {met} |"
@@ -53,9 +53,12 @@ def table(entries: Entries) -> str:
 
 def number(value: float) -> str:
     """Return a number with three digits that count."""
-    if value and abs(value) < 0.01:
-        return f"1/{1 / abs(value):,.0f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def ratio(value: float) -> str:
+    """Return a ratio; a small one as a fraction."""
+    return f"1/{1 / value:,.0f}" if 0 < value < 0.05 else number(value)
 
 
 def growth_table(growth: Mapping[str, Mapping[str, Any]]) -> str:
@@ -127,7 +130,7 @@ def _bar(e: Mapping[str, Any], share: float, top: float, middle: float) -> list[
     length = max(min(math.log10(max(share, 1e-4)) * scale, WIDTH - RIGHT - middle), LEFT - middle)
     x, width = (middle, length) if length >= 0 else (middle + length, -length)
     colour = GREEN if e["met"] else RED
-    told = f"{number(e['ours'])} {e['unit']}, ratio {number(e['ratio'])} ({e['target']})"
+    told = f"{number(e['ours'])} {e['unit']}, ratio {ratio(e['ratio'])} ({e['target']})"
     return [
         _text(LEFT - 12, top + 14, f"{e['figure']}, {e['rows']:,} rows", anchor="end"),
         f'<rect x="{x:.1f}" y="{top}" width="{max(width, 2):.1f}" height="{LINE - 8}" fill="{colour}" opacity="0.85"/>',

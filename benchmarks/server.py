@@ -1,4 +1,4 @@
-"""The server that is measured: its own data directory, fsync on, and databases cloned from a migrated one of each size."""
+"""The server that is measured: its own data directory, fsync on, databases cloned from a migrated one of each size."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.config import ConfirmConfig, DropConfig, PlanConfig
 from aicfg_pipeline.orchestration.home import export_folder, report_folder
 from aicfg_pipeline.orchestration.metadata import check_evaluation, failures, metadata, plan_markdown
-from aicfg_pipeline.orchestration.reports import recorded_checks, write_report
+from aicfg_pipeline.orchestration.reports import against_last_report, recorded_checks, write_report
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.service_checks import look_at_services
 from aicfg_pipeline.orchestration.service_ops import (
@@ -345,6 +345,7 @@ def _verify_op(migration: Migration) -> OpDefinition:
                 with postgres.session("aicfg_pipeline verify") as session:
                     run = Run(session, migration, context.run_id, say=context.log.info)
                     checks = run_and_log_checks(context, run) + _log_service_checks(context, run, services)
+                    _log_findings(context, run, checks)
                 verify.gate(checks, remedy="Mend what is named and run verify again.")
         counts = {"checks": len(checks), "passed": sum(c.passed for c in checks)}
         context.log.info(f"verify: {counts['passed']} of {counts['checks']} checks passed")
@@ -353,6 +354,19 @@ def _verify_op(migration: Migration) -> OpDefinition:
         yield Output(cut, metadata=metadata(counts))
 
     return verify_
+
+
+def _log_findings(context: OpExecutionContext, run: Run, checks: list[Check]) -> None:
+    """Say where the database of now differs from the last report on it, and what explains it."""
+    compared = against_last_report(run, checks)
+    if compared is None:
+        context.log.info("There is no earlier report on this database to compare with.")
+        return
+    path, findings = compared
+    context.log.info(f"compared with {path.name}: {sum(f.ok for f in findings)} of {len(findings)} facts agree")
+    for finding in findings:
+        if finding.judgement != "agrees":
+            (context.log.info if finding.ok else context.log.warning)(f"{finding.judgement}: {finding}")
 
 
 def _record_verify(run: Run, checks: list[Check]) -> None:

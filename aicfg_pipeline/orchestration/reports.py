@@ -10,7 +10,7 @@ from typing import Any
 from dagster import HookContext, HookDefinition, MetadataValue, failure_hook
 
 from aicfg_pipeline.errors import PipelineError
-from aicfg_pipeline.evidence import Known, gather, write
+from aicfg_pipeline.evidence import Finding, Known, PairNow, compare_with, gather, read, write
 from aicfg_pipeline.orchestration.home import report_folder
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.postgres.session import secrets_of
@@ -83,3 +83,32 @@ def failure_report(migration: Migration) -> HookDefinition:
             context.log.error(f"The report of the failed run could not be written: {problem}")
 
     return report_failure
+
+
+def against_last_report(run: Run, checks: Sequence[Check]) -> tuple[Path, list[Finding]] | None:
+    """Compare the newest report on this very database with what the checks have just found; None without a report."""
+    identity = run.session.one(engine("identity"))
+    for path in sorted(report_folder().glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True):
+        try:
+            earlier = read(path)
+        except PipelineError:
+            continue  # another file, or of another version: there is nothing to compare with in it
+        same = (earlier.database.name, earlier.database.system_identifier)
+        if same == (identity.database, identity.system_identifier):
+            return path, compare_with(earlier, _pairs_now(run, checks, identity.system_identifier))
+    return None
+
+
+def _pairs_now(run: Run, checks: Sequence[Check], system: str) -> list[PairNow]:
+    counted = {c.pair: c.facts for c in checks if c.name == "row_count"}
+    return [
+        PairNow(
+            old=state.pair.old,
+            state=str(state.state),
+            rows=counted.get(state.pair.old, {}).get("rows_after"),
+            checksum=counted.get(state.pair.old, {}).get("checksum_after"),
+            keys_written_since=counted.get(state.pair.old, {}).get("keys_written_since"),
+            system_identifier=system,
+        )
+        for state in run.look().pairs
+    ]

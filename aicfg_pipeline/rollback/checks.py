@@ -20,7 +20,7 @@ from aicfg_pipeline.postgres.fingerprint import CommonSums
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.rollback import change_log
-from aicfg_pipeline.rollback.compare import Comparison, compare_sides
+from aicfg_pipeline.rollback.compare import COMPARE_SETTINGS, Comparison, compare_sides
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.rollback.sources import back_source
@@ -110,7 +110,8 @@ def comparing(session: Session, state: PairState) -> Iterator[Session]:
     """A snapshot in which the old table and the parked one can be compared."""
     old = state.old_table
     lock = engine("lock_for_read", tables=ident(old.schema, old.name))
-    with session.transaction(snapshot=True, read_only=True, first=lock, search_path=(old.schema, "extensions")):
+    path = (old.schema, "extensions")
+    with session.transaction(snapshot=True, read_only=True, first=lock, search_path=path, settings=COMPARE_SETTINGS):
         yield session
 
 

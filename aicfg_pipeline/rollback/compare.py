@@ -22,6 +22,9 @@ from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.sources import shadow_source
 from aicfg_pipeline.rollback.state import PairState, State
 
+COMPARE_SETTINGS = {"work_mem": "32MB"}
+"""For the join of whole rows: with the default 4 MB most of it goes through temporary files."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -65,7 +68,7 @@ def compare(run: Run) -> dict[str, dict[str, Any]]:
     results: dict[str, Comparison] = {}
     sources = {s.pair.old: shadow_source(run.session, s) for s in states}
     lock = engine("lock_for_read", tables=comma(t for s in sources.values() for t in s.tables))
-    with run.writing(snapshot=True, first=lock) as session:
+    with run.writing(snapshot=True, first=lock, settings=COMPARE_SETTINGS) as session:
         for state in states:
             results[state.pair.old] = _compared(run, session, state, sources[state.pair.old])
     _gate(results)

@@ -15,7 +15,6 @@ from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
 
-
 UNFINISHED = ("started", "continued", "failed")
 
 

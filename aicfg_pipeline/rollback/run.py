@@ -80,7 +80,7 @@ class Run:
                     raise AlreadyRunningError(
                         "The run lock is not held by this connection: another run works here, or a transaction pooler"
                         " has handed the connection to another backend.",
-                        remedy="Connect directly to the server (not through a pooler in transaction mode) and run again.",
+                        remedy="Connect directly to the server (not through a transaction pooler) and run again.",
                     )
                 yield self.session
         finally:
@@ -108,7 +108,7 @@ class Run:
         ):
             return with_lock_retries(work, watch=watch, what=what, say=self.say, attempts=self.settings.lock_attempts)
 
-    def clear_autovacuum(self, oids: list[int], *_: object) -> None:
+    def clear_autovacuum(self, oids: list[int]) -> None:
         """Wait out a vacuum on one of these tables, in a lock mode that no reader or writer notices.
 
         An autovacuum gives way to whoever waits for longer than `deadlock_timeout`; one by hand, or one against
@@ -193,6 +193,7 @@ def behind_pooler(session: Session, *, thorough: bool = False) -> str | None:
                 backends = f"pid {first}" if shared == first else f"pids {first} and {second}"
                 return (
                     f"Two transactions of one connection do not run in one backend of their own ({backends}): a pooler"
-                    " in transaction mode stands in between, where locks and settings of a session silently do not hold."
+                    " in transaction mode stands in between, where locks and settings of a session silently do not"
+                    " hold."
                 )
     return None

@@ -20,7 +20,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, text
 from aicfg_pipeline.rollback import change_log, ddl, foreign_keys, sequences
-from aicfg_pipeline.rollback.compare import Comparison, compare_sides
+from aicfg_pipeline.rollback.compare import COMPARE_SETTINGS, Comparison, compare_sides
 from aicfg_pipeline.rollback.copy_back import COPY_SETTINGS, FEW_KEYS, MOST_ROUNDS, PROGRESS_SECONDS
 from aicfg_pipeline.rollback.cut_over import SWAP
 from aicfg_pipeline.rollback.forth import Forth, different, explained, mend_references, replay, way_forth
@@ -176,7 +176,7 @@ def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
     ways = [way_forth(run.session, s, look.ledger) for s in states]
     lock = engine("lock_for_read", tables=comma(t for w in ways for t in w.source.tables))
     results: dict[str, Comparison] = {}
-    with run.writing(snapshot=True, first=lock) as session:
+    with run.writing(snapshot=True, first=lock, settings=COMPARE_SETTINGS) as session:
         for forth in ways:
             mended = mend_references(session, forth, forth.parked, forth.source)
             found = compare_sides(

@@ -68,7 +68,7 @@ DAGSTER_JOBS = {"rollback": "rollback", "undo": "undo_rollback", "drop": "drop_n
 DAGSTER_OPS = {**DAGSTER_JOBS, "rollback": "plan"}
 
 _UNTOUCHED = (
-    f"SELECT id::text, ({', '.join(COLUMNS)}, configured_by, created_at, updated_at)::text"  # noqa: S608
+    f"SELECT id::text, ({', '.join(COLUMNS)}, configured_by, created_at, updated_at)::text"
     " FROM org_prompt_engineering WHERE custom_context_prompt IS NULL OR custom_context_prompt NOT LIKE %s"
 )
 

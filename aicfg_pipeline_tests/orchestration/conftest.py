@@ -27,8 +27,9 @@ echo "deploying $1 at $branch"
 import urllib.request
 url = "$AWS/2015-03-31/functions/{FUNCTION}/code"
 scope = "AWS4-HMAC-SHA256 Credential=x/20260101/{REGION}/lambda/aws4_request, SignedHeaders=host, Signature=x"
+headers = {{"Authorization": scope, "Content-Type": "application/json"}}
 body = b'{{"ZipFile": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="}}'
-urllib.request.urlopen(urllib.request.Request(url, body, {{"Authorization": scope}}, method="PUT"))
+urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"))
 END
 echo "$branch" >> deploys.txt
 """

@@ -48,9 +48,7 @@ def test_a_failed_run_of_the_command_line_is_posted_to_the_webhook(
     storage = tmp_path / "dagster"
     storage.mkdir()
     (storage / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    done = execute(
-        "verify", home=tmp_path / "home", url="postgresql://a:hush@127.0.0.1:1/x", DAGSTER_HOME=str(storage)
-    )
+    done = execute("verify", home=tmp_path / "home", url="postgresql://a:hush@127.0.0.1:1/x", DAGSTER_HOME=str(storage))
     assert done.status == 1
     monkeypatch.setenv("AICFG_WEBHOOK_URL", url)
     with DagsterInstance.from_config(str(storage)) as instance:
@@ -58,7 +56,8 @@ def test_a_failed_run_of_the_command_line_is_posted_to_the_webhook(
         failure = next(
             r.event_log_entry.dagster_event
             for r in instance.get_records_for_run(run.run_id).records
-            if r.event_log_entry.dagster_event and r.event_log_entry.dagster_event.is_failure
+            if r.event_log_entry.dagster_event
+            and r.event_log_entry.dagster_event.is_failure
             and r.event_log_entry.dagster_event.is_job_event
         )
         context = build_run_status_sensor_context(

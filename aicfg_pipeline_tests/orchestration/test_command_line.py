@@ -158,3 +158,15 @@ def test_undo_brings_the_new_tables_back_and_rollback_undoes_the_undo(
     assert migrated_database.fingerprints(("public",)) == before
     run("rollback", "plan")
     assert migrated_database.exists("public.sys_rag") == "r"
+
+
+def test_a_later_verify_compares_the_database_with_the_last_report(migrated_database: Database, tmp_path: Path) -> None:
+    config = confirmed("plan", migrated_database.name)
+    assert execute("rollback", home=tmp_path, url=migrated_database.url, config=config).status == 0
+    same = execute("verify", home=tmp_path, url=migrated_database.url)
+    assert same.status == 0, same.output
+    assert "6 of 6 facts agree" in same.output
+    migrated_database.execute("DELETE FROM org_prompt_engineering WHERE org_id = (SELECT min(id::text)::uuid FROM orgs)")
+    changed = execute("verify", home=tmp_path, url=migrated_database.url)
+    assert changed.status == 0, changed.output
+    assert "explained: org_prompt_engineering: rows: 40 in the report, 39 now (1 keys were written" in changed.output

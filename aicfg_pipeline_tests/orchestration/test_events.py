@@ -18,7 +18,12 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 def run_job(
-    name: str, database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, op: str | None = None, **settings: object
+    name: str,
+    database: Database,
+    instance: DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    op: str | None = None,
+    **settings: object,
 ) -> ExecuteInProcessResult:
     from aicfg_pipeline.definitions import defs
 
@@ -44,9 +49,7 @@ def test_every_check_of_a_rollback_is_on_its_asset_and_passed(
     migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
-    verdicts = {
-        (e.asset_key.to_user_string(), e.check_name): e.passed for e in done.get_asset_check_evaluations()
-    }
+    verdicts = {(e.asset_key.to_user_string(), e.check_name): e.passed for e in done.get_asset_check_evaluations()}
     for table in ("old/sys_rag", "old/org_prompt_engineering"):
         assert verdicts[table, "row_count"] is True
         assert verdicts[table, "checksum"] is True

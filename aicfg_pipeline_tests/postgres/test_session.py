@@ -71,7 +71,7 @@ def test_read_only_transaction_can_not_write(session: Session) -> None:
     assert caught.value.sqlstate == "25006"  # type: ignore[attr-defined]
 
 
-def test_database_that_is_read_only_by_default_is_written_to_all_the_same(empty_database: Database) -> None:
+def test_database_that_is_read_only_by_default_stays_so(empty_database: Database) -> None:
     session = connect(empty_database.admin_url)
     session.execute("SET default_transaction_read_only = on")
     with pytest.raises(DatabaseError, match="read-only"), session.transaction():  # the plan reports it as `replica`
@@ -80,7 +80,7 @@ def test_database_that_is_read_only_by_default_is_written_to_all_the_same(empty_
 
 
 def test_exception_rolls_back_and_leaves_the_session_usable(session: Session) -> None:
-    with pytest.raises(ZeroDivisionError), session.transaction():
+    with pytest.raises(ZeroDivisionError), session.transaction():  # noqa: PT012
         session.execute("CREATE TEMP TABLE x ()")
         raise ZeroDivisionError
     assert session.scalar("SELECT to_regclass('x')") is None
@@ -224,7 +224,7 @@ def test_statement_that_a_person_cancels_is_not_taken_for_a_lock_timeout(empty_d
 @pytest.mark.parametrize("how", ["SELECT pg_terminate_backend(%s)", "timeout"])
 def test_connection_that_breaks_says_that_the_same_job_goes_on(empty_database: Database, how: str) -> None:
     session, admin = connect(empty_database.url), empty_database.admin()
-    with pytest.raises(ConnectionLostError, match="Run the same job again") as caught, session.transaction():
+    with pytest.raises(ConnectionLostError, match="Run the same job again") as caught, session.transaction():  # noqa: PT012
         if how == "timeout":
             session.execute("SET LOCAL idle_in_transaction_session_timeout = '30ms'")
             time.sleep(0.15)

@@ -296,6 +296,7 @@ def fill(database: Database) -> None:
     migrate_forward(database.url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, HISTORIES, TOGETHER))
 def test_the_rows_are_as_the_model_predicts(
     first: int, running_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

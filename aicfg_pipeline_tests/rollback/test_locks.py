@@ -40,6 +40,17 @@ def released(connection: psycopg.Connection, seconds: float, statement: str = "R
     return timer
 
 
+def released_late(database: Database, connection: psycopg.Connection, table: str, seconds: float) -> None:
+    """End a connection's transaction a while after somebody has begun to wait for the table."""
+    admin, query = database.admin(), "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
+    deadline = time.monotonic() + 10
+    while not admin.execute(query, (table,)).fetchone():
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.005)
+    time.sleep(seconds)
+    connection.execute("ROLLBACK")
+
+
 @contextmanager
 def held(database: Database, statement: str, name: str = "nightly report") -> Iterator[psycopg.Connection]:
     """A session of somebody else's that is idle in a transaction which has run the statement."""
@@ -248,7 +259,8 @@ def test_all_locks_are_asked_for_within_one_budget(migrated_database: Database) 
                 with pytest.raises(LockTimeoutError):
                     cut_over(run)
 
-            timer = released(slow, 0.45)
+            timer = threading.Thread(target=released_late, args=(migrated_database, slow, "public.orgs", 0.5))
+            timer.start()
             waited = longest(migrated_database, "UPDATE ai_models SET is_active = true WHERE false", locked_out)
             timer.join()
     assert 200 < waited < 900

@@ -139,6 +139,7 @@ def prepared(server: Server, walk: Walk) -> Iterator[Database]:
         yield database
 
 
+@pytest.mark.slow
 @pytest.mark.every_version
 @pytest.mark.parametrize("walk", WALKS, ids=lambda w: w.name)
 def test_killed_at_every_statement(
@@ -235,6 +236,7 @@ def until_free(database: Database) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_the_process_is_killed_at_any_moment(migrated_database: Database) -> None:
     """SIGKILL, ten times, with writers: each time the next process goes on, and at the end nothing is lost."""
     dice = random.Random(3)

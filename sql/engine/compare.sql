@@ -2,11 +2,11 @@
 
 -- name: fingerprint -- count and sum of row hashes; hashed once more, because a row's hash is linear in those of its columns, and a sum of such would not see two rows exchange a value
 SELECT count(*)::bigint AS rows,
-       coalesce(sum(hashtextextended(hash_record_extended(ROW({columns}), 0)::text, 0)::numeric), 0)::text AS checksum
+       coalesce(sum(hashtextextended(hash_record_extended(ROW({columns}), 0)::text, 0)), 0)::text AS checksum
 FROM {source} AS side;
 
 -- name: fingerprint_by_text -- the same for rows with a type that can't be hashed (json, xml, point)
-SELECT count(*)::bigint AS rows, coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0)::text AS checksum
+SELECT count(*)::bigint AS rows, coalesce(sum(hashtextextended(ROW({columns})::text, 0)), 0)::text AS checksum
 FROM {source} AS side;
 
 -- name: unhashable -- columns with a type that has no hash function, however deep inside arrays, composites, domains and ranges
@@ -57,7 +57,7 @@ WHERE {target_absent} OR {source_absent} OR record_image_ne(ROW({source_columns}
 SELECT count(*)::bigint FROM {table};
 
 -- name: sums_of_common_rows -- checksums of the rows that both sides have and the change log does not explain
-SELECT coalesce(sum({source_hash}::numeric), 0)::text AS before, coalesce(sum({target_hash}::numeric), 0)::text AS after, ARRAY[{counts}] AS counts
+SELECT coalesce(sum({source_hash}), 0)::text AS before, coalesce(sum({target_hash}), 0)::text AS after, ARRAY[{counts}] AS counts
 FROM {source} AS source JOIN {target} AS target ON {keys_equal} CROSS JOIN LATERAL (SELECT {keys}) AS different
 WHERE NOT {explained};
 
