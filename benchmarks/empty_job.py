@@ -12,7 +12,7 @@ OPS = int(os.environ.get("BENCH_OPS", "11"))
 
 def _empty(number: int) -> OpDefinition:
     @op(name=f"empty_{number}", ins={"before": In(dict)} if number else {})
-    def nothing(context, **passed):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN003, ANN202
+    def nothing(context, **passed):  # type: ignore[no-untyped-def]
         return {}
 
     return nothing

@@ -86,7 +86,13 @@ FIGURES: tuple[Figure, ...] = (
         at_least=0.6,
         rows=(100_000, MILLION, 10 * MILLION),
     ),
-    Figure("copy back with indexes", "bare INSERT … SELECT and the same indexes", SECONDS, at_most=1.3, rows=(100_000, MILLION, 10 * MILLION)),
+    Figure(
+        "copy back with indexes",
+        "bare INSERT … SELECT and the same indexes",
+        SECONDS,
+        at_most=1.3,
+        rows=(100_000, MILLION, 10 * MILLION),
+    ),
     Figure(
         "copy back with indexes and comparison",
         "bare INSERT … SELECT and the same indexes",
@@ -94,15 +100,23 @@ FIGURES: tuple[Figure, ...] = (
         at_most=1.6,
         rows=(100_000, MILLION, 10 * MILLION),
     ),
-    Figure("whole rollback", "the mended runbook in psql and reladiff", SECONDS, at_most=1, rows=(MILLION, 10 * MILLION)),
+    Figure(
+        "whole rollback", "the mended runbook in psql and reladiff", SECONDS, at_most=1, rows=(MILLION, 10 * MILLION)
+    ),
     Figure("checksum against count(*)", "count(*)", SECONDS, at_most=12, rows=(MILLION, 10 * MILLION)),
     Figure("checksum against reladiff", "reladiff by checksums", SECONDS, at_most=1 / 3, rows=(MILLION, 10 * MILLION)),
     Figure("exact comparison against FULL JOIN by hand", "FULL JOIN of all columns", SECONDS, at_most=1.5),
     Figure("disk needed while copying", "the tables", MEBIBYTES),
     Figure("dagster job execute -j rollback", "a Dagster job with as many empty ops", SECONDS, at_most=1.3),
-    Figure("peak memory of the process", "itself at the smallest size", MEBIBYTES, at_most=1.1, rows=(MILLION, 10 * MILLION)),
+    Figure(
+        "peak memory of the process",
+        "itself at the smallest size",
+        MEBIBYTES,
+        at_most=1.1,
+        rows=(MILLION, 10 * MILLION),
+    ),
     Figure("locks held, growth", "itself at the smallest size", MILLISECONDS, at_most=3, rows=(MILLION, 10 * MILLION)),
-)  # fmt: skip
+)
 BY_NAME: Mapping[str, Figure] = {f.name: f for f in FIGURES}
 
 

@@ -111,7 +111,7 @@ def picture(entries: Entries, about: Mapping[str, Any]) -> str:
     height = 92 + LINE * len(rows)
     middle = LEFT + (WIDTH - LEFT - RIGHT) * 0.6
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         _text(16, 26, "How far from its target each figure is", size=17),
         _text(16, 46, described(about).replace("`", ""), colour=GREY, size=10),
@@ -139,7 +139,8 @@ def _bar(e: Mapping[str, Any], share: float, top: float, middle: float) -> list[
 
 
 def _text(x: float, y: float, words: str, *, anchor: str = "start", colour: str = "#111827", size: int = 13) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">{escape(words)}</text>'
+    style = f'text-anchor="{anchor}" fill="{colour}" font-size="{size}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(words)}</text>'
 
 
 def _share(e: Mapping[str, Any]) -> float | None:

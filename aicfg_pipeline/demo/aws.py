@@ -23,7 +23,7 @@ def stamp_deploys() -> None:
         return update(self, *arguments, **options)
 
     stamped.stamps = True  # type: ignore[attr-defined]
-    LambdaFunction.update_function_code = stamped
+    LambdaFunction.update_function_code = stamped  # type: ignore[method-assign]
 
 
 def main() -> None:

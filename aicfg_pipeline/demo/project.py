@@ -176,7 +176,7 @@ class DemoProject:
         if self.aws_url is None:
             return None
         found = self._client("lambda").get_function_concurrency(FunctionName=FUNCTION)
-        return found.get("ReservedConcurrentExecutions")  # type: ignore[no-any-return]
+        return found.get("ReservedConcurrentExecutions")
 
     @property
     def aws_url(self) -> str | None:

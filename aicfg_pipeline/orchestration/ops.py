@@ -475,10 +475,11 @@ def _undo_op(migration: Migration) -> OpDefinition:
     def undo_(
         context: OpExecutionContext, config: ConfirmConfig, postgres: PostgresResource, services: ServicesResource
     ) -> Iterator[Output[dict]]:
-        with failures(), services_guarded(context, migration, postgres, services):
+        with failures():
             run = open_run(context, postgres, migration, config.settings())
             lifecycle.confirm(run, must_confirm=not postgres.target().embedded)
             lifecycle.must_have_begun(run, "undo")
+        with failures(), services_guarded(context, migration, postgres, services):
             plan_services(context, migration, services)
             lifecycle.begin(run, context.job_name, {"by_hand": services_by_hand(migration, services)})
             stop_for_undo(run, services)

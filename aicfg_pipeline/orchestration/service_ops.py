@@ -20,7 +20,7 @@ from dagster import (
     op,
 )
 
-from aicfg_pipeline.errors import AlreadyRunningError, PipelineError
+from aicfg_pipeline.errors import AlreadyRunningError, HazardError, PipelineError
 from aicfg_pipeline.orchestration.assets import service_key
 from aicfg_pipeline.orchestration.metadata import failures, metadata
 from aicfg_pipeline.orchestration.resources import PostgresResource
@@ -200,8 +200,12 @@ def _after_failure(
     services: ServicesResource,
     error: BaseException,
 ) -> list[str]:
-    """Only a run that holds the run lock may start anything: else another run is at work, and has stopped them."""
-    if isinstance(error, AlreadyRunningError):
+    """Only a run that holds the run lock may start anything: else another run is at work, and has stopped them.
+
+    Nor is anything done for a database that is not the one the operator named.
+    """
+    unconfirmed = isinstance(error, HazardError) and "not_confirmed" in error.codes
+    if unconfirmed or isinstance(error, AlreadyRunningError):
         return []
     try:
         settings = services.settings()

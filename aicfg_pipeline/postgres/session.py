@@ -308,7 +308,8 @@ def _translated(error: psycopg.Error, url: str) -> PipelineError:
     elif not state or state.startswith(("08", "57P")) or state in _ENDED_BY_A_TIMEOUT:
         ours = ConnectionLostError(
             f"{_BROKE}{message}",
-            remedy="What was committed stands, the rest was rolled back. Run the same job again: it goes on from there.",
+            remedy="What was committed stands, the rest was rolled back. Run the same job again: it goes on from"
+            " there.",
         )
     else:
         ours = DatabaseError(f"{message} (SQLSTATE {state})")

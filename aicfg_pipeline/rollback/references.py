@@ -6,7 +6,7 @@ Which foreign keys there should be is `structure`'s; here it is whether they hol
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import sql
 
@@ -46,9 +46,19 @@ def _references(watch: Watch, pair: Pair, table: Relation) -> Check:
     }
     hint = f" The text of {', '.join(mentions)} names {pair.new}, which is not there any more." if mentions else ""
     if wrong:
-        return Check("references", pair.old, "old", False, f"{'; '.join(wrong)}.{hint}", facts=facts)
+        known = _accepted(watch, pair) and not unvalidated and not orphans
+        told = f"{'; '.join(wrong)}.{' The operator accepted that; the drop waits for it.' if known else ''}{hint}"
+        severity: Literal["ERROR", "WARN"] = "WARN" if known else "ERROR"
+        return Check("references", pair.old, "old", False, told, severity=severity, facts=facts)
     held = f"{len(pair.old_ddl.foreign_keys)} foreign keys hold; nothing refers to a parked table."
     return Check("references", pair.old, "old", True, held + hint, facts=facts)
+
+
+def _accepted(watch: Watch, pair: Pair) -> bool:
+    """Whether the run that cut over was told to accept dependents: then they are known, and no reason to stop it."""
+    swap = watch.ledger.last("cut_over", pair=pair.old, outcome="done")
+    begun = [e for e in watch.ledger.of_run(swap.run_id) if e.step == "run"] if swap else []
+    return any("dependents" in e.facts.get("settings", {}).get("accept_hazards", ()) for e in begun)
 
 
 def _orphans(watch: Watch, pair: Pair, table: Relation, key: ForeignKey) -> dict[str, Any] | None:

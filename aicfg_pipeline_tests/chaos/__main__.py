@@ -17,10 +17,8 @@ def main() -> int:
     parser.add_argument("--dagster", type=float, default=0.06, help="share of attempts through dagster job execute")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.randrange(1_000_000)
-    print(
-        f"chaos for {arguments.seconds:.0f} s, seed {seed} (again: make chaos SECONDS={arguments.seconds:.0f} SEED={seed})",
-        flush=True,
-    )
+    again = f"make chaos SECONDS={arguments.seconds:.0f} SEED={seed}"
+    print(f"chaos for {arguments.seconds:.0f} s, seed {seed} (again: {again})", flush=True)
     outcome = chaos(arguments.seconds, seed, dagster=arguments.dagster, say=lambda line: print(line, flush=True))
     print(outcome)
     return 1 if outcome.problems or outcome.lost else 0

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Outcome:
     acknowledged: int = 0
     lost: int = 0
     longest_gap: float = 0.0
-    longest_gap_without_restarts: float = 0.0
+    longest_gap_calm: float = 0.0
     longest_wait: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -99,7 +100,7 @@ class Outcome:
             f"ended under faults  {_listed(self.refusals)}",
             f"writes acknowledged {self.acknowledged:,}",
             f"writes lost         {self.lost}",
-            f"longest outage      {self.longest_gap:.2f} s (server restarts apart: {self.longest_gap_without_restarts:.2f} s)",
+            f"longest outage      {self.longest_gap:.2f} s ({self.longest_gap_calm:.2f} s without server restarts)",
             f"longest write       {self.longest_wait:.2f} s",
             f"problems            {len(self.problems)}",
         ]
@@ -151,8 +152,8 @@ class Engine:
         words += ["-j", DAGSTER_JOBS[action], "-c", str(home / "run.yaml")]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AICFG_", "DAGSTER_"))}
         kept |= {"AICFG_HOME": str(home), "DAGSTER_HOME": str(home), "AICFG_DATABASE_URL": self._url(proxied)}
-        log = (home / "log").open("w")
-        process = subprocess.Popen(words, env=kept, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        with (home / "log").open("w") as log:
+            process = subprocess.Popen(words, env=kept, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
         def wait(seconds: float) -> bool:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -366,11 +367,11 @@ class Chaos:
         self._gaps(sorted(a.at for a in writers.journal))
 
     def _gaps(self, times: list[float]) -> None:
-        for before, after in zip(times, times[1:], strict=False):
+        for before, after in pairwise(times):
             self.outcome.longest_gap = max(self.outcome.longest_gap, after - before)
             if not any(began < after and ended > before for began, ended in self.restarts):
-                calm = max(self.outcome.longest_gap_without_restarts, after - before)
-                self.outcome.longest_gap_without_restarts = calm
+                calm = max(self.outcome.longest_gap_calm, after - before)
+                self.outcome.longest_gap_calm = calm
 
 
 def _untouched_query(migrated: bool) -> str:

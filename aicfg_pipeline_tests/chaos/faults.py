@@ -30,7 +30,7 @@ PIECE, LARGE_DISK = 2**20, 2**29
 
 @dataclass
 class Scene:
-    """What a fault works on. `pid` is the pipeline's process once it has one; `start_other` starts a second pipeline."""
+    """What a fault works on. `pid` is the pipeline's process once it has one; `start_other` starts a second one."""
 
     database: Database
     proxy: TcpProxy

@@ -319,9 +319,7 @@ def test_referenced_table_that_may_not_be_referred_to(migrated_database: Databas
 def test_missing_new_table(migrated_database: Database) -> None:
     migrated_database.execute(f"DROP VIEW {OLD}; DROP TABLE {NEW}")
     hazards = refused(migrated_database)
-    found = (
-        f"{NEW} is not there and {OLD} is no table: neither a usable old nor a usable new table; there is: nothing."
-    )
+    found = f"{NEW} is not there and {OLD} is no table: neither a usable old nor a usable new table; there is: nothing."
     assert told(hazards) == [("missing_table", OLD, found)]
 
 
@@ -382,7 +380,12 @@ def test_row_level_security_that_would_hide_rows(migrated_database: Database) ->
 def test_run_refuses_rather_than_copy_the_visible_rows_only(migrated_database: Database) -> None:
     migrated_database.execute(f"ALTER TABLE {NEW} FORCE ROW LEVEL SECURITY")
     refuses = pytest.raises(PipelineError, match="row-level security")
-    with without_bypass(migrated_database) as url, running(url) as run, unchanged_but_ledger(migrated_database), refuses:
+    with (
+        without_bypass(migrated_database) as url,
+        running(url) as run,
+        unchanged_but_ledger(migrated_database),
+        refuses,
+    ):
         roll_back(run)
 
 

@@ -126,8 +126,8 @@ UNION ALL
 SELECT 'trigger', name || '.' || tgname, concat_ws(' ', pg_get_triggerdef(t.oid), tgenabled)
 FROM here JOIN pg_trigger t ON tgrelid = here.oid AND NOT tgisinternal
 UNION ALL
-SELECT 'policy', name || '.' || polname, concat_ws(' ', pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid),
-       polroles::text, polcmd)
+SELECT 'policy', name || '.' || polname, concat_ws(' ', pg_get_expr(polqual, polrelid),
+       pg_get_expr(polwithcheck, polrelid), polroles::text, polcmd)
 FROM here JOIN pg_policy ON polrelid = here.oid
 UNION ALL
 SELECT 'view', name, pg_get_viewdef(oid) FROM here WHERE relkind = 'v'

@@ -26,9 +26,7 @@ def unchanged(database: Database) -> Iterator[None]:
     assert (database.schema_dump(), database.fingerprints()) == before
 
 
-def planned(
-    url: str, *, migration: Migration | None = None, must_confirm: bool = False, **settings: object
-) -> Plan:
+def planned(url: str, *, migration: Migration | None = None, must_confirm: bool = False, **settings: object) -> Plan:
     """Plan as the job `plan` does: on a connection of its own, without the run lock."""
     session = connect(url, "aicfg_pipeline plan")
     try:

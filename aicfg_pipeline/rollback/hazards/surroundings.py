@@ -182,7 +182,8 @@ def _bypass(session: Session, state: PairState) -> Iterator[Hazard]:
             "view_bypasses_rls",
             f"{view} reads with its owner's rights: whoever may read the view passes by the row level security of"
             f" {state.pair.new}.",
-            "The rollback ends this. Until then, on PostgreSQL 15 and later: ALTER VIEW … SET (security_invoker = true).",
+            "The rollback ends this. Until then, on PostgreSQL 15 and later:"
+            " ALTER VIEW … SET (security_invoker = true).",
             state.pair.old,
         )
 
