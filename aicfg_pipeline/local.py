@@ -152,7 +152,7 @@ def _execute(job: str, environment: dict[str, str], *words: str) -> int:
         process = subprocess.Popen(
             command, env=environment, cwd=_project(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        assert process.stdout is not None  # noqa: S101 - asked for above
+        assert process.stdout is not None
         quiet = False
         for line in process.stdout:
             kept.write(line)

@@ -271,7 +271,8 @@ class DemoProject:
 
     @property
     def _facts(self) -> Mapping[str, Any]:
-        return json.loads(self._kept.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        found: Mapping[str, Any] = json.loads(self._kept.read_text(encoding="utf-8"))
+        return found
 
     def _keep(self, facts: Mapping[str, Any]) -> None:
         self._kept.touch(mode=0o600)

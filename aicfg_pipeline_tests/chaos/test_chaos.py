@@ -8,7 +8,7 @@ import pytest
 
 from aicfg_pipeline_tests.chaos.chaos import Chaos, arena
 
-SECONDS, SEED = 30.0, 20260114
+SECONDS, SEED = 25.0, 20260114
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def kills() -> Iterator[Killer]:
         yield running
 
 
-@pytest.mark.parametrize("moment", [*OPS, "ledger:remembered", "ledger:began"])
+@pytest.mark.parametrize("moment", [*OPS, "ledger:remembered"])
 def test_a_run_after_a_kill_ends_as_if_nothing_had_happened(quick: Quick, kills: Killer, moment: str) -> None:
     config, environment, log = confirm(quick.database), quick.environment(), str(quick.log)
     assert kills.run("rollback", config, environment, log, kill_after=moment) == -signal.SIGKILL, quick.tail
@@ -36,7 +36,7 @@ def test_a_run_after_a_kill_ends_as_if_nothing_had_happened(quick: Quick, kills:
     assert quick.database.exists("public.org_prompt_engineering") == "r"
 
 
-@pytest.mark.parametrize("moment", ["stop_services", "ledger:stopped", "redeploy"])
+@pytest.mark.parametrize("moment", ["stop_services", "redeploy"])
 def test_an_undo_after_a_kill_brings_everything_back(quick: Quick, kills: Killer, moment: str) -> None:
     environment, log = quick.environment(), str(quick.log)
     assert kills.run("rollback", confirm(quick.database), environment, log, kill_after=moment) == -signal.SIGKILL, (
@@ -81,7 +81,7 @@ def test_a_sigkill_of_dagster_job_execute_itself(quick: Quick, kills: Killer, tm
     with subprocess.Popen(
         [*words, "-c", str(file)],
         cwd=PROJECT,
-        env=os.environ | environment,
+        env=os.environ | environment | {"DAGSTER_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

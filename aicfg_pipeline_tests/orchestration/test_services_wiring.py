@@ -18,7 +18,6 @@ from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.orchestration.services import load_services
 from aicfg_pipeline.rollback import service_steps
 from aicfg_pipeline_tests.services.servers import QuietHandler, serving
-from aicfg_pipeline_tests.tools.jobs import execute
 from aicfg_pipeline_tests.tools.servers import Database
 
 PROBE = {"name": "a", "path": "/a"}
@@ -73,20 +72,20 @@ def test_an_empty_variable_is_a_mistake_and_an_empty_file_is_nothing_configured(
 
 
 def test_nothing_configured_is_shown_with_commands_and_each_op_says_so(
-    migrated_database: Database, tmp_path: Path
+    migrated_database: Database, tmp_path: Path, run_job: RunJob, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    done = execute("rollback", home=tmp_path, url=migrated_database.url, config=confirm(migrated_database))
-    assert done.status == 0, done.output
-    for words in (
-        "put-function-concurrency",
-        "git mv SCHEMA/archive",
-        "./scripts/deploy-lambda.sh",
-        "filter-log-events",
-    ):
-        assert words in done.output
-    for op in ("stop_services", "revert_code", "redeploy", "start_services"):
-        assert f"{op}: " in done.output
-        assert "is not configured, so nothing was done here: do it by hand" in done.output
+    variables = {"AICFG_DATABASE_URL": migrated_database.url, "AICFG_HOME": str(tmp_path)}
+    assert run_job("rollback", variables, confirm(migrated_database)).success
+    output = "".join(capfd.readouterr())
+    for words in ("put-function-concurrency", "git mv SCHEMA/archive", "./scripts/deploy-lambda.sh", "filter-log"):
+        assert words in output
+    for op, service in {
+        "stop_services": "lambdas",
+        "revert_code": "repository",
+        "redeploy": "deploy",
+        "start_services": "lambdas",
+    }.items():
+        assert f"{op}: {service} is not configured, so nothing was done here: do it by hand" in output
 
 
 def test_everything_that_cant_be_used_is_named_at_once_before_anything_is_touched(
@@ -263,18 +262,19 @@ def test_a_commit_that_still_names_a_new_table_is_refused_after_the_cut_over_and
     assert quick.state == BEFORE
 
 
-def test_no_secret_of_the_services_is_shown(quick: Quick, tmp_path: Path) -> None:
+def test_no_secret_of_the_services_is_shown(
+    quick: Quick, run_job: RunJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     secret = "tok-5d2f9c-very-secret"
     quick.script.write_text(f'#!/bin/sh\necho "using $AICFG_API_TOKEN"\n{quick.script.read_text()[10:]}')
-    environment = quick.environment() | {"AICFG_API_TOKEN": secret}
-    url = environment.pop("AICFG_DATABASE_URL")
-    environment.pop("AICFG_HOME")
-    done = execute("rollback", home=tmp_path / "home", url=url, config=confirm(quick.database), **environment)
-    assert done.status == 0, done.output
-    assert "using ***" in done.output
-    assert secret not in done.output
-    found = [f for f in (tmp_path / "home").rglob("*") if f.is_file() and secret.encode() in f.read_bytes()]
-    assert not found
+    monkeypatch.setenv("AICFG_API_TOKEN", secret)
+    assert rollback(quick, run_job).success
+    output = "".join(capfd.readouterr())
+    assert "using ***" in output
+    assert secret not in output
+    files = [f for f in (tmp_path / "home").rglob("*") if f.is_file()]
+    assert files
+    assert not [f for f in files if secret.encode() in f.read_bytes()]
     assert not quick.database.query("SELECT 1 FROM aicfg_rollback.ledger WHERE facts::text LIKE %s", (f"%{secret}%",))
 
 
