@@ -22,7 +22,7 @@ demo: $(READY)  ## rolls a demo database back on an embedded PostgreSQL and show
 	@$(BIN)/python -m aicfg_pipeline.local demo
 
 test: $(READY)  ## all tests, on every PostgreSQL that is here
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 bench: $(VENV)/.bench  ## measures every figure (QUICK=1: 2 minutes; REPEAT_LARGE=5; TEN_MILLION=1)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(REPEAT_LARGE),--repeat-large $(REPEAT_LARGE)) $(if $(TEN_MILLION),--ten-million)

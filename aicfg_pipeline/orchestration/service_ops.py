@@ -212,8 +212,10 @@ def _after_failure(
         session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
     except PipelineError:
         return []  # what this process has stopped itself is started by the resource's teardown
-    told = service_steps.after_failure(Run(session, migration, context.run_id, say=context.log.info), settings)
-    services.note_stopped(None)
+    run = Run(session, migration, context.run_id, say=context.log.info)
+    running, told = service_steps.after_failure(run, settings)
+    if running:
+        services.note_stopped(None)
     return told
 
 

@@ -65,11 +65,12 @@ def exists(session: Session) -> bool:
     return (PRIVATE_SCHEMA, "ledger") in catalog.relations(session, [(PRIVATE_SCHEMA, "ledger")])
 
 
-def read(session: Session) -> Ledger:
-    """Read the whole ledger; an empty one where there is none."""
+def read(session: Session, *, statements: bool = False) -> Ledger:
+    """Read the whole ledger; an empty one where there is none. The statements only where they are asked for."""
     if not exists(session):
         return Ledger()
-    return Ledger(tuple(Entry(**r._asdict()) for r in session.all(engine("read_ledger"))))
+    rows = session.all(engine("read_ledger"), {"statements": statements})
+    return Ledger(tuple(Entry(**r._asdict()) for r in rows))
 
 
 def append(

@@ -332,22 +332,26 @@ def _commit(look: Look, services: ServicesSettings, direction: str) -> str | Non
 # --- when something fails --------------------------------------------------------------------------------------
 
 
-def after_failure(run: Run, services: ServicesSettings) -> list[str]:
-    """Start what is stopped, whatever has failed, and tell what is where. Never raises what a person can mend."""
-    told = []
+def after_failure(run: Run, services: ServicesSettings) -> tuple[bool, list[str]]:
+    """Start what is stopped, whatever has failed. Returns whether nothing is stopped now, and what to tell.
+
+    Never raises what a person can mend.
+    """
+    told, running = [], True
     try:
         before = remembered.open_stop(run.look().ledger)
         if before is not None:
             start_services(run, services)
             told.append(f"The services were started again as they were before: {_told(before)}.")
     except PipelineError as error:
+        running = False
         told.append(f"THE SERVICES COULD NOT BE STARTED AGAIN: {error.found} " + " ".join(error.complaints))
         told.append("The ledger remembers what they were; running again, or undo_rollback, puts it back.")
     try:
         told += whereabouts(run.look(), services)
     except PipelineError as error:
         told.append(f"What is where could not be looked up: {error.found}")
-    return told
+    return running, told
 
 
 EXECUTE = "dagster job execute -m aicfg_pipeline.definitions -j"

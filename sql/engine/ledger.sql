@@ -29,6 +29,7 @@ REVOKE ALL ON aicfg_rollback.ledger FROM PUBLIC;
 INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
 VALUES ({run_id}, {step}, {outcome}, {pair}, {plan_hash}, {facts}, {statements});
 
--- name: read_ledger -- all rows, oldest first
-SELECT id, at, run_id, step, outcome, pair, plan_hash, facts, statements, actor, backend, application
+-- name: read_ledger -- all rows, oldest first; the statements are long and wanted by the reports only
+SELECT id, at, run_id, step, outcome, pair, plan_hash, facts,
+       CASE WHEN %(statements)s THEN statements ELSE '[]' END AS statements, actor, backend, application
 FROM aicfg_rollback.ledger ORDER BY id;
