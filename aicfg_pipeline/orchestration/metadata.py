@@ -16,7 +16,6 @@ from dagster import (
     Failure,
     MetadataValue,
 )
-
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._utils.error import SerializableErrorInfo
 

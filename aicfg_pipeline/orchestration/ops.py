@@ -59,7 +59,7 @@ def open_run(
     if not isinstance(passed, Settings):
         settings = Settings(**{**passed["settings"], "accept_hazards": tuple(passed["settings"]["accept_hazards"])})
         plan_hash = passed["plan_hash"]
-    assert isinstance(settings, Settings)  # noqa: S101
+    assert isinstance(settings, Settings)
     session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
     return Run(session, migration, context.run_id, settings=settings, plan_hash=plan_hash, say=context.log.info)
 

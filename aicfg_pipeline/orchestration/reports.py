@@ -49,7 +49,8 @@ def write_report(
         error=error,
         secrets=secrets_of(run.session.url),
     )
-    html, json = write(gather(ledger.read(run.session, statements=True), known), report_folder(), secrets=secrets_of(run.session.url))
+    evidence = gather(ledger.read(run.session, statements=True), known)
+    html, json = write(evidence, report_folder(), secrets=secrets_of(run.session.url))
     return html, {"report": MetadataValue.url(html.as_uri()), "report_json": MetadataValue.path(json)}
 
 

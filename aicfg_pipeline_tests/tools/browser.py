@@ -58,7 +58,8 @@ def _await_ready(address: str, until: float, log: Path) -> None:
     query = {"query": "{workspaceOrError{... on Workspace{locationEntries{name loadStatus locationOrLoadError{__typename}}}}}"}
     while time.monotonic() < until:
         try:
-            entries = httpx.post(f"{address}/graphql", json=query, timeout=5).json()["data"]["workspaceOrError"]["locationEntries"]
+            answer = httpx.post(f"{address}/graphql", json=query, timeout=5).json()
+            entries = answer["data"]["workspaceOrError"]["locationEntries"]
             if entries and entries[0]["locationOrLoadError"]["__typename"] == "RepositoryLocation":
                 return
         except (httpx.HTTPError, KeyError, TypeError, ValueError):

@@ -22,7 +22,9 @@ class Executed:
     output: str
 
 
-def execute(job: str, *, home: Path, url: str | None = None, config: dict[str, Any] | None = None, **environment: str) -> Executed:
+def execute(
+    job: str, *, home: Path, url: str | None = None, config: dict[str, Any] | None = None, **environment: str
+) -> Executed:
     """Run `dagster job execute -m aicfg_pipeline.definitions -j JOB [-c run.yaml]`."""
     home.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "dagster", "job", "execute", "-m", "aicfg_pipeline.definitions", "-j", job]
