@@ -356,7 +356,9 @@ def _end(file: Path, mark: str) -> None:
         pid = int(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    told = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
     if mark in told:
         os.kill(pid, signal.SIGTERM)
     file.unlink(missing_ok=True)

@@ -82,7 +82,16 @@ def differences(
     """Compare two FROM items row by row. A difference whose key is in `log` is explained."""
     row = session.one(
         # no parameters: a percent sign in a name or an expression would be taken for one
-        engine("count_differences", sample=sql.Literal(sample), **_joined(source, target, names, key, log))
+        engine(
+            "count_differences",
+            sample=sql.Literal(sample),
+            log=log if log is not None else engine("no_log", keys=columns(key), table=source),
+            entry_keys=columns(key, "entry"),
+            entry_is_wanted=keys_equal(key, "entry", "wanted"),
+            different_is_known=keys_equal(key, "different", "known"),
+            is_known=sql.Identifier("known", key[0]),
+            **_joined(source, target, names, key, log),
+        )
     )
     return Differences(
         row.differences,

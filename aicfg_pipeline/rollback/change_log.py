@@ -36,6 +36,8 @@ def create_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]
         engine("number_change_log", log=log),
         engine("index_pending_entries", log=log),
         engine("index_replayed_entries", log=log, keys=keys),
+        engine("index_whole_table_entries", log=log),
+        engine("index_remembered_rows", log=log, keys=keys),
         engine(
             "create_log_function",
             function=log,

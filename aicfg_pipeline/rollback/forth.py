@@ -136,6 +136,13 @@ def explained(forth: Forth) -> sql.Composed:
 # --- replay ----------------------------------------------------------------------------------------------------
 
 
+FEW_ENTRIES = 5_000
+"""Up to so many entries are looked up one by one, also where the statistics (of a log that has just been emptied or
+filled) say that reading all of it is cheaper: the last replay runs under the locks."""
+
+WHOLE_SCANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+
+
 def replay(session: Session, forth: Forth) -> int:
     """Replay what waits in the log into the parked table; return how many entries were taken.
 
@@ -145,7 +152,9 @@ def replay(session: Session, forth: Forth) -> int:
     if not pending.entries:
         return 0
     off, on = quiet(forth.target, forth.triggers)
-    session.script([*off, *replay_statements(forth, whole_table=pending.whole_table), *on])
+    indexed = pending.entries <= FEW_ENTRIES and not pending.whole_table
+    settings = [engine("set_local", name=ident(n), value=sql.SQL("off")) for n in WHOLE_SCANS] if indexed else []
+    session.script([*settings, *off, *replay_statements(forth, whole_table=pending.whole_table), *on])
     return int(pending.entries)
 
 

@@ -131,9 +131,7 @@ def _verdict(info: ServiceCheckInfo, seen: Sequence[str], count: int, watch: Wat
 def _failing(reading: Reading) -> list[str]:
     wrong = [r for r in reading.probes or () if not r.ok and r.kind not in _WRONG_DATA]
     told = [f"{r.name}: {r.kind}: {r.reason}" for r in wrong]
-    return told + (
-        [reading.complaints["endpoints"]] if "endpoints" in reading.complaints else []
-    )
+    return told + ([reading.complaints["endpoints"]] if "endpoints" in reading.complaints else [])
 
 
 def _table_errors(reading: Reading) -> list[str]:

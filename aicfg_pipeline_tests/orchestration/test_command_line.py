@@ -166,7 +166,9 @@ def test_a_later_verify_compares_the_database_with_the_last_report(migrated_data
     same = execute("verify", home=tmp_path, url=migrated_database.url)
     assert same.status == 0, same.output
     assert "6 of 6 facts agree" in same.output
-    migrated_database.execute("DELETE FROM org_prompt_engineering WHERE org_id = (SELECT min(id::text)::uuid FROM orgs)")
+    migrated_database.execute(
+        "DELETE FROM org_prompt_engineering WHERE org_id = (SELECT min(id::text)::uuid FROM orgs)"
+    )
     changed = execute("verify", home=tmp_path, url=migrated_database.url)
     assert changed.status == 0, changed.output
     assert "explained: org_prompt_engineering: rows: 40 in the report, 39 now (1 keys were written" in changed.output

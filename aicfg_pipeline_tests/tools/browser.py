@@ -18,7 +18,13 @@ from playwright.sync_api import Page, sync_playwright
 from aicfg_pipeline_tests.tools.jobs import PROJECT
 from aicfg_pipeline_tests.tools.servers import free_port
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 WINDOW = {"width": 1500, "height": 950}
 
 
@@ -55,7 +61,9 @@ def dagster_ui(home: Path, *, seconds: float = 90, **environment: str) -> Iterat
 
 
 def _await_ready(address: str, until: float, log: Path) -> None:
-    query = {"query": "{workspaceOrError{... on Workspace{locationEntries{name loadStatus locationOrLoadError{__typename}}}}}"}
+    query = {
+        "query": "{workspaceOrError{... on Workspace{locationEntries{name loadStatus locationOrLoadError{__typename}}}}}"
+    }
     while time.monotonic() < until:
         try:
             answer = httpx.post(f"{address}/graphql", json=query, timeout=5).json()

@@ -35,7 +35,14 @@ def execute(
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AICFG_", "DAGSTER_"))}
     kept |= {"AICFG_HOME": str(home), **({"AICFG_DATABASE_URL": url} if url else {}), **environment}
     done = subprocess.run(
-        words, cwd=PROJECT, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
+        words,
+        cwd=PROJECT,
+        env=kept,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
     )
     return Executed(done.returncode, done.stdout)
 

@@ -15,6 +15,12 @@ CREATE INDEX ON {log} (aicfg_seq) WHERE NOT aicfg_replayed;
 -- name: index_replayed_entries -- empty until an undo replays; writers never touch it
 CREATE INDEX ON {log} ({keys}) WHERE aicfg_replayed;
 
+-- name: index_whole_table_entries -- empty but for a TRUNCATE: whether there was one is asked of a log of any length
+CREATE INDEX ON {log} (aicfg_seq) WHERE aicfg_whole_table;
+
+-- name: index_remembered_rows -- empty until an undo replays: a few keys find their rows in a log of any length
+CREATE INDEX ON {log} ({keys}) WHERE aicfg_was IS NOT NULL;
+
 -- name: create_log_function -- notes a written row's key; runs as its owner, so writers need no rights on the log
 CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$

@@ -29,10 +29,17 @@ WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (
 ORDER BY 1;
 
 -- name: count_differences -- rows that differ to the last bit, and which of them the change log explains
-WITH different AS (
+WITH different AS MATERIALIZED (
     SELECT {any_keys}, CASE WHEN {target_absent} THEN 'missing' WHEN {source_absent} THEN 'extra' ELSE 'changed' END AS kind
     FROM {source} AS source FULL JOIN {target} AS target ON {keys_equal}
     WHERE {target_absent} OR {source_absent} OR record_image_ne(ROW({source_columns}), ROW({target_columns}))
+), known AS MATERIALIZED (  -- a join, not an EXISTS for each row: a log may be long, and may be a query itself
+    SELECT DISTINCT {entry_keys} FROM {log} AS entry JOIN different AS wanted ON {entry_is_wanted}
+    WHERE NOT entry.aicfg_whole_table
+), judged AS MATERIALIZED (
+    SELECT different.*, ({is_known} IS NOT NULL OR (SELECT EXISTS (SELECT FROM {log} AS entry WHERE entry.aicfg_whole_table)))
+           AS explained
+    FROM different LEFT JOIN known ON {different_is_known}
 )
 SELECT count(*)::bigint AS differences,
        count(*) FILTER (WHERE NOT explained)::bigint AS unexplained,
@@ -42,9 +49,12 @@ SELECT count(*)::bigint AS differences,
        count(*) FILTER (WHERE kind = 'extra' AND NOT explained)::bigint AS unexplained_extra,
        (SELECT coalesce(jsonb_agg(sample), '[]') FROM (
             SELECT jsonb_build_object('key', jsonb_build_array({keys}), 'kind', kind) AS sample
-            FROM (SELECT different.*, {explained} AS explained FROM different) s WHERE NOT explained ORDER BY {keys} LIMIT {sample}
+            FROM judged WHERE NOT explained ORDER BY {keys} LIMIT {sample}
         ) shown) AS sample
-FROM (SELECT different.*, {explained} AS explained FROM different) judged;
+FROM judged;
+
+-- name: no_log -- where nothing explains a difference
+(SELECT {keys}, false AS aicfg_whole_table FROM {table} AS nothing WHERE false);
 
 -- name: different_keys -- the keys of the rows that differ to the last bit
 SELECT {any_keys} FROM {source} AS source FULL JOIN {target} AS target ON {keys_equal}

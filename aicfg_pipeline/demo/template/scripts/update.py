@@ -52,7 +52,9 @@ def stop():
         pid = int(Path("app.pid").read_text())
     except (OSError, ValueError):
         return
-    told = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
     if str(Path("serve.py").resolve()) not in told:
         return
     os.kill(pid, signal.SIGTERM)
