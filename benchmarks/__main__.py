@@ -101,6 +101,12 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(sorted(int(size) for size in text.replace("_", "").split(",")))
 
 
+def _command(words: list[str]) -> str:
+    """Return the command as others may repeat it: where it wrote to is of this machine only."""
+    kept = [w for i, w in enumerate(words) if w != "--out" and (i == 0 or words[i - 1] != "--out")]
+    return " ".join(["python -m benchmarks", *kept]) if kept else "make bench"
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Measure everything; exit status 0 also where a target is missed: the table says so."""
     arguments = _arguments(words)
@@ -117,7 +123,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return report.machine(
                 settings,
                 at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-                command=f"make bench ({' '.join(sys.argv[1:])})" if len(sys.argv) > 1 else "make bench",
+                command=_command(sys.argv[1:]),
                 load_before=round(load, 2),
                 load_after=round(os.getloadavg()[0], 2),
                 reladiff=reladiff,
