@@ -57,11 +57,13 @@ def stop():
     ).stdout
     if str(Path("serve.py").resolve()) not in told:
         return
-    os.kill(pid, signal.SIGTERM)
-    for _ in range(100):
-        if not alive(pid):
-            return
-        time.sleep(0.05)
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        os.kill(pid, sign)
+        for _ in range(200):
+            if not alive(pid):
+                return
+            time.sleep(0.05)
+    sys.exit(f"the app that runs (pid {pid}) can't be ended")
 
 
 def alive(pid):
@@ -76,7 +78,10 @@ def wait(url, app):
         try:
             urllib.request.urlopen(url, timeout=2)  # noqa: S310 - always http, on this machine
         except urllib.error.HTTPError:
-            return
+            time.sleep(0.1)  # another app may answer at this address: ours ends then, because it can't listen
+            if app.poll() is None:
+                return
+            sys.exit(f"something else answers at {url}: see app.log")
         except OSError:
             if app.poll() is not None:
                 sys.exit(f"the app ended at once with status {app.returncode}: see app.log")
