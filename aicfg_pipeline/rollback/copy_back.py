@@ -14,7 +14,6 @@ from typing import Any
 
 from aicfg_pipeline.errors import PipelineError, StateError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import take_locks
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private
 from aicfg_pipeline.rollback import change_log, ddl, foreign_keys
@@ -59,19 +58,13 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
 # --- the shadow and its change log -----------------------------------------------------------------------------
 
 
-def _live_tables(state: PairState) -> list[Relation]:
-    """Return the tables that are written to while the shadow is made."""
-    return [state.new_table, *([state.superseded] if state.superseded else [])]
-
-
 def shadow_identity(run: Run, state: PairState) -> dict[str, Any]:
     """Return what a shadow must have been made from to be trusted."""
     return {
         "old_ddl": state.pair.old_ddl.digest,
         "migration": run.migration.digest,
         "live": {
-            r.name: [r.oid, [[c.name, c.type] for c in catalog.columns(run.session, r.oid)]]
-            for r in _live_tables(state)
+            r.name: [r.oid, [[c.name, c.type] for c in catalog.columns(run.session, r.oid)]] for r in state.live_tables
         },
     }
 
@@ -89,7 +82,7 @@ def why_stale(run: Run, state: PairState) -> str | None:
         return "its change log is gone"
     if made.facts.get("identity") != shadow_identity(run, state):
         return "the new table or the migration's files have changed since"
-    for relation in _live_tables(state):
+    for relation in state.live_tables:
         triggers = catalog.our_triggers(run.session, relation.oid)
         if any(triggers.get(t) != "A" for t in change_log.TRIGGERS):
             return f"the change log's triggers on {relation.name} are gone or disabled"
@@ -114,14 +107,14 @@ def _prepared(run: Run, state: PairState, facts: dict[str, Any]) -> PairState:
 
 
 def _has_triggers(run: Run, state: PairState) -> bool:
-    return any(catalog.our_triggers(run.session, r.oid) for r in _live_tables(state))
+    return any(catalog.our_triggers(run.session, r.oid) for r in state.live_tables)
 
 
 def _prepare(run: Run, state: PairState) -> None:
     pair = state.pair
-    live = [ident(r.schema, r.name) for r in _live_tables(state)]
+    live = [ident(r.schema, r.name) for r in state.live_tables]
     identity = shadow_identity(run, state)
-    oids = [r.oid for r in _live_tables(state)]
+    oids = [r.oid for r in state.live_tables]
     lock = engine("lock_for_trigger", tables=comma(live))
 
     def work() -> None:
@@ -141,7 +134,7 @@ def _prepare(run: Run, state: PairState) -> None:
 def discard(run: Run, state: PairState, because: str) -> None:
     """Take away a shadow, its change log and the triggers: nothing but the ledger is left of the attempt."""
     pair = state.pair
-    live = _live_tables(state)
+    live = state.live_tables
     if state.shadow:  # a shadow has none; what an undo has left has some, and its drop would lock all they refer to
         foreign_keys.take_off(run, pair, state.shadow, step="copy_back")
 
@@ -209,7 +202,7 @@ def _indexed(run: Run, state: PairState, facts: dict[str, Any]) -> None:
 def _progress(run: Run, state: PairState) -> Iterator[None]:
     """While one statement copies, say from a second connection how large the shadow has grown."""
     assert state.shadow is not None
-    oid, live = state.shadow.oid, [r.oid for r in _live_tables(state)]
+    oid, live = state.shadow.oid, [r.oid for r in state.live_tables]
     ended = threading.Event()
 
     def watch() -> None:

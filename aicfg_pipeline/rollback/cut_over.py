@@ -166,9 +166,8 @@ def _dressed(state: PairState) -> list[sql.Composable]:
     """The shadow gets its triggers, the change log moves from the live tables to it, autovacuum comes back."""
     shadow = private(state.pair.old)
     triggers = state.pair.old_ddl.blocks.get("triggers")
-    live = [state.new_table, *([state.superseded] if state.superseded else [])]
     return [
-        *(s for r in live for s in change_log.detach_statements(ident(r.schema, r.name))),
+        *(s for r in state.live_tables for s in change_log.detach_statements(ident(r.schema, r.name))),
         *(text(s) for s in (triggers.statements if triggers else ())),
         *change_log.attach_statements(state.pair, shadow),
         engine("autovacuum_again", table=shadow),

@@ -14,7 +14,6 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.errors import DatabaseError, HazardError
-from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private, text
 from aicfg_pipeline.rollback import change_log, cut_over, ledger
@@ -125,7 +124,7 @@ def _source(run: Run, state: PairState) -> Source | None:
 
 def _copying(run: Run, state: PairState, source: Source) -> Iterator[str]:
     pair, session = state.pair, run.session
-    live = [ident(r.schema, r.name) for r in _live(state)]
+    live = [ident(r.schema, r.name) for r in state.live_tables]
     shadow = private(pair.old)
     blocks = pair.old_ddl.blocks
     yield from blocks["table"].statements
@@ -138,10 +137,6 @@ def _copying(run: Run, state: PairState, source: Source) -> Iterator[str]:
         yield from blocks[block].statements if block in blocks else ()
     yield from (_text(session, s) for s in change_log.replay_statements(pair, source, shadow))
     yield _text(session, engine("vacuum", table=shadow))
-
-
-def _live(state: PairState) -> list[Relation]:
-    return [state.new_table, *([state.superseded] if state.superseded else [])]
 
 
 def _swapping(run: Run, states: Sequence[PairState], sources: dict[str, Source]) -> Iterator[sql.Composable]:

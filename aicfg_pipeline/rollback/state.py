@@ -76,6 +76,11 @@ class PairState:
         """The old table that coexists with the new one."""
         return self.at_old_name if self.at_old_name and self.at_old_name.is_table and self.at_new_name else None
 
+    @property
+    def live_tables(self) -> list[Relation]:
+        """The tables that are written to while the shadow is made: the new one, and a coexisting old one."""
+        return [self.new_table, *([self.superseded] if self.superseded else [])]
+
 
 @dataclass(frozen=True)
 class Look:

@@ -54,9 +54,6 @@ REVOKE ALL ON {table} FROM {role};
 -- name: revoke_from_public -- the same for everyone
 REVOKE ALL ON {table} FROM PUBLIC;
 
--- name: table_owner -- who owns a relation
-SELECT pg_get_userbyid(c.relowner)::text AS owner FROM pg_class c WHERE c.oid = %(oid)s::oid;
-
 -- name: persona_begins -- what follows is undone again
 SAVEPOINT aicfg_persona;
 
