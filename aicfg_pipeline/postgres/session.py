@@ -120,6 +120,14 @@ class Session:
             if note:
                 self.note(statements)
 
+    def script_rows(self, statements: Sequence[sql.Composable]) -> list[Any]:
+        """Run several statements in one round trip; return the last one's rows."""
+        cursor = self.execute(sql.SQL(";\n").join(statements), note=False)
+        self.note(statements)
+        while cursor.nextset():
+            pass
+        return cursor.fetchall()
+
     def note(self, statements: Sequence[sql.Composable], ms: float | None = None) -> None:
         """Note statements for the ledger, where the session records."""
         if self.recording:
@@ -334,20 +342,30 @@ def deadlock_timeout_ms(session: Session) -> int:
     return int(session.scalar(engine("deadlock_timeout")))
 
 
-def take_locks(session: Session, statements: Sequence[sql.Composable]) -> None:
+def take_locks(
+    session: Session, statements: Sequence[sql.Composable], then: Sequence[sql.Composable] = ()
+) -> list[Any]:
     """Run statements that take locks others may hold, all of them within one budget shorter than `deadlock_timeout`.
 
     Nobody who waits for a lock that the first statement took can be made a deadlock's victim while a later one waits:
     we are gone before the server looks. Raises `LockTimeoutError`; the transaction has to be rolled back then.
+
+    `then` runs in the round trip of the last lock, without that budget; returned are the rows of its last statement.
     """
     budget = min(CUT_OVER_LOCK_TIMEOUT_MS, 0.6 * deadlock_timeout_ms(session))
     began = time.perf_counter()
+    rows: list[Any] = []
+    unlimited = engine("statement_timeout", milliseconds=sql.Literal("0"))
     for statement in statements:
         left = int(budget - (time.perf_counter() - began) * 1000)
         if left < 1:
             raise LockTimeoutError(f"A lock was not to be had: {budget:.0f} ms were over before the last was asked for")
-        session.script([engine("statement_timeout", milliseconds=sql.Literal(f"{left}ms")), statement])
-    session.execute(engine("statement_timeout", milliseconds=sql.Literal("0")))
+        limited = [engine("statement_timeout", milliseconds=sql.Literal(f"{left}ms")), statement, unlimited]
+        if then and statement is statements[-1]:
+            rows = session.script_rows([*limited, *then])
+        else:
+            session.script(limited)
+    return rows
 
 
 class BlockerWatch:

@@ -5,12 +5,14 @@ Replaying is idempotent and needs no order. When to replay is the steps' busines
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import sql
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, engine, keys_equal, private
+from aicfg_pipeline.postgres.statements import columns, engine, ident, keys_equal, private
 from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.spec import Pair
 
@@ -90,7 +92,7 @@ def replay_statements(pair: Pair, source: Source, target: sql.Identifier) -> lis
         engine(
             "replay_delete",
             target=target,
-            log=log,
+            pending=pending_entries(pair),
             keys=columns(pair.key),
             keys_equal=keys_equal(pair.key, "target", "logged"),
         ),
@@ -100,7 +102,7 @@ def replay_statements(pair: Pair, source: Source, target: sql.Identifier) -> lis
             columns=columns(source.columns),
             source=source.query,
             keys=columns(pair.key),
-            log=log,
+            pending=pending_entries(pair),
         ),
         engine("replay_clear", log=log),
     ]
@@ -115,15 +117,71 @@ def recopy_statements(pair: Pair, source: Source, target: sql.Identifier) -> lis
     ]
 
 
-def replay(session: Session, pair: Pair, source: Source, target: sql.Identifier) -> int:
-    """Replay all visible keys in the transaction under way; return how many entries were taken.
+def replay_script(pair: Pair, source: Source, target: sql.Identifier, waiting: Waiting) -> list[sql.Composable]:
+    """Return what replays all visible keys, or nothing where none waits.
 
     The transaction must be a snapshot that began after `lock_for_read` (design page: a unique value may have moved
     between rows), or hold the writers out.
     """
-    pending = session.one(engine("change_log_pending", log=private(pair.change_log)))
-    if not pending.entries:
-        return 0
-    make = recopy_statements if pending.whole_table else replay_statements
-    session.script(make(pair, source, target))
-    return int(pending.entries)
+    if not waiting.entries:
+        return []
+    make = recopy_statements if waiting.whole_table else replay_statements
+    return [*access_path(waiting), *make(pair, source, target)]
+
+
+# --- how many wait ---------------------------------------------------------------------------------------------
+
+
+FEW_ENTRIES = 1_000
+PAGES_PER_LOOK_UP = 4
+"""What one key costs by index against reading the whole table, as PostgreSQL's own `random_page_cost` has it."""
+
+WHOLE_SCANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits in one log: entries, whether a TRUNCATE is among them, and the pages of the table they go into.
+
+    `held_ms` are the milliseconds since the last lock was had, where the transaction holds some.
+    """
+
+    entries: int
+    whole_table: bool
+    pages: int
+    held_ms: float | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether looking up key by key reads less than the whole table."""
+        return not self.whole_table and self.entries <= max(FEW_ENTRIES, self.pages // PAGES_PER_LOOK_UP)
+
+
+def count_waiting(logs: Sequence[tuple[Pair, sql.Identifier]]) -> list[sql.Composable]:
+    """Return what counts the entries of several logs, each with the table they go into; the last one has the rows.
+
+    By index, whatever the statistics say: most of a log that is filled and emptied all the time is dead.
+    """
+    each = [
+        engine("waiting_entries", number=sql.Literal(n), log=private(pair.change_log), target=_name_of(target))
+        for n, (pair, target) in enumerate(logs)
+    ]
+    return [
+        engine("look_up_one_by_one", setting=ident("enable_seqscan")),
+        engine("waiting_in_all", waiting=sql.SQL(" UNION ALL ").join(each)),
+    ]
+
+
+def _name_of(table: sql.Identifier) -> sql.Literal:
+    return sql.Literal(table.as_string(None))
+
+
+def counted(rows: Sequence[Any]) -> list[Waiting]:
+    """Return what `count_waiting` has found, in the order of the logs."""
+    return [Waiting(r.entries, r.whole_table, r.pages, r.held_ms) for r in rows]
+
+
+def access_path(waiting: Waiting) -> list[sql.Composable]:
+    """Return the settings under which so many entries are replayed: few by index, many as the planner likes."""
+    block = "look_up_one_by_one" if waiting.few else "read_the_whole"
+    return [engine(block, setting=ident(name)) for name in WHOLE_SCANS]

@@ -16,7 +16,8 @@ from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.fingerprint import Differences, Fingerprint
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import comma, engine, private
-from aicfg_pipeline.rollback.copy_back import catch_up
+from aicfg_pipeline.rollback.catch_up import catch_up
+from aicfg_pipeline.rollback.copy_back import replay_back
 from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.sources import shadow_source
@@ -64,7 +65,7 @@ def compare(run: Run) -> dict[str, dict[str, Any]]:
         run.say("compare: no shadow to compare, nothing is being copied")
         return {}
     for state in states:
-        catch_up(run, state.pair.old)
+        catch_up(run, replay_back(run, state))
     results: dict[str, Comparison] = {}
     sources = {s.pair.old: shadow_source(run.session, s) for s in states}
     lock = engine("lock_for_read", tables=comma(t for s in sources.values() for t in s.tables))

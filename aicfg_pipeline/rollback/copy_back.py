@@ -17,17 +17,13 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import take_locks
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private
 from aicfg_pipeline.rollback import change_log, ddl, foreign_keys
+from aicfg_pipeline.rollback.catch_up import COPY_SETTINGS, PROGRESS_SECONDS, Replay, catch_up
 from aicfg_pipeline.rollback.run import Run, observer
 from aicfg_pipeline.rollback.sources import shadow_source
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.spec import PRIVATE_SCHEMA
 
-FEW_KEYS = 200
-"""Replay until at most this many entries are left: the cut-over does the rest under its locks."""
-
-MOST_ROUNDS = 30
-PROGRESS_SECONDS = 5.0
-COPY_SETTINGS = {"synchronous_commit": "off"}
+STEP = "copy_back"
 INDEX_SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
 
 
@@ -44,9 +40,10 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
     state = _prepared(run, state, facts)
     _copied(run, state, facts)
     _indexed(run, state, facts)
-    facts["keys_replayed"] = catch_up(run, old)
+    back = replay_back(run, state)
+    facts["keys_replayed"] = catch_up(run, back)
     _vacuumed(run, state)
-    facts["keys_replayed"] += catch_up(run, old)
+    facts["keys_replayed"] += catch_up(run, back)
     facts["seconds"] = round(time.perf_counter() - began, 3)
     run.say(
         f"{old}: {facts['rows']:,} rows copied in {facts['copy_seconds']:.2f} s, indexes in {facts['index_seconds']:.2f} s,"
@@ -118,7 +115,6 @@ def _prepare(run: Run, state: PairState) -> None:
     lock = engine("lock_for_trigger", tables=comma(live))
 
     def work() -> None:
-        run.clear_autovacuum(oids)
         with run.writing(search_path=ddl.building_path(run)) as session:
             ddl.run_block(session, pair.old_ddl, "table")
             session.execute(engine("no_autovacuum", table=private(pair.old)))
@@ -230,24 +226,10 @@ def _progress(run: Run, state: PairState) -> Iterator[None]:
 # --- catching up -----------------------------------------------------------------------------------------------
 
 
-def catch_up(run: Run, old: str, *, few: int = FEW_KEYS) -> int:
-    """Replay the change log until few entries are left or writers are as fast as we; return entries replayed."""
-    state = run.look()[old]
-    source = shadow_source(run.session, state)
-    total, last_said = 0, time.monotonic()
-    lock = engine("lock_for_read", tables=comma(source.tables))
-    for _ in range(MOST_ROUNDS):
-        with run.writing(snapshot=True, first=lock, settings=COPY_SETTINGS) as session:
-            taken = change_log.replay(session, state.pair, source, private(old))
-            if taken:
-                run.record("copy_back", "replayed", pair=old, facts={"entries": taken})
-        total += taken
-        if taken <= few:
-            break
-        if time.monotonic() - last_said > PROGRESS_SECONDS:
-            run.say(f"{old}: {total:,} entries of the change log replayed so far")
-            last_said = time.monotonic()
-    return total
+def replay_back(run: Run, state: PairState) -> Replay:
+    """Return how a shadow is brought up to date with its live rows."""
+    pair, source, shadow = state.pair, shadow_source(run.session, state), private(state.pair.old)
+    return Replay(pair, STEP, source.tables, shadow, lambda w: change_log.replay_script(pair, source, shadow, w))
 
 
 def _vacuumed(run: Run, state: PairState) -> None:

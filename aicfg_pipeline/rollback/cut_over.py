@@ -7,7 +7,7 @@ can wait is done after. Undoing the swap is `undo`'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,13 +16,12 @@ from psycopg.types.json import Jsonb
 
 from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
+from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS, Session, take_locks
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private, text
 from aicfg_pipeline.rollback import change_log, ddl, foreign_keys, sequences
-from aicfg_pipeline.rollback.copy_back import catch_up
-from aicfg_pipeline.rollback.mapping import Source
+from aicfg_pipeline.rollback.catch_up import Replay, catch_up, catch_up_for_swap
+from aicfg_pipeline.rollback.copy_back import replay_back
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.sources import shadow_source
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.visibility import visible_rows_facts
 from aicfg_pipeline.spec import PRIVATE_SCHEMA
@@ -84,16 +83,17 @@ def _oids(states: tuple[PairState, ...]) -> list[int]:
 
 def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> dict[str, Any]:
     """Swap, with retries. `seen` is who saw what before, for the check `visible_rows`."""
-    sources = {s.pair.old: shadow_source(run.session, s) for s in states}
+    replays = [replay_back(run, s) for s in states]
     referred = catalog.relations(run.session, {k.references for s in states for k in s.pair.old_ddl.foreign_keys})
     oids = [*_oids(states), *(r.oid for r in referred.values())]
     timing: dict[str, Any] = {}
 
     def work() -> None:
-        for state in states:
-            catch_up(run, state.pair.old)
-        run.clear_autovacuum(oids)
-        _swap_once(run, states, sources, seen, timing)
+        for replay in replays:
+            catch_up(run, replay)
+        advances = [a for s in states for a in _advances(run, s)]
+        catch_up_for_swap(run, replays, oids)
+        _swap_once(run, states, replays, [*advances, *move_statements(states)], seen, timing)
 
     report = run.with_locks(work, what="cut over", oids=oids)
     timing.update(lock_attempts=report.attempts, blockers=report.blockers)
@@ -108,23 +108,40 @@ def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> d
 def _swap_once(
     run: Run,
     states: tuple[PairState, ...],
-    sources: Mapping[str, Source],
+    replays: Sequence[Replay],
+    moves: list[sql.Composable],
     seen: Mapping[str, Any],
     timing: dict[str, Any],
 ) -> None:
-    advances = [a for s in states for a in _advances(run, s)]
-    moves = [*advances, *move_statements(states)]
     with run.writing(search_path=ddl.building_path(run), lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
         keys = [text(k) for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")]
         # the keys first, while no reader or writer of these tables waits for us
-        take_locks(session, [*keys, engine("lock_exclusively", tables=comma(lock_order(states)))])
-        session.execute(engine("mark_locked"))
-        locked = time.perf_counter()
-        replayed = sum(change_log.replay(session, s.pair, sources[s.pair.old], private(s.pair.old)) for s in states)
-        session.note(moves)  # before they run: their ledger rows are written in the same round trip
-        session.script([*moves, *_swap_rows(run, states, seen, replayed)], note=False)
-    timing["locks_held_ms"] = round((time.perf_counter() - locked) * 1000, 2)
-    timing["keys_replayed"] = replayed
+        locks = [*keys, engine("lock_exclusively", tables=comma(lock_order(states)))]
+        under_locks = UnderLocks(session, locks, replays)
+        statements = [*under_locks.replay, *moves]
+        session.note(statements)  # before they run: their ledger rows are written in the same round trip
+        rows = _swap_rows(run, states, seen, under_locks.entries)
+        session.script([*statements, *rows], note=False)
+    timing["locks_held_ms"] = under_locks.held_ms()
+    timing["keys_replayed"] = under_locks.entries
+
+
+class UnderLocks:
+    """Takes the locks, and in the same round trip counts what is left to replay; each further one is waited for.
+
+    `replay` are the statements for what is left, `entries` their number.
+    """
+
+    def __init__(self, session: Session, locks: Sequence[sql.Composable], replays: Sequence[Replay]) -> None:
+        count = change_log.count_waiting([(r.pair, r.target) for r in replays])
+        waiting = change_log.counted(take_locks(session, locks, then=[engine("mark_locked"), *count]))
+        self._since = time.perf_counter() - (waiting[0].held_ms or 0.0) / 1000
+        self.replay = [s for r, w in zip(replays, waiting, strict=True) for s in r.script(w)]
+        self.entries = sum(w.entries for w in waiting)
+
+    def held_ms(self) -> float:
+        """Return for how long the locks have been held, in milliseconds: until the answer to the last statement."""
+        return round((time.perf_counter() - self._since) * 1000, 2)
 
 
 def _advances(run: Run, state: PairState) -> list[sql.Composable]:

@@ -19,6 +19,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private
 from aicfg_pipeline.rollback import change_log, foreign_keys
+from aicfg_pipeline.rollback.change_log import Waiting
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.rollback.sources import back_source, forth_mapping, forth_source
@@ -136,26 +137,20 @@ def explained(forth: Forth) -> sql.Composed:
 # --- replay ----------------------------------------------------------------------------------------------------
 
 
-FEW_ENTRIES = 5_000
-"""Up to so many entries are looked up one by one, also where the statistics (of a log that has just been emptied or
-filled) say that reading all of it is cheaper: the last replay runs under the locks."""
+def replay_script(forth: Forth, waiting: Waiting) -> list[sql.Composable]:
+    """Return what replays the waiting entries into the parked table, or nothing where there are none.
 
-WHOLE_SCANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
-
-
-def replay(session: Session, forth: Forth) -> int:
-    """Replay what waits in the log into the parked table; return how many entries were taken.
-
-    As for `change_log.replay`, the transaction must be a snapshot or hold the writers out.
+    As for `change_log.replay_script`, the transaction must be a snapshot or hold the writers out.
     """
-    pending = session.one(engine("change_log_pending", log=private(forth.pair.change_log)))
-    if not pending.entries:
-        return 0
+    if not waiting.entries:
+        return []
     off, on = quiet(forth.target, forth.triggers)
-    indexed = pending.entries <= FEW_ENTRIES and not pending.whole_table
-    settings = [engine("set_local", name=ident(n), value=sql.SQL("off")) for n in WHOLE_SCANS] if indexed else []
-    session.script([*settings, *off, *replay_statements(forth, whole_table=pending.whole_table), *on])
-    return int(pending.entries)
+    return [
+        *change_log.access_path(waiting),
+        *off,
+        *replay_statements(forth, whole_table=waiting.whole_table),
+        *on,
+    ]
 
 
 def replay_statements(forth: Forth, *, whole_table: bool) -> list[sql.Composable]:
@@ -192,11 +187,10 @@ def _remembering(forth: Forth, whole_table: bool) -> list[sql.Composable]:
 def _deleting(forth: Forth, whole_table: bool) -> sql.Composable:
     if whole_table:
         return engine("empty_copy", target=forth.target)
-    pending = sql.SQL("{} AS pending").format(change_log.pending_entries(forth.pair))
     return engine(
         "replay_delete",
         target=forth.target,
-        log=pending,
+        pending=change_log.pending_entries(forth.pair),
         keys=columns(forth.pair.key),
         keys_equal=keys_equal(forth.pair.key, "target", "logged"),
     )

@@ -100,23 +100,33 @@ class Run:
         )
 
     def with_locks(self, work: Callable[[], None], *, what: str, oids: list[int]) -> LockReport:
-        """Run a transaction that needs locks on relations others use, with retries and a report of who blocks."""
+        """Run a transaction that needs locks on relations others use, with retries and a report of who blocks.
+
+        Before each attempt a vacuum on one of them is waited out.
+        """
+
+        def attempt() -> None:
+            self.clear_autovacuum(oids)
+            work()
+
         pid = self.session.connection.info.backend_pid
         with (
             observer(self.session) as other,
             BlockerWatch(other, pid, oids, terminate_idle=self.settings.terminate_blockers) as watch,
         ):
-            return with_lock_retries(work, watch=watch, what=what, say=self.say, attempts=self.settings.lock_attempts)
+            return with_lock_retries(
+                attempt, watch=watch, what=what, say=self.say, attempts=self.settings.lock_attempts
+            )
 
-    def clear_autovacuum(self, oids: list[int]) -> None:
-        """Wait out a vacuum on one of these tables, in a lock mode that no reader or writer notices.
+    def clear_autovacuum(self, oids: list[int]) -> bool:
+        """Wait out a vacuum on one of these tables, in a lock mode that no reader or writer notices; say if there was one.
 
         An autovacuum gives way to whoever waits for longer than `deadlock_timeout`; one by hand, or one against
         wraparound, does not. Raises `LockTimeoutError` then, so that no stronger lock is asked for while it runs.
         """
         under_vacuum = self.session.all(engine("vacuum_in_progress"), {"relations": oids})
         if not under_vacuum:
-            return
+            return False
         patience = deadlock_timeout_ms(self.session) + 200
         for row in under_vacuum:
             kind = "an autovacuum" if row.automatic else f"a vacuum, analyze or the like by {row.user}"
@@ -127,6 +137,7 @@ class Run:
             except DatabaseError as error:
                 if getattr(error, "sqlstate", None) != NO_PRIVILEGE:
                     raise
+        return True
 
 
 @contextmanager

@@ -6,7 +6,6 @@ has no place for is `forth`'s. Undoing the undo is another rollback.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,13 +16,13 @@ from psycopg.types.json import Jsonb
 from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
+from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, text
 from aicfg_pipeline.rollback import change_log, ddl, foreign_keys, sequences
+from aicfg_pipeline.rollback.catch_up import Replay, catch_up, catch_up_for_swap
 from aicfg_pipeline.rollback.compare import COMPARE_SETTINGS, Comparison, compare_sides
-from aicfg_pipeline.rollback.copy_back import COPY_SETTINGS, FEW_KEYS, MOST_ROUNDS, PROGRESS_SECONDS
-from aicfg_pipeline.rollback.cut_over import SWAP
-from aicfg_pipeline.rollback.forth import Forth, different, explained, mend_references, replay, way_forth
+from aicfg_pipeline.rollback.cut_over import SWAP, UnderLocks
+from aicfg_pipeline.rollback.forth import Forth, different, explained, mend_references, replay_script, way_forth
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.migrate import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.run import Run
@@ -145,29 +144,20 @@ def _free_name(run: Run, name: str) -> str:
     return free
 
 
-def catch_up_forth(run: Run, old: str, *, few: int = FEW_KEYS) -> int:
-    """Replay the change log into the parked table until few entries are left; return entries replayed."""
+def replay_forth(forth: Forth) -> Replay:
+    """Return how a parked table is brought up to date with the old one."""
+    return Replay(forth.pair, STEP, forth.source.tables, forth.target, lambda w: replay_script(forth, w))
+
+
+def catch_up_forth(run: Run, old: str) -> int:
+    """Bring the parked table of one pair nearly up to date; return entries replayed."""
     look = run.look()
-    forth = way_forth(run.session, look[old], look.ledger)
-    total, last_said = 0, time.monotonic()
-    lock = engine("lock_for_read", tables=comma(forth.source.tables))
-    for _ in range(MOST_ROUNDS):
-        with run.writing(snapshot=True, first=lock, settings=COPY_SETTINGS) as session:
-            taken = replay(session, forth)
-            if taken:
-                run.record(STEP, "replayed", pair=old, facts={"entries": taken})
-        total += taken
-        if taken <= few:
-            break
-        if time.monotonic() - last_said > PROGRESS_SECONDS:
-            run.say(f"{old}: {total:,} entries of the change log replayed into the parked table so far")
-            last_said = time.monotonic()
-    return total
+    return catch_up(run, replay_forth(way_forth(run.session, look[old], look.ledger)))
 
 
 def _vacuumed(run: Run, state: PairState) -> None:
-    for name in (state.pair.new, state.pair.change_log):
-        run.session.execute(engine("vacuum", table=private(name)))
+    run.session.execute(engine("vacuum", table=private(state.pair.new)))
+    run.session.execute(engine("vacuum_log", log=private(state.pair.change_log)))
 
 
 def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
@@ -229,13 +219,16 @@ def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison
     ways = {s.pair.old: way_forth(run.session, s, look.ledger) for s in states}
     referred = {tuple(k["references"]) for w in ways.values() for k in w.foreign_keys}
     oids = [*_oids(states), *(r.oid for r in catalog.relations(run.session, referred).values())]
+    replays = [replay_forth(w) for w in ways.values()]
     timing: dict[str, Any] = {}
 
     def work() -> None:
-        for state in states:
-            catch_up_forth(run, state.pair.old)
-        run.clear_autovacuum(oids)
-        _swap_once(run, look, states, ways, proven, timing)
+        for replay in replays:
+            catch_up(run, replay)
+        moves = [(s, _Away(run, look, s)) for s in states]
+        advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
+        catch_up_for_swap(run, replays, oids)
+        _swap_once(run, moves, advances, ways, proven, timing)
 
     report = run.with_locks(work, what="undo", oids=oids)
     timing.update(lock_attempts=report.attempts, blockers=report.blockers)
@@ -249,23 +242,21 @@ def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison
 
 def _swap_once(
     run: Run,
-    look: Look,
-    states: Sequence[PairState],
+    moves: Sequence[tuple[PairState, _Away]],
+    advances: Sequence[sql.Composable],
     ways: Mapping[str, Forth],
     proven: Mapping[str, Comparison],
     timing: dict[str, Any],
 ) -> None:
     path = ddl.building_path(run, run.migration.schema)
-    moves = [(s, _Away(run, look, s)) for s in states]
-    advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
     with run.writing(search_path=path, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
         keys = [foreign_keys.put_on_statement(w.target, dict(k)) for w in ways.values() for k in w.foreign_keys]
         # the keys first, while no reader or writer of these tables waits for us
-        take_locks(session, [*keys, engine("lock_exclusively", tables=comma(lock_order(states)))])
-        session.execute(engine("mark_locked"))
-        locked = time.perf_counter()
-        replayed = sum(replay(session, forth) for forth in ways.values())
+        locks = [*keys, engine("lock_exclusively", tables=comma(lock_order([s for s, _ in moves])))]
+        under_locks = UnderLocks(session, locks, [replay_forth(w) for w in ways.values()])
+        replayed = under_locks.entries
         statements = [
+            *under_locks.replay,
             *advances,
             engine("create_swap_schema"),
             *(s for state, away in moves for s in _moved(run, state, away)),
@@ -278,7 +269,7 @@ def _swap_once(
             with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
             statements.append(run.record_statement(STEP, "done", pair=state.pair.old, facts=with_time))
         session.script(statements, note=False)
-    timing["locks_held_ms"] = round((time.perf_counter() - locked) * 1000, 2)
+    timing["locks_held_ms"] = under_locks.held_ms()
     timing["keys_replayed"] = replayed
 
 

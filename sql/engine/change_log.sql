@@ -73,6 +73,21 @@ SELECT count(*)::bigint AS entries, count(DISTINCT ROW({keys})) FILTER (WHERE NO
        coalesce(bool_or(aicfg_whole_table), false) AS whole_table
 FROM {log};
 
--- name: change_log_pending -- how many entries wait, cheaply
-SELECT count(*)::bigint AS entries, coalesce(bool_or(aicfg_whole_table), false) AS whole_table
-FROM {log} WHERE NOT aicfg_replayed;
+-- name: waiting_entries -- how many entries of one log wait, and how large the table is that they will be replayed into
+SELECT CAST({number} AS integer) AS number, count(*)::bigint AS entries, coalesce(bool_or(aicfg_whole_table), false) AS whole_table,
+       pg_relation_size(CAST({target} AS regclass)) / current_setting('block_size')::bigint AS pages
+FROM {log} WHERE NOT aicfg_replayed
+
+-- name: waiting_in_all -- those of all logs, and the milliseconds since the last lock was had, where one is held
+SELECT number, entries, whole_table, pages,
+       extract(epoch FROM clock_timestamp() - nullif(current_setting('aicfg.locked_at', true), '')::timestamptz)::float * 1000 AS held_ms
+FROM ({waiting}) AS waiting ORDER BY number;
+
+-- name: look_up_one_by_one -- few keys are looked up by index, whatever the statistics of a log say that is filled and emptied all the time
+SET LOCAL {setting} TO off;
+
+-- name: read_the_whole -- for many keys, as the planner likes
+SET LOCAL {setting} TO DEFAULT;
+
+-- name: vacuum_log -- entries that are done with, while the log is in use: it is not shortened, which would lock writers out
+VACUUM (SKIP_LOCKED, TRUNCATE false) {log};

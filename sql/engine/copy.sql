@@ -4,16 +4,16 @@
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {source} AS source;
 
 -- name: replay_delete -- the rows whose keys are in the log, taken out of the copy
-DELETE FROM {target} AS target USING (SELECT DISTINCT {keys} FROM {log} WHERE NOT aicfg_whole_table) AS logged
+DELETE FROM {target} AS target USING (SELECT DISTINCT {keys} FROM {pending} AS pending WHERE NOT aicfg_whole_table) AS logged
 WHERE {keys_equal};
 
 -- name: replay_insert -- and what they are now, put back
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {columns} FROM {source} AS source
-WHERE ({keys}) IN (SELECT {keys} FROM {log} WHERE NOT aicfg_whole_table);
+WHERE ({keys}) IN (SELECT {keys} FROM {pending} AS pending WHERE NOT aicfg_whole_table);
 
 -- name: replay_clear -- the entries that were replayed (in one snapshot: exactly those that were read)
-DELETE FROM {log};
+DELETE FROM {log} WHERE NOT aicfg_replayed;
 
 -- name: empty_copy -- after a TRUNCATE of the live table everything is copied again
 DELETE FROM {target};
