@@ -301,8 +301,10 @@ def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
 def _log_checks(context: OpExecutionContext, run: Run, checks: list[Check]) -> None:
     for check in checks:
         context.log_event(check_evaluation(run.migration, check))  # type: ignore[arg-type]  # it takes them, untyped
-        told = f"{check.asset} {check.pair}: {check.name}: {check.summary}"
-        (context.log.info if check.passed else context.log.warning)(f"{'passed' if check.passed else 'FAILED'} {told}")
+        if not check.passed:
+            context.log.warning(f"FAILED {check.asset} {check.pair}: {check.name}: {check.summary}")
+    if checks:  # each verdict is an event of its own already
+        context.log.info(f"{sum(c.passed for c in checks)} of {len(checks)} checks passed")
 
 
 def _log_service_checks(context: OpExecutionContext, run: Run, services: ServicesResource) -> list[Check]:

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, engine, ident, keys_equal, private
+from aicfg_pipeline.postgres.statements import columns, engine, keys_equal, private
 from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.spec import Pair
 
@@ -85,6 +85,11 @@ def size(session: Session, pair: Pair) -> LogSize:
     return LogSize(row.entries, row.keys, row.whole_table)
 
 
+def wanted_rows(pair: Pair, source: Source) -> sql.Composed:
+    """Return FROM items, `source` among them: the rows whose keys wait in the log."""
+    return source.of_keys(engine("wanted_keys", keys=columns(pair.key), pending=pending_entries(pair)))
+
+
 def replay_statements(pair: Pair, source: Source, target: sql.Identifier) -> list[sql.Composable]:
     """Return the replay of all visible keys. To be run in one snapshot, or with all writers locked out."""
     log = private(pair.change_log)
@@ -100,9 +105,8 @@ def replay_statements(pair: Pair, source: Source, target: sql.Identifier) -> lis
             "replay_insert",
             target=target,
             columns=columns(source.columns),
-            source=source.query,
-            keys=columns(pair.key),
-            pending=pending_entries(pair),
+            source_columns=columns(source.columns, "source"),
+            wanted=wanted_rows(pair, source),
         ),
         engine("replay_clear", log=log),
     ]
@@ -136,8 +140,6 @@ FEW_ENTRIES = 1_000
 PAGES_PER_LOOK_UP = 4
 """What one key costs by index against reading the whole table, as PostgreSQL's own `random_page_cost` has it."""
 
-WHOLE_SCANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
-
 
 @dataclass(frozen=True)
 class Waiting:
@@ -167,7 +169,7 @@ def count_waiting(logs: Sequence[tuple[Pair, sql.Identifier]]) -> list[sql.Compo
         for n, (pair, target) in enumerate(logs)
     ]
     return [
-        engine("look_up_one_by_one", setting=ident("enable_seqscan")),
+        engine("by_index"),
         engine("waiting_in_all", waiting=sql.SQL(" UNION ALL ").join(each)),
     ]
 
@@ -183,5 +185,4 @@ def counted(rows: Sequence[Any]) -> list[Waiting]:
 
 def access_path(waiting: Waiting) -> list[sql.Composable]:
     """Return the settings under which so many entries are replayed: few by index, many as the planner likes."""
-    block = "look_up_one_by_one" if waiting.few else "read_the_whole"
-    return [engine(block, setting=ident(name)) for name in WHOLE_SCANS]
+    return [engine("by_looking_up" if waiting.few else "by_reading_all")]

@@ -198,27 +198,21 @@ def _deleting(forth: Forth, whole_table: bool) -> sql.Composable:
 
 def _inserting(forth: Forth, whole_table: bool) -> list[sql.Composable]:
     key, log = forth.pair.key, private(forth.pair.change_log)
-    wanted: sql.Composable = sql.SQL("true")
-    if not whole_table:
-        wanted = engine(
-            "wanted_keys",
-            source_keys=columns(key, "source"),
-            keys=columns(key),
-            pending=change_log.pending_entries(forth.pair),
-        )
+    all_rows = engine("all_rows", source=forth.source.query)
     parts: dict[str, sql.Composable] = {
         "target": forth.target,
-        "source": forth.source.query,
         "log": log,
         "keys_equal": keys_equal(key, "source", "remembered"),
-        "wanted": wanted,
+        "wanted": all_rows if whole_table else change_log.wanted_rows(forth.pair, forth.source),
     }
-    others = engine("insert_others", columns=columns(forth.source.columns), **parts)
+    names = forth.source.columns
+    others = engine("insert_others", columns=columns(names), source_columns=columns(names, "source"), **parts)
     if not forth.kept:
         return [others]
     filled = tuple(dict.fromkeys((*forth.source.columns, *forth.kept)))
+    is_kept = keys_equal(key, "source", "kept")
     picked = comma(_picked(forth, c) for c in filled)
-    return [engine("insert_remembered", columns=columns(filled), keys=columns(key), picked=picked, **parts), others]
+    return [engine("insert_remembered", columns=columns(filled), is_kept=is_kept, picked=picked, **parts), others]
 
 
 def _picked(forth: Forth, column: str) -> sql.Composable:

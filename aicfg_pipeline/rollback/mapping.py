@@ -6,8 +6,8 @@ not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from psycopg import sql
 
@@ -23,6 +23,8 @@ class Source:
     query: sql.Composed
     columns: tuple[str, ...]
     tables: tuple[sql.Identifier, ...]
+    of_keys: Callable[[sql.Composable], sql.Composed] = field(compare=False)
+    """The rows of some keys: takes a FROM item with the keys, returns FROM items, of which `source` has the rows."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,16 @@ def _cast(expression: sql.Composable, column: Column) -> sql.Composed:
     return sql.SQL("CAST({} AS {})").format(expression, text(column.base_type))
 
 
-def mapped(table: sql.Identifier, mapping: ColumnMapping) -> Source:
+def mapped(pair: Pair, table: sql.Identifier, mapping: ColumnMapping) -> Source:
     """Return the rows of one table in the target's columns."""
     named = comma(sql.SQL("{} AS {}").format(e, ident(c)) for c, e in mapping.expressions.items())
-    return Source(engine("mapped_source", expressions=named, table=table), tuple(mapping.expressions), (table,))
+    query = engine("mapped_source", expressions=named, table=table)
+    equal = keys_equal(pair.key, "wanted", "source")
+
+    def of_keys(keys: sql.Composable) -> sql.Composed:
+        return engine("mapped_rows_of_keys", wanted=keys, source=query, keys_equal=equal)
+
+    return Source(query, tuple(mapping.expressions), (table,), of_keys)
 
 
 def merged(pair: Pair, new_rows: Source, old_table: sql.Identifier) -> Source:
@@ -99,4 +107,18 @@ def merged(pair: Pair, new_rows: Source, old_table: sql.Identifier) -> Source:
         old_table=old_table,
         keys_equal=keys_equal(pair.key, "newer", "older"),
     )
-    return Source(query, new_rows.columns, (*new_rows.tables, old_table))
+
+    def of_keys(keys: sql.Composable) -> sql.Composed:
+        return engine(
+            "merged_rows_of_keys",
+            picked=picked,
+            wanted=keys,
+            new_rows=new_rows.query,
+            new_is_wanted=keys_equal(pair.key, "wanted", "newer"),
+            old_table=old_table,
+            old_is_wanted=keys_equal(pair.key, "wanted", "older"),
+            new_key=ident("newer", key),
+            old_key=ident("older", key),
+        )
+
+    return Source(query, new_rows.columns, (*new_rows.tables, old_table), of_keys)

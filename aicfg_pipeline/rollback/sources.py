@@ -32,14 +32,14 @@ def back_source(
 ) -> Source:
     """Return the rows of `new` in the columns of `old`; merged with the coexisting old table where there is one."""
     mapping = back_mapping(pair, catalog.columns(session, old.oid), catalog.columns(session, new.oid))
-    rows = mapped(ident(new.schema, new.name), _with_key(pair, mapping))
+    rows = mapped(pair, ident(new.schema, new.name), _with_key(pair, mapping))
     return merged(pair, rows, ident(superseded.schema, superseded.name)) if superseded else rows
 
 
 def forth_source(session: Session, pair: Pair, old: Relation, new: Relation) -> Source:
     """Return the rows of `old` in the columns of `new`."""
     mapping = forth_mapping(pair, catalog.columns(session, old.oid), catalog.columns(session, new.oid))
-    return mapped(ident(old.schema, old.name), _with_key(pair, mapping))
+    return mapped(pair, ident(old.schema, old.name), _with_key(pair, mapping))
 
 
 def shadow_source(session: Session, state: PairState) -> Source:

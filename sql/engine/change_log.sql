@@ -83,11 +83,20 @@ SELECT number, entries, whole_table, pages,
        extract(epoch FROM clock_timestamp() - nullif(current_setting('aicfg.locked_at', true), '')::timestamptz)::float * 1000 AS held_ms
 FROM ({waiting}) AS waiting ORDER BY number;
 
--- name: look_up_one_by_one -- few keys are looked up by index, whatever the statistics of a log say that is filled and emptied all the time
-SET LOCAL {setting} TO off;
+-- name: by_index -- whatever the statistics say of a log that is filled and emptied all the time
+SET LOCAL enable_seqscan TO off;
 
--- name: read_the_whole -- for many keys, as the planner likes
-SET LOCAL {setting} TO DEFAULT;
+-- name: by_looking_up -- few keys are looked up by index, in the order in which the joins are written: from the log to the tables
+SET LOCAL enable_seqscan TO off;
+SET LOCAL enable_hashjoin TO off;
+SET LOCAL enable_mergejoin TO off;
+SET LOCAL join_collapse_limit TO 1;
+
+-- name: by_reading_all -- for many keys, as the planner likes
+SET LOCAL enable_seqscan TO DEFAULT;
+SET LOCAL enable_hashjoin TO DEFAULT;
+SET LOCAL enable_mergejoin TO DEFAULT;
+SET LOCAL join_collapse_limit TO DEFAULT;
 
 -- name: vacuum_log -- entries that are done with, while the log is in use: it is not shortened, which would lock writers out
-VACUUM (SKIP_LOCKED, TRUNCATE false) {log};
+VACUUM (SKIP_LOCKED, TRUNCATE false, ANALYZE) {log};

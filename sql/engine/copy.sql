@@ -8,9 +8,10 @@ DELETE FROM {target} AS target USING (SELECT DISTINCT {keys} FROM {pending} AS p
 WHERE {keys_equal};
 
 -- name: replay_insert -- and what they are now, put back
-INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
-SELECT {columns} FROM {source} AS source
-WHERE ({keys}) IN (SELECT {keys} FROM {pending} AS pending WHERE NOT aicfg_whole_table);
+INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {source_columns} FROM {wanted};
+
+-- name: wanted_keys -- each key that waits in the log once
+(SELECT DISTINCT {keys} FROM {pending} AS pending WHERE NOT aicfg_whole_table);
 
 -- name: replay_clear -- the entries that were replayed (in one snapshot: exactly those that were read)
 DELETE FROM {log} WHERE NOT aicfg_replayed;
@@ -67,6 +68,13 @@ SELECT {latest}({column}) FROM {table};
 
 -- name: merged_source -- both tables by key: the later version of a row, and rows that only one side has
 (SELECT {picked} FROM {new_rows} AS newer FULL JOIN {old_table} AS older ON {keys_equal});
+
+-- name: mapped_rows_of_keys -- the keys come first: with few of them the joins are made in this order
+{wanted} AS wanted JOIN {source} AS source ON {keys_equal};
+
+-- name: merged_rows_of_keys -- the same of both tables, as merged_source has them; a FULL JOIN would read all of both
+(SELECT {picked} FROM {wanted} AS wanted LEFT JOIN {new_rows} AS newer ON {new_is_wanted} LEFT JOIN {old_table} AS older ON {old_is_wanted}
+ WHERE {new_key} IS NOT NULL OR {old_key} IS NOT NULL) AS source;
 
 -- name: picked_column -- the column of whichever version was chosen
 CASE WHEN {take_new} THEN {new_column} ELSE {old_column} END AS {column};

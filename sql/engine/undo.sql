@@ -20,18 +20,18 @@ AND NOT EXISTS (SELECT FROM {log} AS earlier WHERE earlier.aicfg_replayed AND ea
 
 -- name: insert_remembered -- rows that the parked table had: what has no place in the old table is as it was
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
-SELECT {picked} FROM {source} AS source
-JOIN (SELECT {keys}, CAST(aicfg_was AS {target}) AS aicfg_row FROM {log} WHERE aicfg_was IS NOT NULL) AS remembered
-    ON {keys_equal}
-WHERE {wanted};
+SELECT {picked} FROM {wanted}
+CROSS JOIN LATERAL (  -- not a join: each wanted key is looked up, never the other way round
+    SELECT CAST(kept.aicfg_was AS {target}) AS aicfg_row FROM {log} AS kept WHERE kept.aicfg_was IS NOT NULL AND {is_kept} LIMIT 1
+) AS remembered;
 
 -- name: insert_others -- and rows that it did not have
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
-SELECT {columns} FROM {source} AS source
-WHERE {wanted} AND NOT EXISTS (SELECT FROM {log} AS remembered WHERE remembered.aicfg_was IS NOT NULL AND {keys_equal});
+SELECT {source_columns} FROM {wanted}
+WHERE NOT EXISTS (SELECT FROM {log} AS remembered WHERE remembered.aicfg_was IS NOT NULL AND {keys_equal});
 
--- name: wanted_keys -- whose key waits in the log
-({source_keys}) IN (SELECT {keys} FROM {pending} AS pending WHERE NOT aicfg_whole_table);
+-- name: all_rows -- every row of the source, after a TRUNCATE
+{source} AS source;
 
 -- name: remembered_column -- as it was
 (remembered.aicfg_row).{column};
