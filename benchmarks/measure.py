@@ -80,6 +80,8 @@ def with_writers(server: Server, rows: int) -> Sample:
         waited = writers.longest_wait(whole.began, whole.ended) * 1000
         swap = writers.longest_wait(steps["cut_over"].began, steps["cut_over"].ended) * 1000
         undo_waited = writers.longest_wait(steps["undo"].began, steps["undo"].ended) * 1000
+        shut_out = server.longest_statement(database, whole.began, whole.ended)
+        undo_shut_out = server.longest_statement(database, steps["undo"].began, steps["undo"].ended)
         calm = writers.longest_wait(idle_until - IDLE_SECONDS, idle_until) * 1000
         ours = int(str(database.scalar(blocks()["size_of_tables"].sql)))
     with server.database(rows) as database, Writers(database.url, rows) as runbook:
@@ -88,14 +90,17 @@ def with_writers(server: Server, rows: int) -> Sample:
         output = server.psql(database.url, HERE / "mended_runbook.sql").stdout.split()
         ended = time.time()
         time.sleep(0.2)
+    runbook_shut_out = server.longest_statement(database, began, ended)
     runbook_waited = runbook.longest_wait(began, ended) * 1000
     runbook_held = (float(output[output.index("unlocked") + 1]) - float(output[output.index("locked") + 1])) * 1000
     sample.pairs = {
         "longest wait of a writer, whole rollback": (waited, runbook_waited),
         "longest wait of a writer, during the cut-over": (swap, runbook_waited),
+        "longest statement of a writer, in the server": (shut_out, runbook_shut_out),
         "locks held": (held, runbook_held),
         "undo, locks held": (undo_held, held),
         "undo, longest wait of a writer": (undo_waited, runbook_waited),
+        "undo, longest statement of a writer, in the server": (undo_shut_out, runbook_shut_out),
         "writers' throughput while copying": (rate, idle),
         "disk needed while copying": (float(largest[0]) / 2**20, ours / 2**20),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,12 @@ SETTINGS = {
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
     "max_connections": "60",
+    "log_min_duration_statement": "5ms",
+    "log_line_prefix": "%n %a %d|",  # when in seconds, who, where
+    "log_parameter_max_length": "0",
 }
+WRITER = "bench-writer"
+_SLOW = re.compile(r"(?P<at>[\d.]+) (?P<who>\S+) (?P<where>\S+)\|LOG:  duration: (?P<ms>[\d.]+) ms")
 HERE = Path(__file__).parent
 PROJECT = HERE.parent
 
@@ -148,6 +154,21 @@ class Server:
             yield database
         finally:
             self._execute("DROP DATABASE {} WITH (FORCE)", name)
+
+    def longest_statement(self, database: Database, began: float, ended: float) -> float:
+        """Return the longest that a writer's message took in the server, in milliseconds; 5 where none took longer.
+
+        From the message's arrival to its answer, waiting for locks and for the disk included. What is not in it is the
+        time that the writer's own process was waiting for a processor.
+        """
+        longest = 5.0
+        with self.cluster.log_file.open(encoding="utf-8", errors="replace") as lines:
+            for found in map(_SLOW.match, lines):
+                if found and (found["who"], found["where"]) == (WRITER, database.name):
+                    until, took = float(found["at"]), float(found["ms"])
+                    if until >= began and until - took / 1000 <= ended:
+                        longest = max(longest, took)
+        return longest
 
     def psql(self, url: str, file: Path) -> subprocess.CompletedProcess[str]:
         """Run a file in psql as a person does; raises where it fails."""

@@ -16,6 +16,8 @@ from hashlib import md5
 
 import psycopg
 
+from benchmarks.server import WRITER
+
 UPDATE = "UPDATE org_prompt_engineering SET custom_context_prompt = %s, response_tone = %s WHERE id = %s"
 SETTINGS = "UPDATE sys_rag SET max_context_tokens_global = %s"
 TONES = ("professional", "casual", "technical", "simple", None)
@@ -59,7 +61,7 @@ class Writers:
     def _write(self, number: int) -> None:
         asked, answered = self._spans[number]
         chosen = random.Random(number)  # noqa: S311 - the same rows in every run
-        with psycopg.connect(self.url, autocommit=True, prepare_threshold=None) as connection:
+        with psycopg.connect(self.url, autocommit=True, prepare_threshold=None, application_name=WRITER) as connection:
             count = 0
             while not self._stop.is_set():
                 count += 1

@@ -31,10 +31,9 @@ def as_facts(rows: Iterable[Any]) -> Facts:
 def differences(expected: Facts, found: Facts) -> list[dict[str, str]]:
     """Return every difference, each object together. An object that one side does not have is one difference."""
     lines = []
-    objects = list(dict.fromkeys(o for o, _ in (*expected, *found)))
-    for name in objects:
-        wanted = {a: v for (o, a), v in expected.items() if o == name}
-        there = {a: v for (o, a), v in found.items() if o == name}
+    all_wanted, all_there = _by_object(expected), _by_object(found)
+    for name in dict.fromkeys((*all_wanted, *all_there)):
+        wanted, there = all_wanted.get(name, {}), all_there.get(name, {})
         if not wanted or not there:
             lines.append({"what": name, "expected": _whole(wanted), "found": _whole(there)})
             continue
@@ -44,6 +43,13 @@ def differences(expected: Facts, found: Facts) -> list[dict[str, str]]:
             if wanted.get(a) != there.get(a)
         ]
     return lines
+
+
+def _by_object(facts: Facts) -> dict[str, dict[str, str]]:
+    objects: dict[str, dict[str, str]] = {}
+    for (name, aspect), value in facts.items():
+        objects.setdefault(name, {})[aspect] = value
+    return objects
 
 
 def _whole(aspects: Mapping[str, str]) -> str:

@@ -62,6 +62,7 @@ STARTS: dict[str, set[str]] = {
 }
 """From where an action has to succeed; from elsewhere it may refuse, and changes nothing then."""
 
+PROGRESS_SECONDS = 30.0
 PATIENCE = 60.0  # seconds until a process that hangs is killed; counted
 CLEAN_TRIES = 12
 STILL_THERE = {"already_running", "unreachable"}
@@ -246,8 +247,11 @@ class Chaos:
             writers = Writers(self.database.url, threads=4, pause=0.004, seed=self.seed, both_names=True)
             with writers:
                 untouched = self._untouched(writers.token)
-                number = 0
+                number, said = 0, began
                 while time.time() - began < seconds:
+                    if time.time() - said > PROGRESS_SECONDS:
+                        said = time.time()
+                        self.say(self._progress(said - began, seconds))
                     self._history(random.Random(f"{self.seed}/{number}"))
                     number += 1
                     self.outcome.histories = number
@@ -255,6 +259,13 @@ class Chaos:
             self._judge(writers, untouched)
         self.outcome.seconds = time.time() - began
         return self.outcome
+
+    def _progress(self, passed: float, seconds: float) -> str:
+        seen = self.outcome
+        return (
+            f"{passed:5.0f} of {seconds:.0f} s: {seen.histories} histories, {sum(seen.faults.values())} faults,"
+            f" {len(seen.problems)} problems"
+        )
 
     def _history(self, chosen: random.Random) -> None:
         for action in chosen.choice(HISTORIES):
