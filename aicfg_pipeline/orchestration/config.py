@@ -3,18 +3,32 @@
 All of it is optional on the embedded database. No field takes a secret.
 """
 
-from dagster import Config
-from pydantic import Field
+from typing import Any
 
+from dagster import Config
+from pydantic import Field, model_validator
+
+from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.rollback.run import Settings
 
+MOST_DAYS = 365
 _CONFIRM = (
     "The name of the database you mean; must equal current_database(). Required on any server but the embedded demo:"
     " it is what keeps a tired thumb from rolling back the wrong one."
 )
 
 
-class PlanConfig(Config):
+class _RunConfig(Config):
+    """What all of them share."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`confirm_database:` with nothing after it is a field that was left out."""
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class PlanConfig(_RunConfig):
     """What the operator asks for."""
 
     confirm_database: str = Field(default="", description=_CONFIRM)
@@ -25,17 +39,24 @@ class PlanConfig(Config):
     )
     retain_days: int = Field(
         default=7,
-        ge=0,
-        le=365,
-        description="Days to keep the new tables parked, so that the rollback can be undone. 0 drops them at the end of"
-        " this run.",
+        description=f"Days to keep the new tables parked, so that the rollback can be undone, at most {MOST_DAYS}. 0 drops"
+        " them at the end of this run.",
     )
     terminate_blockers: bool = Field(
         default=False, description="End sessions that are idle in a transaction and hold a lock the cut-over needs."
     )
 
     def settings(self) -> Settings:
-        """Return these as the engine's settings."""
+        """Return these as the engine's settings. Raises `ConfigError`.
+
+        Here and not in the field, because Dagster shows what pydantic says in a step as a traceback.
+        """
+        if not 0 <= self.retain_days <= MOST_DAYS:
+            raise ConfigError(
+                f"retain_days is {self.retain_days}. Nothing was touched.",
+                expected=f"a number of days from 0 (drop at the end of this run) to {MOST_DAYS}",
+                remedy="Correct it in the run config of the op plan.",
+            )
         return Settings(
             confirm_database=self.confirm_database or None,
             dry_run=self.dry_run,
@@ -45,7 +66,7 @@ class PlanConfig(Config):
         )
 
 
-class ConfirmConfig(Config):
+class ConfirmConfig(_RunConfig):
     """Which database is meant."""
 
     confirm_database: str = Field(default="", description=_CONFIRM)

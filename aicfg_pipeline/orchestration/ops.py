@@ -117,9 +117,9 @@ def _plan_op(migration: Migration) -> OpDefinition:
     def plan_(
         context: OpExecutionContext, config: PlanConfig, postgres: PostgresResource, services: ServicesResource
     ) -> Iterator[Output[dict]]:
-        settings = config.settings()
         alone = context.job_name == "plan"
         with failures():
+            settings = config.settings()
             target = postgres.target()
             if alone or settings.dry_run:
                 with postgres.session("aicfg_pipeline plan") as session:
