@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import time
@@ -110,6 +111,7 @@ def _command(words: list[str]) -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Measure everything; exit status 0 also where a target is missed: the table says so."""
     arguments = _arguments(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped and its folder removed
     began, load = time.monotonic(), os.getloadavg()[0]
     reladiff = measure.version_of_reladiff()
     if reladiff is None:
