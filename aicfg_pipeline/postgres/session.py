@@ -55,6 +55,10 @@ CUT_OVER_LOCK_TIMEOUT_MS = 600
 """Shorter than `deadlock_timeout`: while we hold one lock and wait for the next, no writer that waits for us can
 be declared the deadlock's victim, because we are gone before its detector runs."""
 
+SILENCE_MS, SILENCE_UNDER_LOCKS_MS = 10_000, 2_000
+"""After so long without a word from us the server ends a transaction that writes. A connection that was cut without
+either end being told (a laptop that sleeps, a firewall) would else keep its locks until TCP gives up, two hours later."""
+
 LOCK_ATTEMPTS = 25
 Query = sql.Composable | str
 
@@ -350,17 +354,20 @@ def take_locks(
     Nobody who waits for a lock that the first statement took can be made a deadlock's victim while a later one waits:
     we are gone before the server looks. Raises `LockTimeoutError`; the transaction has to be rolled back then.
 
+    From then on the server ends the transaction when it hears nothing for two seconds.
+
     `then` runs in the round trip of the last lock, without that budget; returned are the rows of its last statement.
     """
     budget = min(CUT_OVER_LOCK_TIMEOUT_MS, 0.6 * deadlock_timeout_ms(session))
     began = time.perf_counter()
     rows: list[Any] = []
     unlimited = engine("statement_timeout", milliseconds=sql.Literal("0"))
+    heard = engine("silence_limit", milliseconds=sql.Literal(f"{SILENCE_UNDER_LOCKS_MS}ms"))
     for statement in statements:
         left = int(budget - (time.perf_counter() - began) * 1000)
         if left < 1:
             raise LockTimeoutError(f"A lock was not to be had: {budget:.0f} ms were over before the last was asked for")
-        limited = [engine("statement_timeout", milliseconds=sql.Literal(f"{left}ms")), statement, unlimited]
+        limited = [engine("statement_timeout", milliseconds=sql.Literal(f"{left}ms")), heard, statement, unlimited]
         if then and statement is statements[-1]:
             rows = session.script_rows([*limited, *then])
         else:

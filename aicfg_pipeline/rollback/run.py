@@ -16,6 +16,7 @@ from psycopg import sql
 from aicfg_pipeline.errors import AlreadyRunningError, DatabaseError, HazardError
 from aicfg_pipeline.postgres.session import (
     LOCK_ATTEMPTS,
+    SILENCE_MS,
     BlockerWatch,
     LockReport,
     Session,
@@ -72,6 +73,10 @@ class Run:
     def writing(self, **options: Any) -> Iterator[Session]:
         """Run a transaction that writes: it fails where the run lock is not ours in this very backend."""
         options.setdefault("search_path", self.search_path)
+        options["settings"] = {
+            "idle_in_transaction_session_timeout": f"{SILENCE_MS}ms",
+            **(options.get("settings") or {}),
+        }
         self.session.journal.clear()
         self.session.recording = True
         try:

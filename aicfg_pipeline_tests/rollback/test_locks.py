@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 import pytest
 
-from aicfg_pipeline.errors import LockTimeoutError
+from aicfg_pipeline.errors import ConnectionLostError, LockTimeoutError
+from aicfg_pipeline.postgres import session as postgres_session
 from aicfg_pipeline.postgres.session import BlockerWatch, connect
+from aicfg_pipeline.rollback import cut_over as cut_over_step
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.compare import compare
 from aicfg_pipeline.rollback.copy_back import copy_back
@@ -352,6 +355,30 @@ def test_idle_session_that_we_may_not_end_is_named_with_the_reason(migrated_data
     finally:
         migrated_database.admin().execute("REVOKE pg_read_all_stats FROM postgres")
     assert [line for line in lines if "can't be ended" in line and "permission denied" in line] != []
+
+
+def test_pipeline_that_is_not_heard_of_any_more_gives_its_locks_back(
+    migrated_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that was cut without either end being told would keep them until TCP gives up, two hours later."""
+    monkeypatch.setattr(postgres_session, "SILENCE_UNDER_LOCKS_MS", 200)
+    swap_rows = cut_over_step._swap_rows
+
+    def silent(*arguments: Any) -> Any:
+        time.sleep(1.5)
+        return swap_rows(*arguments)
+
+    monkeypatch.setattr(cut_over_step, "_swap_rows", silent)
+
+    def cut_off() -> None:
+        with pytest.raises(ConnectionLostError, match="Run the same job again"):
+            cut_over(run)
+
+    with running(migrated_database.url) as run:
+        prepare(run)
+        with unchanged(migrated_database):
+            waited = longest(migrated_database, f"UPDATE {OLD} SET response_tone = 'casual' WHERE false", cut_off)
+    assert waited < 900
 
 
 # --- vacuum ----------------------------------------------------------------------------------------------------

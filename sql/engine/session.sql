@@ -64,5 +64,8 @@ WHERE pid = %(pid)s AND state LIKE 'idle in transaction%%' AND pid <> pg_backend
 -- name: statement_timeout -- for the rest of the transaction
 SET LOCAL statement_timeout TO {milliseconds};
 
+-- name: silence_limit -- for the rest of the transaction: a client that is not heard of any more must not keep its locks for hours
+SET LOCAL idle_in_transaction_session_timeout TO {milliseconds};
+
 -- name: backend_pid -- which backend this statement runs in
 SELECT pg_backend_pid();
