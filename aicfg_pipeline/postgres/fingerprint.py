@@ -90,7 +90,7 @@ def differences(
             entry_is_wanted=keys_equal(key, "entry", "wanted"),
             different_is_known=keys_equal(key, "different", "known"),
             is_known=sql.Identifier("known", key[0]),
-            **_joined(source, target, names, key, log),
+            **_joined(source, target, names, key, None),  # it joins with the log by itself
         )
     )
     return Differences(

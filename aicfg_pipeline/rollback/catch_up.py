@@ -34,13 +34,26 @@ COPY_SETTINGS = {"synchronous_commit": "off"}
 
 @dataclass(frozen=True)
 class Replay:
-    """One log and how it is replayed: `tables` are read, `target` is written, `script` makes the statements."""
+    """One log and how it is replayed: `tables` are read, `target` is written.
+
+    `make` returns the statements, given whether a TRUNCATE has put the whole table in doubt.
+    """
 
     pair: Pair
     step: str
     tables: tuple[sql.Identifier, ...]
     target: sql.Identifier
-    script: Callable[[Waiting], list[sql.Composable]]
+    make: Callable[[bool], list[sql.Composable]]
+
+    def script(self, waiting: Waiting) -> list[sql.Composable]:
+        """Return what replays the waiting entries, or nothing where there are none.
+
+        The transaction must be a snapshot that began after `lock_for_read` (design page: a unique value may have moved
+        between rows), or hold the writers out.
+        """
+        if not waiting.entries:
+            return []
+        return [change_log.access_path(waiting), *self.make(waiting.whole_table)]
 
 
 def catch_up(run: Run, replay: Replay, *, few: int = FEW_LEFT) -> int:

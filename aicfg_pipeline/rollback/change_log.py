@@ -90,8 +90,12 @@ def wanted_rows(pair: Pair, source: Source) -> sql.Composed:
     return source.of_keys(engine("wanted_keys", keys=columns(pair.key), pending=pending_entries(pair)))
 
 
-def replay_statements(pair: Pair, source: Source, target: sql.Identifier) -> list[sql.Composable]:
+def replay_statements(
+    pair: Pair, source: Source, target: sql.Identifier, *, whole_table: bool = False
+) -> list[sql.Composable]:
     """Return the replay of all visible keys. To be run in one snapshot, or with all writers locked out."""
+    if whole_table:
+        return recopy_statements(pair, source, target)
     log = private(pair.change_log)
     return [
         engine(
@@ -119,18 +123,6 @@ def recopy_statements(pair: Pair, source: Source, target: sql.Identifier) -> lis
         engine("copy_rows", target=target, columns=columns(source.columns), source=source.query),
         engine("replay_clear", log=private(pair.change_log)),
     ]
-
-
-def replay_script(pair: Pair, source: Source, target: sql.Identifier, waiting: Waiting) -> list[sql.Composable]:
-    """Return what replays all visible keys, or nothing where none waits.
-
-    The transaction must be a snapshot that began after `lock_for_read` (design page: a unique value may have moved
-    between rows), or hold the writers out.
-    """
-    if not waiting.entries:
-        return []
-    make = recopy_statements if waiting.whole_table else replay_statements
-    return [*access_path(waiting), *make(pair, source, target)]
 
 
 # --- how many wait ---------------------------------------------------------------------------------------------
@@ -183,6 +175,6 @@ def counted(rows: Sequence[Any]) -> list[Waiting]:
     return [Waiting(r.entries, r.whole_table, r.pages, r.held_ms) for r in rows]
 
 
-def access_path(waiting: Waiting) -> list[sql.Composable]:
+def access_path(waiting: Waiting) -> sql.Composed:
     """Return the settings under which so many entries are replayed: few by index, many as the planner likes."""
-    return [engine("by_looking_up" if waiting.few else "by_reading_all")]
+    return engine("by_looking_up" if waiting.few else "by_reading_all")

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from psycopg import sql
+
 from aicfg_pipeline.errors import PipelineError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import take_locks
@@ -229,7 +231,11 @@ def _progress(run: Run, state: PairState) -> Iterator[None]:
 def replay_back(run: Run, state: PairState) -> Replay:
     """Return how a shadow is brought up to date with its live rows."""
     pair, source, shadow = state.pair, shadow_source(run.session, state), private(state.pair.old)
-    return Replay(pair, STEP, source.tables, shadow, lambda w: change_log.replay_script(pair, source, shadow, w))
+
+    def make(whole_table: bool) -> list[sql.Composable]:
+        return change_log.replay_statements(pair, source, shadow, whole_table=whole_table)
+
+    return Replay(pair, STEP, source.tables, shadow, make)
 
 
 def _vacuumed(run: Run, state: PairState) -> None:

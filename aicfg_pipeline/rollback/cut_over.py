@@ -19,7 +19,7 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import CUT_OVER_LOCK_TIMEOUT_MS, Session, take_locks
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private, text
 from aicfg_pipeline.rollback import change_log, ddl, foreign_keys, sequences
-from aicfg_pipeline.rollback.catch_up import Replay, catch_up, catch_up_for_swap
+from aicfg_pipeline.rollback.catch_up import Replay, catch_up_for_swap
 from aicfg_pipeline.rollback.copy_back import replay_back
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
@@ -88,12 +88,11 @@ def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> d
     oids = [*_oids(states), *(r.oid for r in referred.values())]
     timing: dict[str, Any] = {}
 
+    moves = [*(a for s in states for a in _advances(run, s)), *move_statements(states)]
+
     def work() -> None:
-        for replay in replays:
-            catch_up(run, replay)
-        advances = [a for s in states for a in _advances(run, s)]
         catch_up_for_swap(run, replays, oids)
-        _swap_once(run, states, replays, [*advances, *move_statements(states)], seen, timing)
+        _swap_once(run, states, replays, moves, seen, timing)
 
     report = run.with_locks(work, what="cut over", oids=oids)
     timing.update(lock_attempts=report.attempts, blockers=report.blockers)

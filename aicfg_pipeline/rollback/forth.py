@@ -19,7 +19,6 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private
 from aicfg_pipeline.rollback import change_log, foreign_keys
-from aicfg_pipeline.rollback.change_log import Waiting
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.mapping import Source
 from aicfg_pipeline.rollback.sources import back_source, forth_mapping, forth_source
@@ -137,30 +136,16 @@ def explained(forth: Forth) -> sql.Composed:
 # --- replay ----------------------------------------------------------------------------------------------------
 
 
-def replay_script(forth: Forth, waiting: Waiting) -> list[sql.Composable]:
-    """Return what replays the waiting entries into the parked table, or nothing where there are none.
-
-    As for `change_log.replay_script`, the transaction must be a snapshot or hold the writers out.
-    """
-    if not waiting.entries:
-        return []
+def replay_statements(forth: Forth, *, whole_table: bool) -> list[sql.Composable]:
+    """Return one replay, without the users' triggers: remember, delete, insert, mark."""
     off, on = quiet(forth.target, forth.triggers)
     return [
-        *change_log.access_path(waiting),
         *off,
-        *replay_statements(forth, whole_table=waiting.whole_table),
-        *on,
-    ]
-
-
-def replay_statements(forth: Forth, *, whole_table: bool) -> list[sql.Composable]:
-    """Return one replay: remember, delete, insert, mark."""
-    log = private(forth.pair.change_log)
-    return [
         *_remembering(forth, whole_table),
         _deleting(forth, whole_table),
         *_inserting(forth, whole_table),
-        engine("mark_replayed", log=log),
+        engine("mark_replayed", log=private(forth.pair.change_log)),
+        *on,
     ]
 
 

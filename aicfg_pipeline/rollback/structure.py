@@ -23,6 +23,7 @@ from aicfg_pipeline.rollback.facts import Facts, as_facts, checked, compared, no
 from aicfg_pipeline.rollback.scratch import scratch_table
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.spec import PRIVATE_SCHEMA, ForeignKey, Migration, Pair
+from aicfg_pipeline.sqlfile import identifier
 
 Function = tuple[str, str]
 """Schema and name of a trigger's function."""
@@ -147,7 +148,7 @@ def trigger_functions(pair: Pair, schema: str) -> list[tuple[Function, str]]:
     block = pair.old_ddl.blocks.get("triggers")
     statements = block.statements if block else ()
     return [
-        ((_folded(name[0]) if len(name) == 2 else schema, _folded(name[-1])), statement)
+        ((identifier(name[0]) if len(name) == 2 else schema, identifier(name[-1])), statement)
         for statement in statements
         if (name := list(_name_tokens(statement)))
     ]
@@ -167,10 +168,6 @@ def _name_tokens(statement: str) -> Iterator[Token]:
             return
         if token.token_type != TokenType.DOT:
             yield token
-
-
-def _folded(token: Token) -> str:
-    return token.text if token.token_type == TokenType.IDENTIFIER else token.text.lower()
 
 
 def _moved(statement: str, schema: str) -> sql.Composable:

@@ -22,7 +22,7 @@ from aicfg_pipeline.rollback import change_log, ddl, foreign_keys, sequences
 from aicfg_pipeline.rollback.catch_up import Replay, catch_up, catch_up_for_swap
 from aicfg_pipeline.rollback.compare import COMPARE_SETTINGS, Comparison, compare_sides
 from aicfg_pipeline.rollback.cut_over import SWAP, UnderLocks
-from aicfg_pipeline.rollback.forth import Forth, different, explained, mend_references, replay_script, way_forth
+from aicfg_pipeline.rollback.forth import Forth, different, explained, mend_references, replay_statements, way_forth
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.migrate import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.run import Run
@@ -146,7 +146,11 @@ def _free_name(run: Run, name: str) -> str:
 
 def replay_forth(forth: Forth) -> Replay:
     """Return how a parked table is brought up to date with the old one."""
-    return Replay(forth.pair, STEP, forth.source.tables, forth.target, lambda w: replay_script(forth, w))
+
+    def make(whole_table: bool) -> list[sql.Composable]:
+        return replay_statements(forth, whole_table=whole_table)
+
+    return Replay(forth.pair, STEP, forth.source.tables, forth.target, make)
 
 
 def catch_up_forth(run: Run, old: str) -> int:
@@ -220,15 +224,13 @@ def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison
     referred = {tuple(k["references"]) for w in ways.values() for k in w.foreign_keys}
     oids = [*_oids(states), *(r.oid for r in catalog.relations(run.session, referred).values())]
     replays = [replay_forth(w) for w in ways.values()]
+    moves = [(s, _Away(run, look, s)) for s in states]
+    advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
     timing: dict[str, Any] = {}
 
     def work() -> None:
-        for replay in replays:
-            catch_up(run, replay)
-        moves = [(s, _Away(run, look, s)) for s in states]
-        advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
         catch_up_for_swap(run, replays, oids)
-        _swap_once(run, moves, advances, ways, proven, timing)
+        _swap_once(run, moves, advances, ways, replays, proven, timing)
 
     report = run.with_locks(work, what="undo", oids=oids)
     timing.update(lock_attempts=report.attempts, blockers=report.blockers)
@@ -245,6 +247,7 @@ def _swap_once(
     moves: Sequence[tuple[PairState, _Away]],
     advances: Sequence[sql.Composable],
     ways: Mapping[str, Forth],
+    replays: Sequence[Replay],
     proven: Mapping[str, Comparison],
     timing: dict[str, Any],
 ) -> None:
@@ -253,7 +256,7 @@ def _swap_once(
         keys = [foreign_keys.put_on_statement(w.target, dict(k)) for w in ways.values() for k in w.foreign_keys]
         # the keys first, while no reader or writer of these tables waits for us
         locks = [*keys, engine("lock_exclusively", tables=comma(lock_order([s for s, _ in moves])))]
-        under_locks = UnderLocks(session, locks, [replay_forth(w) for w in ways.values()])
+        under_locks = UnderLocks(session, locks, replays)
         replayed = under_locks.entries
         statements = [
             *under_locks.replay,
