@@ -15,14 +15,15 @@ from pathlib import Path
 
 import yaml
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.demo.project import DemoProject
+from aicfg_pipeline.embedded.database import stop_embedded
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.home import DATABASE_VARIABLE, embedded, home
 from aicfg_pipeline.orchestration.services import SERVICES_VARIABLE
-from aicfg_pipeline.postgres.embedded import stop_embedded
-from aicfg_pipeline.postgres.session import connect, shown
+from aicfg_pipeline.postgres.address import shown
+from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
+from aicfg_pipeline.spec import load as spec
 
 STORAGE_VARIABLE = "DAGSTER_POSTGRES_URL"
 DAGSTER_YAML = {

@@ -15,12 +15,12 @@ from pathlib import Path
 import psycopg
 import yaml
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.postgres.statements import private
-from aicfg_pipeline.rollback.sources import shadow_source
 from aicfg_pipeline.rollback.state import look
+from aicfg_pipeline.rollback.tables.sources import shadow_source
+from aicfg_pipeline.spec import load as spec
 from benchmarks.server import HERE, Database, Server, blocks, python
 from benchmarks.writers import Writers
 

@@ -18,10 +18,11 @@ from types import TracebackType
 import psycopg
 from psycopg import sql
 
+from aicfg_pipeline.embedded.cluster import SUPERUSER, Cluster, wheel_binaries
+from aicfg_pipeline.embedded.database import OWNER, fill_demo
 from aicfg_pipeline.orchestration.home import migrate_demo
-from aicfg_pipeline.postgres.embedded import OWNER, SUPERUSER, Cluster, fill_demo, wheel_binaries
-from aicfg_pipeline.spec import bundled_sql
-from aicfg_pipeline.sqlfile import Block, load_blocks
+from aicfg_pipeline.spec.blocks import Block, load_blocks
+from aicfg_pipeline.spec.load import bundled_sql
 
 PASSWORD = "bench"  # noqa: S105 - of a server that lives as long as the benchmark
 VERSION = 18

@@ -28,8 +28,8 @@ import httpx
 import psycopg
 import yaml
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.errors import ServiceError
+from aicfg_pipeline.spec import load as spec
 
 TEMPLATE = Path(__file__).with_name("template")
 FUNCTION = "ai-config-handler"

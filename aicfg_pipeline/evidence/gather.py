@@ -30,9 +30,9 @@ from aicfg_pipeline.evidence.facts import (
 )
 from aicfg_pipeline.evidence.safe import clean_statement, redacted, small_facts
 from aicfg_pipeline.evidence.verdict import verdict, way_back
-from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
 CATALOG_CHECKS = {
     "structure",

@@ -14,7 +14,7 @@ from sqlglot.errors import SqlglotError
 
 from aicfg_pipeline.errors import redact
 from aicfg_pipeline.evidence.facts import Facts, Scalar, Statement, StatementKind
-from aicfg_pipeline.sqlfile import split_statements
+from aicfg_pipeline.spec.blocks import split_statements
 
 MASK = "***"
 _TOKENS = re.compile(

@@ -12,8 +12,8 @@ from dagster import AssetKey, AssetSpec, TableColumn, TableColumnConstraints, Ta
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from aicfg_pipeline.rollback.checks import Check, Kind
-from aicfg_pipeline.spec import Ddl, Migration, Pair
+from aicfg_pipeline.rollback.checks.check import Check, Kind
+from aicfg_pipeline.spec.model import Ddl, Migration, Pair
 
 OWNERS = ["team:platform"]
 

@@ -16,8 +16,8 @@ from dagster import (
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.metadata import check_result
 from aicfg_pipeline.orchestration.resources import PostgresResource
-from aicfg_pipeline.rollback import verify
-from aicfg_pipeline.spec import Migration, Pair
+from aicfg_pipeline.rollback.steps import verify
+from aicfg_pipeline.spec.model import Migration, Pair
 
 
 def check_specs(pair: Pair) -> list[AssetCheckSpec]:

@@ -9,12 +9,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from aicfg_pipeline import spec
+from aicfg_pipeline.embedded.database import EmbeddedDatabase, ensure_embedded
 from aicfg_pipeline.errors import ConfigError
-from aicfg_pipeline.postgres.embedded import EmbeddedDatabase, ensure_embedded
-from aicfg_pipeline.postgres.session import connect, shown
-from aicfg_pipeline.rollback.migrate import migrate
-from aicfg_pipeline.rollback.run import Run, take_run_lock
+from aicfg_pipeline.postgres.address import shown
+from aicfg_pipeline.postgres.session import connect
+from aicfg_pipeline.rollback.lock import take_run_lock
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.steps.migrate import migrate
+from aicfg_pipeline.spec import load as spec
 
 DATABASE_VARIABLE = "AICFG_DATABASE_URL"
 HOME_VARIABLE = "AICFG_HOME"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dagster import HookDefinition, JobDefinition, OpDefinition, graph, in_process_executor, job
 
-from aicfg_pipeline.orchestration.ops import build_ops, copy_back_name
+from aicfg_pipeline.orchestration.ops.build import build_ops
+from aicfg_pipeline.orchestration.ops.rollback import copy_back_name
 from aicfg_pipeline.orchestration.reports import failure_report
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
 
 def build_jobs(migration: Migration) -> list[JobDefinition]:

@@ -6,8 +6,8 @@ What may be wrong with a migration is `spec`'s to say.
 import sys
 from types import TracebackType
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.spec import load as spec
 
 
 def load_or_explain() -> spec.Migration:

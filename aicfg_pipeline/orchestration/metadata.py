@@ -21,9 +21,9 @@ from dagster._utils.error import SerializableErrorInfo
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.assets import key_of
-from aicfg_pipeline.rollback.checks import Check
-from aicfg_pipeline.rollback.plan import Plan
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.rollback.checks.check import Check
+from aicfg_pipeline.rollback.steps.plan import Plan
+from aicfg_pipeline.spec.model import Migration
 
 
 def metadata(facts: Mapping[str, Any]) -> dict[str, Any]:

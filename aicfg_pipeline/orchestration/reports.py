@@ -13,13 +13,13 @@ from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.evidence import Finding, Known, PairNow, compare_with, gather, read, write
 from aicfg_pipeline.orchestration.home import report_folder
 from aicfg_pipeline.orchestration.resources import PostgresResource
-from aicfg_pipeline.postgres.session import secrets_of
+from aicfg_pipeline.postgres.address import secrets_of
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback import ledger, lifecycle
-from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
 KINDS = {"rollback": "rollback", "undo_rollback": "undo", "drop_new_tables": "drop"}
 

@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.orchestration.home import DATABASE_VARIABLE, Target, target
 from aicfg_pipeline.postgres.session import Session, connect
-from aicfg_pipeline.rollback.run import release_run_lock, take_run_lock
+from aicfg_pipeline.rollback.lock import release_run_lock, take_run_lock
 
 
 class PostgresResource(ConfigurableResource):

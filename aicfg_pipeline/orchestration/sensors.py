@@ -27,7 +27,7 @@ from aicfg_pipeline.orchestration.alerts import build_failure_alert
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.rollback.glance import Glance, glance
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
 INTERVAL_VARIABLE = "AICFG_SENSOR_SECONDS"
 DEFAULT_INTERVAL = 300

@@ -26,13 +26,15 @@ from aicfg_pipeline.orchestration.metadata import check_evaluation, check_result
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.rollback import reasons, service_checks, service_steps
-from aicfg_pipeline.rollback.checks import Check
-from aicfg_pipeline.rollback.reasons import ADVICE, History, Reasons
-from aicfg_pipeline.rollback.service_checks import ENDPOINTS, LAMBDAS, LOGS, REPOSITORY, Reading
+from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
+from aicfg_pipeline.runbook import checks as service_checks
+from aicfg_pipeline.runbook import reasons
+from aicfg_pipeline.runbook import steps as service_steps
+from aicfg_pipeline.runbook.checks import ENDPOINTS, LAMBDAS, LOGS, REPOSITORY, Reading
+from aicfg_pipeline.runbook.reasons import ADVICE, History, Reasons
 from aicfg_pipeline.services.settings import ServicesSettings
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
 LOOKS_BACK = 50
 QUICK_TIMEOUT_SECONDS = 5.0

@@ -21,7 +21,7 @@ from aicfg_pipeline.orchestration.service_checks import Looked, look_at_services
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.rollback.glance import glance
 from aicfg_pipeline.services.settings import ServicesSettings
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
 
 def build_service_sensors(migration: Migration) -> list[SensorDefinition]:

@@ -13,7 +13,7 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr
 
 from aicfg_pipeline.errors import ConfigError, PipelineError
-from aicfg_pipeline.rollback.service_steps import start_remembered
+from aicfg_pipeline.runbook.steps import start_remembered
 from aicfg_pipeline.services.lambdas import LambdaStates
 from aicfg_pipeline.services.settings import ServicesSettings
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aicfg_pipeline.postgres.session import shown
-from aicfg_pipeline.rollback.drop import retained_until
+from aicfg_pipeline.postgres.address import shown
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.steps.drop import retained_until
 
 RULE = "─" * 78
 EXECUTE = "dagster job execute -m aicfg_pipeline.definitions -j"

@@ -1,4 +1,4 @@
-"""Talking to PostgreSQL: sessions, named SQL blocks, the catalog, fingerprints, the embedded server.
+"""Talking to PostgreSQL: addresses, sessions, locks, named SQL blocks, the catalog, fingerprints.
 
 What a rollback *is* does not belong here (that is `rollback`), nor does Dagster.
 """

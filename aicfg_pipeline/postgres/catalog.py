@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aicfg_pipeline.postgres.session import Blocker, Session
+from aicfg_pipeline.postgres.locks import Blocker
+from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
 
 TABLE_KINDS = ("r", "p")

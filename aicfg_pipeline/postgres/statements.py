@@ -11,8 +11,9 @@ from functools import cache
 from psycopg import sql
 
 from aicfg_pipeline.errors import SpecError
-from aicfg_pipeline.spec import PRIVATE_SCHEMA, bundled_sql
-from aicfg_pipeline.sqlfile import Block, load_blocks
+from aicfg_pipeline.spec.blocks import Block, load_blocks
+from aicfg_pipeline.spec.load import bundled_sql
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 
 @cache

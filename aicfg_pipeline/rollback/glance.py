@@ -10,9 +10,9 @@ from aicfg_pipeline.errors import LockTimeoutError
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.run import RUN_LOCK
+from aicfg_pipeline.rollback.lock import RUN_LOCK
 from aicfg_pipeline.rollback.state import look
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
 COUNT_TIMEOUT_MS = "1500"
 

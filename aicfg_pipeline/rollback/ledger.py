@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.spec import PRIVATE_SCHEMA
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 
 @dataclass(frozen=True)

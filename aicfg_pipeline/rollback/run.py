@@ -5,36 +5,30 @@ The steps themselves do not belong here.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import AlreadyRunningError, DatabaseError, HazardError
-from aicfg_pipeline.postgres.session import (
+from aicfg_pipeline.errors import AlreadyRunningError, DatabaseError
+from aicfg_pipeline.postgres.locks import (
     LOCK_ATTEMPTS,
     SILENCE_MS,
     BlockerWatch,
     LockReport,
-    Session,
-    connect,
     deadlock_timeout_ms,
     with_lock_retries,
 )
+from aicfg_pipeline.postgres.session import Session, observer
 from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback import ledger
+from aicfg_pipeline.rollback.lock import RUN_LOCK
 from aicfg_pipeline.rollback.state import Look, look
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
-GRACE_TRIES, GRACE_PAUSE = 4, 0.15
-"""A backend whose client has just ended needs a moment to give its lock back; a run under way keeps it longer."""
-
-RUN_LOCK = {"class": 0x41494346, "key": 0x47524C42}  # "AICF", "GRLB": any two integers, as long as they never change
 NO_PRIVILEGE = "42501"
-OTHERS = 3  # connections that are opened beside ours to find out about a pooler
 
 
 @dataclass(frozen=True)
@@ -143,73 +137,3 @@ class Run:
                 if getattr(error, "sqlstate", None) != NO_PRIVILEGE:
                     raise
         return True
-
-
-@contextmanager
-def observer(session: Session) -> Iterator[Session]:
-    """A second connection, for watching what the first one is busy with."""
-    other = connect(session.url, "aicfg_pipeline observer")
-    try:
-        yield other
-    finally:
-        other.close()
-
-
-def take_run_lock(session: Session) -> None:
-    """Take the run lock for as long as the session lives. Raises `AlreadyRunningError` naming who has it.
-
-    Raises `HazardError` behind a transaction pooler: the lock would stay on a server connection that others use.
-    """
-    behind = behind_pooler(session)
-    if behind:
-        raise HazardError(
-            f"pooled_connection: {behind}",
-            codes=["pooled_connection"],
-            remedy=DIRECT_CONNECTION,
-        )
-    for _ in range(GRACE_TRIES):
-        if session.scalar(engine("take_session_lock"), RUN_LOCK):
-            return
-        time.sleep(GRACE_PAUSE)
-    holder = session.one(engine("lock_holder"), RUN_LOCK)
-    who = f"pid {holder.pid} as {holder.role} ({holder.application}), since {holder.since}" if holder else "another run"
-    raise AlreadyRunningError(
-        f"Another run works on this database: {who}.",
-        expected="one run at a time",
-        remedy="Wait for it to end, or end it in the Dagster UI (or pg_terminate_backend of that pid), then run again.",
-    )
-
-
-def release_run_lock(session: Session) -> None:
-    """Give the run lock back."""
-    if not (session.connection.closed or session.connection.broken):
-        session.scalar(engine("release_session_lock"), RUN_LOCK)
-
-
-DIRECT_CONNECTION = "Use the direct connection (on Supabase port 5432, not the pooler's 6543) in AICFG_DATABASE_URL."
-
-
-def behind_pooler(session: Session, *, thorough: bool = False) -> str | None:
-    """Say what tells of a pooler in transaction mode between us and the server, or None.
-
-    A server connection of our own is never in somebody else's transaction, and never another one from one statement
-    to the next. Where the backend is the one that greeted us nothing stands in between, as far as poolers are known:
-    that costs one query, and more are asked only if this has to be `thorough`.
-    """
-    first = session.scalar(engine("backend_pid"))
-    if first == session.connection.info.backend_pid and not thorough:
-        return None
-    with ExitStack() as opened:
-        for _ in range(OTHERS):
-            other = opened.enter_context(observer(session))
-            opened.enter_context(other.transaction(read_only=True))
-            shared = other.scalar(engine("backend_pid"))
-            second = first if shared == first else session.scalar(engine("backend_pid"))
-            if shared == first or second != first:
-                backends = f"pid {first}" if shared == first else f"pids {first} and {second}"
-                return (
-                    f"Two transactions of one connection do not run in one backend of their own ({backends}): a pooler"
-                    " in transaction mode stands in between, where locks and settings of a session silently do not"
-                    " hold."
-                )
-    return None

@@ -14,7 +14,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.ledger import Ledger
-from aicfg_pipeline.spec import PRIVATE_SCHEMA, Migration, Pair
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
 
 
 class State(StrEnum):

@@ -29,12 +29,12 @@ from typing import Any
 import psycopg
 import yaml
 
-from aicfg_pipeline import spec
-from aicfg_pipeline.postgres.embedded import OWNER
+from aicfg_pipeline.embedded.database import OWNER
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.state import look
-from aicfg_pipeline.spec import bundled_sql
+from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.spec.load import bundled_sql
 from aicfg_pipeline_tests.chaos import child, faults
 from aicfg_pipeline_tests.chaos.faults import Scene
 from aicfg_pipeline_tests.tools import servers

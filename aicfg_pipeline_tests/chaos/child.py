@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from aicfg_pipeline.errors import PipelineError
-from aicfg_pipeline.rollback import lifecycle, undo, verify
-from aicfg_pipeline.rollback.migrate import migrate
+from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.steps import undo, verify
+from aicfg_pipeline.rollback.steps.migrate import migrate
 from aicfg_pipeline_tests.tools.migration import drop_parked, roll_back, running
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.evidence.facts import Evidence
 from aicfg_pipeline.evidence.gather import Known, gather
-from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
+from aicfg_pipeline.spec import load as spec
 
 RUN = "3f0c1d2e-9a41-4c51-8f5e-1b2c3d4e5f60"
 START = datetime(2026, 11, 22, 16, 1, 2, tzinfo=UTC)

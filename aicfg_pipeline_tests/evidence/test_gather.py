@@ -6,15 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.evidence import Known, gather
 from aicfg_pipeline.evidence.facts import Comparison, Database, DifferingKey, ExportFile, Hazard, Side
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.rollback import compare, copy_back, cut_over, ledger, verify
-from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback import ledger
+from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.hazards import Hazard as PlanHazard
 from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.rollback.steps import compare, copy_back, cut_over, verify
 from aicfg_pipeline.services.settings import ServicesSettings
+from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.evidence.samples import (
     IDENTITY,
     NONE,

@@ -10,12 +10,12 @@ from typing import Any
 import html5lib
 import pytest
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.evidence import html, write
 from aicfg_pipeline.evidence.facts import Evidence
 from aicfg_pipeline.evidence.render import STATUS
-from aicfg_pipeline.rollback.checks import Check
+from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.services.settings import ServicesSettings
+from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.evidence.samples import data_checks, entry, rolled_back, sample
 
 CHROMIUM = Path("/usr/bin/chromium")

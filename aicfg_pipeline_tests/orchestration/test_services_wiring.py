@@ -16,7 +16,7 @@ from dagster import ExecuteInProcessResult
 
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.orchestration.services import load_services
-from aicfg_pipeline.rollback import service_steps
+from aicfg_pipeline.runbook import steps as service_steps
 from aicfg_pipeline_tests.services.servers import QuietHandler, serving
 from aicfg_pipeline_tests.tools.servers import Database
 
@@ -178,7 +178,7 @@ def test_a_deploy_that_fails_leaves_the_services_running_the_database_undoable_a
 def test_a_gate_that_fails_before_the_cut_over_starts_the_services_again(
     quick: Quick, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aicfg_pipeline.rollback import compare
+    from aicfg_pipeline.rollback.steps import compare
 
     compare_all = compare.compare
 
@@ -197,7 +197,7 @@ def test_a_gate_that_fails_before_the_cut_over_starts_the_services_again(
 def test_whatever_ends_a_later_step_starts_the_services_again(
     quick: Quick, run_job: RunJob, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    from aicfg_pipeline.rollback import cut_over
+    from aicfg_pipeline.rollback.steps import cut_over
 
     def ends(run: Any) -> Any:
         assert quick.aws.concurrency("ai-config-handler") == 0

@@ -13,7 +13,7 @@ import pytest
 from dagster import DagsterInstance
 from playwright.sync_api import Page, expect
 
-from aicfg_pipeline.postgres.embedded import ensure_embedded, stop_embedded
+from aicfg_pipeline.embedded.database import ensure_embedded, stop_embedded
 from aicfg_pipeline_tests.tools import browser
 
 pytestmark = [

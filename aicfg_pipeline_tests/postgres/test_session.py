@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from aicfg_pipeline.errors import ConnectionLostError, DatabaseError, LockTimeoutError, PipelineError, UnreachableError
-from aicfg_pipeline.postgres.session import PINNED, Session, connect, secrets_of, shown
+from aicfg_pipeline.postgres.address import secrets_of, shown
+from aicfg_pipeline.postgres.session import PINNED, Session, connect
 from aicfg_pipeline_tests.tools import servers as tools
 from aicfg_pipeline_tests.tools.pooler import Pooler
 from aicfg_pipeline_tests.tools.servers import Database

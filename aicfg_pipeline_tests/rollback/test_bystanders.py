@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aicfg_pipeline.rollback.compare import compare
-from aicfg_pipeline.rollback.copy_back import copy_back
-from aicfg_pipeline.rollback.cut_over import cut_over
-from aicfg_pipeline.rollback.undo import catch_up_forth, undo_rollback
+from aicfg_pipeline.rollback.steps.compare import compare
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
+from aicfg_pipeline.rollback.steps.cut_over import cut_over
+from aicfg_pipeline.rollback.steps.undo import catch_up_forth, undo_rollback
 from aicfg_pipeline_tests.tools import servers
 from aicfg_pipeline_tests.tools.migration import drop_parked, running
 from aicfg_pipeline_tests.tools.servers import Database, Server

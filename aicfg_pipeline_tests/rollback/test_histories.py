@@ -17,14 +17,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from aicfg_pipeline.postgres.embedded import fill_demo
-from aicfg_pipeline.rollback.compare import compare
-from aicfg_pipeline.rollback.copy_back import copy_back
-from aicfg_pipeline.rollback.cut_over import cut_over
-from aicfg_pipeline.rollback.drop import drop_new_tables
-from aicfg_pipeline.rollback.migrate import migrate
+from aicfg_pipeline.embedded.database import fill_demo
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.undo import undo_rollback
+from aicfg_pipeline.rollback.steps.compare import compare
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
+from aicfg_pipeline.rollback.steps.cut_over import cut_over
+from aicfg_pipeline.rollback.steps.drop import drop_new_tables
+from aicfg_pipeline.rollback.steps.migrate import migrate
+from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline_tests.tools.kills import counting, survived
 from aicfg_pipeline_tests.tools.migration import migrate_forward, running
 from aicfg_pipeline_tests.tools.servers import Database, Server

@@ -20,14 +20,14 @@ from typing import Any
 
 import pytest
 
-from aicfg_pipeline import spec
-from aicfg_pipeline.postgres.embedded import fill_demo
-from aicfg_pipeline.rollback.compare import compare
-from aicfg_pipeline.rollback.copy_back import copy_back
-from aicfg_pipeline.rollback.cut_over import cut_over
+from aicfg_pipeline.embedded.database import fill_demo
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import State
-from aicfg_pipeline.rollback.undo import undo_rollback
+from aicfg_pipeline.rollback.steps.compare import compare
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
+from aicfg_pipeline.rollback.steps.cut_over import cut_over
+from aicfg_pipeline.rollback.steps.undo import undo_rollback
+from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.tools.kills import counting, differing, portrait, survived
 from aicfg_pipeline_tests.tools.migration import drop_parked, migrate_forward, roll_back, running
 from aicfg_pipeline_tests.tools.servers import Database, Server, Servers, fill_migrated, fill_old
@@ -307,7 +307,7 @@ def test_an_undo_killed_before_it_settled_is_finished_by_a_rollback(
     """The retired table lies where the shadow would be, with its foreign keys on: it is recognised and made anew."""
     with running(migrated_database.url) as run:
         roll_back(run)
-        monkeypatch.setattr("aicfg_pipeline.rollback.undo.settle", lambda run: 1 / 0)
+        monkeypatch.setattr("aicfg_pipeline.rollback.steps.undo.settle", lambda run: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             undo_rollback(run)
         monkeypatch.undo()

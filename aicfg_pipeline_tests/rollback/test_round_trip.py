@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aicfg_pipeline.postgres.embedded import fill_demo
-from aicfg_pipeline.rollback.migrate import migrate
+from aicfg_pipeline.embedded.database import fill_demo
+from aicfg_pipeline.rollback.steps.migrate import migrate
 from aicfg_pipeline_tests.tools.migration import drop_parked, roll_back, running
 from aicfg_pipeline_tests.tools.servers import Database, Server
 from aicfg_pipeline_tests.tools.writers import Writers

@@ -9,8 +9,8 @@ import psycopg
 import yaml
 from psycopg import sql
 
-from aicfg_pipeline import spec
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.spec.model import Migration
 
 TABLE = "-- name: table -- columns\nCREATE TABLE {name} (\n    {columns}\n);\n\n-- name: indexes -- key\n{indexes};\n"
 VIEW = "-- name: view -- every column\nCREATE VIEW {old} AS SELECT * FROM {new};\n"

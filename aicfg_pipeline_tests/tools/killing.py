@@ -56,7 +56,7 @@ def _run(job: Any, asked: dict[str, Any]) -> int:
 def _arrange(kill_after: str) -> None:
     from dagster import DagsterInstance
 
-    from aicfg_pipeline.rollback import remembered
+    from aicfg_pipeline.runbook import remembered
 
     if kill_after.startswith("ledger:"):
         note = remembered.note

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from aicfg_pipeline.embedded.cluster import SUPERUSER
 from aicfg_pipeline.errors import ConnectionLostError
-from aicfg_pipeline.postgres.embedded import SUPERUSER
 from aicfg_pipeline.postgres.session import Query, Session
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline_tests.tools.servers import Database

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.postgres.session import connect
-from aicfg_pipeline.rollback import lifecycle, verify
-from aicfg_pipeline.rollback.compare import compare
-from aicfg_pipeline.rollback.copy_back import copy_back
-from aicfg_pipeline.rollback.cut_over import cut_over
-from aicfg_pipeline.rollback.drop import drop_new_tables
-from aicfg_pipeline.rollback.migrate import migrate
-from aicfg_pipeline.rollback.run import Run, Settings, release_run_lock, take_run_lock
+from aicfg_pipeline.rollback import lifecycle
+from aicfg_pipeline.rollback.lock import release_run_lock, take_run_lock
+from aicfg_pipeline.rollback.run import Run, Settings
+from aicfg_pipeline.rollback.steps import verify
+from aicfg_pipeline.rollback.steps.compare import compare
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
+from aicfg_pipeline.rollback.steps.cut_over import cut_over
+from aicfg_pipeline.rollback.steps.drop import drop_new_tables
+from aicfg_pipeline.rollback.steps.migrate import migrate
+from aicfg_pipeline.spec import load as spec
 
 
 @contextmanager

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from aicfg_pipeline import spec
 from aicfg_pipeline.errors import HazardError
 from aicfg_pipeline.postgres.session import connect
-from aicfg_pipeline.rollback import plan
 from aicfg_pipeline.rollback.hazards import Hazard
-from aicfg_pipeline.rollback.plan import Plan
 from aicfg_pipeline.rollback.run import Run, Settings
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.rollback.steps import plan
+from aicfg_pipeline.rollback.steps.plan import Plan
+from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.spec.model import Migration
 from aicfg_pipeline_tests.tools.servers import Database
 
 

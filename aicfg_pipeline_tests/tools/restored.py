@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 from psycopg.types.json import Jsonb
 
-from aicfg_pipeline.rollback.compare import compare
-from aicfg_pipeline.rollback.copy_back import copy_back
-from aicfg_pipeline.rollback.cut_over import cut_over
-from aicfg_pipeline.rollback.drop import drop_new_tables
+from aicfg_pipeline.rollback.checks.visibility import FACT, visible_rows_facts
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.visibility import FACT, visible_rows_facts
+from aicfg_pipeline.rollback.steps.compare import compare
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
+from aicfg_pipeline.rollback.steps.cut_over import cut_over
+from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline_tests.tools.migration import running
 from aicfg_pipeline_tests.tools.servers import Database
 

@@ -22,8 +22,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from aicfg_pipeline.embedded.cluster import SUPERUSER, Cluster, wheel_binaries
+from aicfg_pipeline.embedded.database import OWNER, fill_demo
 from aicfg_pipeline.errors import DatabaseError
-from aicfg_pipeline.postgres.embedded import OWNER, SUPERUSER, Cluster, fill_demo, wheel_binaries
 
 DEFAULT_VERSION = 18
 PASSWORD = "Sup3r-secret!"

@@ -8,7 +8,7 @@ from typing import Any
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.run import Settings
 from aicfg_pipeline.rollback.state import Look
-from aicfg_pipeline.spec import Migration
+from aicfg_pipeline.spec.model import Migration
 
 ACCEPTABLE = frozenset({"unmapped_column", "dependents", "coexisting_conflict"})
 """An operator may accept these by naming the code in `accept_hazards`."""

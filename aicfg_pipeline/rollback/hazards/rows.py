@@ -18,11 +18,11 @@ from aicfg_pipeline.postgres.catalog import Column, Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, text
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
-from aicfg_pipeline.rollback.mapping import Source
-from aicfg_pipeline.rollback.scratch import scratch_table
-from aicfg_pipeline.rollback.sources import back_mapping, back_source
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
-from aicfg_pipeline.spec import Pair
+from aicfg_pipeline.rollback.tables.mapping import Source
+from aicfg_pipeline.rollback.tables.scratch import scratch_table
+from aicfg_pipeline.rollback.tables.sources import back_mapping, back_source
+from aicfg_pipeline.spec.model import Pair
 
 MOST_RULES = 1_000
 """In one scan: a query has at most 1,664 result columns."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from aicfg_pipeline.errors import UnreachableError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.session import Blocker
+from aicfg_pipeline.postgres.locks import Blocker
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
-from aicfg_pipeline.rollback.run import DIRECT_CONNECTION, RUN_LOCK, behind_pooler
+from aicfg_pipeline.rollback.lock import DIRECT_CONNECTION, RUN_LOCK, behind_pooler
 
 OLDEST_VERSION = 140_000
 LONG_SECONDS = 30

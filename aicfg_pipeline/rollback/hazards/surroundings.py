@@ -10,7 +10,8 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
-from aicfg_pipeline.spec import ForeignKey, trigger_names
+from aicfg_pipeline.spec.ddl import trigger_names
+from aicfg_pipeline.spec.model import ForeignKey
 
 
 def find(subject: Subject) -> Iterator[Hazard]:

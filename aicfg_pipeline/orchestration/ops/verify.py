@@ -1,0 +1,118 @@
+"""The op that runs every check, and how verdicts are logged."""
+
+from collections.abc import Iterator
+
+from dagster import In, OpDefinition, OpExecutionContext, Out, Output, op
+
+from aicfg_pipeline.orchestration.home import report_folder
+from aicfg_pipeline.orchestration.metadata import check_evaluation, failures, metadata
+from aicfg_pipeline.orchestration.ops.services import services_guarded
+from aicfg_pipeline.orchestration.ops.step import open_and_link
+from aicfg_pipeline.orchestration.reports import against_last_report
+from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.service_checks import look_at_services
+from aicfg_pipeline.orchestration.services import ServicesResource
+from aicfg_pipeline.rollback.checks.check import Check, Watch
+from aicfg_pipeline.rollback.checks.rows import write_differences
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.steps import verify
+from aicfg_pipeline.spec.model import Migration
+
+UNDO = "undo: dagster job execute -m aicfg_pipeline.definitions -j undo_rollback"
+
+
+def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
+    """Run every check and log each verdict on its asset."""
+    watch = verify.watch(run.session, run.migration)
+    checks = verify.run_checks(run.session, run.migration, on=watch)
+    _log_checks(context, run, checks)
+    _write_differences(context, run, watch, verify.failed(checks))
+    return checks
+
+
+def _log_checks(context: OpExecutionContext, run: Run, checks: list[Check]) -> None:
+    for check in checks:
+        context.log_event(check_evaluation(run.migration, check))  # type: ignore[arg-type]  # it takes them, untyped
+        if not check.passed:
+            context.log.warning(f"FAILED {check.asset} {check.pair}: {check.name}: {check.summary}")
+    if checks:  # each verdict is an event of its own already
+        context.log.info(f"{sum(c.passed for c in checks)} of {len(checks)} checks passed")
+
+
+def log_service_checks(context: OpExecutionContext, run: Run, services: ServicesResource) -> list[Check]:
+    """The same for the services that are configured, with the numbers that plot."""
+    looked = look_at_services(run.session, run.migration, services.settings(), context.instance)
+    for event in looked.observations():
+        context.log_event(event)
+    _log_checks(context, run, looked.checks)
+    return looked.checks
+
+
+def _write_differences(context: OpExecutionContext, run: Run, watch: Watch, wrong: list[Check]) -> None:
+    """Put the differing rows of every pair whose data checks failed beside the report, as CSV."""
+    for old in {c.pair for c in wrong if c.name in ("row_count", "checksum", "rows")}:
+        file = write_differences(watch, run.migration.pair(old), report_folder(), f"differences-{run.run_id[:8]}")
+        if file:
+            context.log.warning(f"{old}: every differing value: {file}")
+
+
+def verify_op(migration: Migration) -> OpDefinition:
+    """Return the op of the gate after."""
+
+    @op(
+        name="verify",
+        ins={"cut": In(dict, default_value={})},
+        out=Out(dict),
+        description="The gate after: every asset check. One that fails stops the run before anything is dropped, while"
+        " the rollback can still be undone.",
+        tags={"kind": "postgres"},
+    )
+    def verify_(
+        context: OpExecutionContext, cut: dict, postgres: PostgresResource, services: ServicesResource
+    ) -> Iterator[Output[dict]]:
+        with failures():
+            if cut:
+                with services_guarded(context, migration, postgres, services):
+                    run = open_and_link(context, postgres, migration, cut)
+                    checks = run_and_log_checks(context, run) + log_service_checks(context, run, services)
+                    _record_verify(run, checks)
+                    verify.gate(checks, remedy=f"Mend what is named and run again; or {UNDO}")
+            else:
+                with postgres.session("aicfg_pipeline verify") as session:
+                    run = Run(session, migration, context.run_id, say=context.log.info)
+                    checks = run_and_log_checks(context, run) + log_service_checks(context, run, services)
+                    _log_findings(context, run, checks)
+                verify.gate(checks, remedy="Mend what is named and run verify again.")
+        counts = {"checks": len(checks), "passed": sum(c.passed for c in checks)}
+        context.log.info(f"verify: {counts['passed']} of {counts['checks']} checks passed")
+        if not cut:
+            print(f"verify: {counts['passed']} of {counts['checks']} checks passed", flush=True)
+        yield Output(cut, metadata=metadata(counts))
+
+    return verify_
+
+
+def _log_findings(context: OpExecutionContext, run: Run, checks: list[Check]) -> None:
+    """Say where the database of now differs from the last report on it, and what explains it."""
+    compared = against_last_report(run, checks)
+    if compared is None:
+        context.log.info("There is no earlier report on this database to compare with.")
+        return
+    path, findings = compared
+    context.log.info(f"compared with {path.name}: {sum(f.ok for f in findings)} of {len(findings)} facts agree")
+    for finding in findings:
+        if finding.judgement != "agrees":
+            (context.log.info if finding.ok else context.log.warning)(f"{finding.judgement}: {finding}")
+
+
+def _record_verify(run: Run, checks: list[Check]) -> None:
+    wrong = verify.failed(checks)
+    facts = {
+        "checks": [
+            {"pair": c.pair, "asset": c.asset, "name": c.name, "passed": c.passed, "summary": c.summary,
+             "severity": c.severity}
+            for c in checks
+        ]
+    }  # fmt: skip
+    with run.writing():
+        run.record("verify", "failed" if wrong else "passed", facts=facts)

@@ -1,0 +1,171 @@
+"""What a check is: a name, the asset it is about, a verdict and what it saw. And two checks of the data.
+
+Each check fails for one reason: `row_count` for rows that only one side has, `checksum` for values that are not the
+same in a row that both have, and `rows` (in `differences`) for anything in such a row that is not the same to the last
+bit. The same functions gate the rollback, run from an asset's page and run in the job `verify`. Checks of structure
+and security have files of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aicfg_pipeline.postgres import catalog, fingerprint
+from aicfg_pipeline.postgres.fingerprint import CommonSums
+from aicfg_pipeline.postgres.statements import engine, ident, private
+from aicfg_pipeline.rollback.checks.check import Check, CheckFunction, Watch, log_size
+from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.tables.comparison import (
+    Comparison,
+    comparing,
+    parked_sides,
+)
+from aicfg_pipeline.spec.model import Pair
+
+# --- the checks ------------------------------------------------------------------------------------------------
+
+
+def row_count(watch: Watch, pair: Pair) -> Check:
+    """As many rows after the rollback as before it, but for the keys written since."""
+    return data_check(watch, pair, "row_count", _rows_agree)
+
+
+def checksum(watch: Watch, pair: Pair) -> Check:
+    """The same values after the rollback as before it, but for the keys written since; names the columns at fault."""
+    return data_check(watch, pair, "checksum", lambda found: _checksums_agree(watch, pair, found))
+
+
+Verdict = tuple[bool, str, dict[str, Any]]
+Judge = Callable[[Comparison], Verdict]
+
+
+def data_check(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
+    """Compare while the new table is parked; after the drop tell what was proven; before there is nothing to say."""
+    state = watch.state(pair)
+    if state.state == State.CUT_OVER:
+        return _while_parked(watch, pair, name, judge)
+    if state.state == State.ROLLED_BACK:
+        return _after_drop(watch, pair, name)
+    if state.state == State.MISSING:
+        return Check(name, pair.old, "old", False, f"There is nothing to compare: {state.because}.")
+    return Check(
+        name, pair.old, "old", True, f"Nothing was rolled back ({state.state}), so there is no before and after."
+    )
+
+
+def _while_parked(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
+    if watch.state(pair).log is None:
+        return Check(
+            name,
+            pair.old,
+            "old",
+            False,
+            "The change log is gone, so differences from the parked table can't be judged.",
+        )
+    found = watch.comparison(pair)
+    written = log_size(watch, pair)
+    passed, summary, more = judge(found)
+    facts = {
+        **found.facts,
+        "dagster/row_count": found.after.rows,
+        "rows_before": found.before.rows,
+        "rows_after": found.after.rows,
+        "checksum_before": found.before.checksum,
+        "checksum_after": found.after.checksum,
+        "keys_written_since": written.keys,
+        "differing_rows": found.differences.differences,
+        "unexplained_rows": found.differences.unexplained,
+        **more,
+    }
+    return Check(name, pair.old, "old", passed, f"{summary} {written.keys} keys were written since.", facts=facts)
+
+
+def _rows_agree(found: Comparison) -> Verdict:
+    seen = found.differences
+    alone = seen.unexplained_missing + seen.unexplained_extra
+    adds_up = (
+        found.after.rows == found.before.rows - seen.missing + seen.extra
+    )  # it does not where a key is there twice
+    summary = f"{found.before.rows:,} rows before, {found.after.rows:,} after"
+    if alone:
+        summary += (
+            f"; {seen.unexplained_missing} are missing and {seen.unexplained_extra} are new, and nothing in the change"
+            f" log explains it{_keys(found, 'missing', 'extra')}"
+        )
+    elif not adds_up:
+        summary += "; the numbers don't add up: a key is there more than once"
+    return (
+        not alone and adds_up,
+        f"{summary}.",
+        {"rows_missing": seen.unexplained_missing, "rows_new": seen.unexplained_extra},
+    )
+
+
+def _checksums_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
+    if found.before.checksum == found.after.checksum:
+        return True, f"Checksums equal: {found.before.checksum}.", {}
+    told = f"Checksums {found.before.checksum} before, {found.after.checksum} after"
+    if not found.differences.unexplained_changed:
+        why = "rows that only one side has" if found.differences.unexplained else "what the change log has"
+        return True, f"{told}: all of it comes from {why}.", {}
+    sums = _common_sums(watch, pair)
+    facts = {
+        "columns_at_fault": sums.columns,
+        "common_checksum_before": sums.before,
+        "common_checksum_after": sums.after,
+    }
+    if sums.before == sums.after:
+        return True, f"{told}; of the rows that both sides have and nobody has written since, equal.", facts
+    columns = ", ".join(f"{name} ({rows} rows)" for name, rows in sums.columns.items())
+    return False, f"{told}; columns at fault: {columns}{_keys(found, 'changed')}.", facts
+
+
+def _common_sums(watch: Watch, pair: Pair) -> CommonSums:
+    state, session = watch.state(pair), watch.session
+    source, target = parked_sides(session, state)
+    with comparing(session, state):
+        hashable = not catalog.unhashable_columns(session, state.old_table.oid)
+        return fingerprint.common_sums(
+            session, source.query, target, source.columns, pair.key, hashable=hashable, log=private(pair.change_log)
+        )
+
+
+def _keys(found: Comparison, *kinds: str) -> str:
+    keys = [f"{', '.join(map(str, s['key']))} ({s['kind']})" for s in found.differences.sample if s["kind"] in kinds]
+    return f": {'; '.join(keys[:5])}" if keys else ""
+
+
+def _after_drop(watch: Watch, pair: Pair, name: str) -> Check:
+    proven = watch.ledger.last("drop", pair=pair.old, outcome="done")
+    if proven is None:
+        return Check(
+            name,
+            pair.old,
+            "old",
+            True,
+            "The new table is gone without a drop of ours in the ledger: there is nothing left to compare with.",
+            severity="WARN",
+        )
+    before, after = proven.facts["before"], proven.facts["after"]
+    now = count_rows(watch, pair)
+    return Check(
+        name,
+        pair.old,
+        "old",
+        True,
+        f"Proven on {proven.at:%Y-%m-%d %H:%M:%S %Z}, at the drop: {before['rows']:,} rows before,"
+        f" {after['rows']:,} after, {proven.facts['unexplained_rows']} unexplained."
+        " The table is in ordinary use since.",
+        facts={**proven.facts, "proven_at": proven.at.isoformat(), "dagster/row_count": now},
+    )
+
+
+def count_rows(watch: Watch, pair: Pair) -> int:
+    """Count the rows of the table at the old name."""
+    old = watch.state(pair).old_table
+    with watch.session.transaction(read_only=True):
+        return int(watch.session.scalar(engine("count_rows", table=ident(old.schema, old.name))))
+
+
+DATA_CHECKS: tuple[CheckFunction, ...] = (row_count, checksum)

@@ -1,0 +1,77 @@
+"""Catalog facts as flat values, and the differences between two sets of them. And what the live checks have in common.
+
+Which facts are read, and which are expected, is for `structure` and `security`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aicfg_pipeline.rollback.checks.check import Check
+from aicfg_pipeline.spec.model import Pair
+
+Facts = dict[tuple[str, str], str]
+"""(object, aspect) to value: ("column id", "type") to "uuid"."""
+
+NOTHING = "nothing"
+
+
+def as_facts(rows: Iterable[Any]) -> Facts:
+    """Return rows of (object, aspect, value) as facts; an absent value is no fact."""
+    return {(r.object, r.aspect): r.value for r in rows if r.value is not None}
+
+
+def differences(expected: Facts, found: Facts) -> list[dict[str, str]]:
+    """Return every difference, each object together. An object that one side does not have is one difference."""
+    lines = []
+    all_wanted, all_there = _by_object(expected), _by_object(found)
+    for name in dict.fromkeys((*all_wanted, *all_there)):
+        wanted, there = all_wanted.get(name, {}), all_there.get(name, {})
+        if not wanted or not there:
+            lines.append({"what": name, "expected": _whole(wanted), "found": _whole(there)})
+            continue
+        lines += [
+            {"what": f"{name}: {a}", "expected": wanted.get(a, NOTHING), "found": there.get(a, NOTHING)}
+            for a in dict.fromkeys((*wanted, *there))
+            if wanted.get(a) != there.get(a)
+        ]
+    return lines
+
+
+def _by_object(facts: Facts) -> dict[str, dict[str, str]]:
+    objects: dict[str, dict[str, str]] = {}
+    for (name, aspect), value in facts.items():
+        objects.setdefault(name, {})[aspect] = value
+    return objects
+
+
+def _whole(aspects: Mapping[str, str]) -> str:
+    return "; ".join(f"{a} {v}" for a, v in aspects.items()) or NOTHING
+
+
+def told(lines: list[dict[str, str]]) -> str:
+    """Return differences as a sentence, the first few of them in full."""
+    first = "; ".join(f"{d['what']}: expected {_short(d['expected'])}, found {_short(d['found'])}" for d in lines[:3])
+    return first + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 120 else value[:117] + "…"
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------
+
+
+def compared(
+    name: str, pair: Pair, expected: Facts, found: Facts, *, what: str, facts: Mapping[str, Any] | None = None
+) -> Check:
+    """Return the verdict of a comparison of facts."""
+    lines = differences(expected, found)
+    seen = {"facts_compared": len(expected.keys() | found.keys()), "differences": lines, **(facts or {})}
+    if lines:
+        return Check(
+            name, pair.old, "old", False, f"{what} differ from {pair.old_ddl.path}: {told(lines)}.", facts=seen
+        )
+    same = f"{what} are as {pair.old_ddl.path} makes them ({seen['facts_compared']} facts)."
+    return Check(name, pair.old, "old", True, same, facts=seen)

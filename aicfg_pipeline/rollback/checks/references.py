@@ -1,0 +1,117 @@
+"""The check of what the old table refers to, and of what still refers to a parked or dropped table.
+
+Which foreign keys there should be is `structure`'s; here it is whether they hold.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from psycopg import sql
+
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.statements import columns, engine, ident
+from aicfg_pipeline.rollback.checks.check import Check, Watch, checked, nothing_yet, restored
+from aicfg_pipeline.spec.model import ForeignKey, Pair
+
+
+def references(watch: Watch, pair: Pair) -> Check:
+    """Every foreign key is validated, no row refers to nothing, and nothing else refers to a parked table."""
+    table = restored(watch, pair)
+    if table is None:
+        return nothing_yet(watch, pair, "references")
+    return checked("references", pair, "old", lambda: _references(watch, pair, table))
+
+
+def _references(watch: Watch, pair: Pair, table: Relation) -> Check:
+    search_path = (watch.migration.schema, "extensions")
+    with watch.session.transaction(snapshot=True, read_only=True, search_path=search_path):
+        unvalidated = [k.name for k in catalog.foreign_keys(watch.session, table.oid) if not k.validated]
+        orphans = [o for k in pair.old_ddl.foreign_keys if (o := _orphans(watch, pair, table, k))]
+        pointing = _pointing_at_parked(watch, pair)
+        mentions = _mentions(watch, pair)
+    wrong = [
+        *(f"{name} is not validated" for name in unvalidated),
+        *(f"{o['rows']} rows have no counterpart by {o['foreign_key']} (keys {', '.join(o['keys'])})" for o in orphans),
+        *(f"{p} refers to a parked table and reads stale rows" for p in pointing),
+    ]
+    facts = {
+        "not_validated": unvalidated,
+        "orphans": orphans,
+        "pointing_at_parked": pointing,
+        "functions_that_name_the_new_table": mentions,
+    }
+    hint = f" The text of {', '.join(mentions)} names {pair.new}, which is not there any more." if mentions else ""
+    if wrong:
+        known = _accepted(watch, pair) and not unvalidated and not orphans
+        told = f"{'; '.join(wrong)}.{' The operator accepted that; the drop waits for it.' if known else ''}{hint}"
+        severity: Literal["ERROR", "WARN"] = "WARN" if known else "ERROR"
+        return Check("references", pair.old, "old", False, told, severity=severity, facts=facts)
+    held = f"{len(pair.old_ddl.foreign_keys)} foreign keys hold; nothing refers to a parked table."
+    return Check("references", pair.old, "old", True, held + hint, facts=facts)
+
+
+def _accepted(watch: Watch, pair: Pair) -> bool:
+    """Whether the run that cut over was told to accept dependents: then they are known, and no reason to stop it."""
+    swap = watch.ledger.last("cut_over", pair=pair.old, outcome="done")
+    begun = [e for e in watch.ledger.of_run(swap.run_id) if e.step == "run"] if swap else []
+    return any("dependents" in e.facts.get("settings", {}).get("accept_hazards", ()) for e in begun)
+
+
+def _orphans(watch: Watch, pair: Pair, table: Relation, key: ForeignKey) -> dict[str, Any] | None:
+    """Count the rows that refer to nothing, whatever the constraint says, even where it is gone."""
+    there = {c.name for c in catalog.columns(watch.session, table.oid)}
+    target = catalog.relations(watch.session, [key.references]).get(key.references)
+    if target is None or not there.issuperset((*key.columns, *pair.key)):
+        return None  # the missing column or foreign key is structure's to report
+    row = watch.session.one(
+        engine(
+            "count_orphans",
+            keys=columns(pair.key, "referring"),
+            table=ident(table.schema, table.name),
+            target=ident(*key.references),
+            filled=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("referring", c)) for c in key.columns),
+            matches=sql.SQL(" AND ").join(
+                sql.SQL("{} = {}").format(ident("target", t), ident("referring", c))
+                for c, t in zip(key.columns, key.target_columns, strict=True)
+            ),
+        )
+    )
+    return {"foreign_key": key.name, "rows": row.rows, "keys": list(row.keys)} if row.rows else None
+
+
+def _pointing_at_parked(watch: Watch, pair: Pair) -> list[str]:
+    state = watch.state(pair)
+    parked = [r.oid for s in watch.look.pairs for r in (s.private_new, s.private_old) if r is not None]
+    if not any((state.private_new, state.private_old)):
+        return []
+    mine = [r.oid for r in (state.private_new, state.private_old) if r is not None]
+    others = [
+        f"the {d.kind} {d.name}"
+        for d in watch.session.all(engine("dependents"), {"oids": mine, "name_patterns": []})
+        if not _ours(d.kind, d.name, watch)
+    ]
+    users = watch.session.all(engine("row_type_users"), {"oids": [o for o in parked if o in mine]})
+    return [*others, *(f"the {u.kind} {u.name}" for u in users)]
+
+
+def _ours(kind: str, name: str, watch: Watch) -> bool:
+    """A view of another pair that is parked too is not somebody else's."""
+    return kind == "view" and any(
+        s.private_old is not None
+        and s.private_old.is_view
+        and name.endswith(f".{s.pair.old}")
+        and name.startswith("aicfg_rollback.")
+        for s in watch.look.pairs
+    )
+
+
+def _mentions(watch: Watch, pair: Pair) -> list[str]:
+    """Return the functions whose text names the new table. Text proves nothing, so that it is only told."""
+    if watch.state(pair).at_new_name is not None:
+        return []
+    pattern = rf"\m{re.escape(pair.new)}\M"
+    found = watch.session.all(engine("dependents"), {"oids": [], "name_patterns": [pattern]})
+    return [d.name for d in found if d.kind == "function"]

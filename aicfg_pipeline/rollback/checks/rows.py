@@ -1,0 +1,187 @@
+"""The exact check of the rows, and the differing rows for people: a before/after table, a text diff, a CSV file.
+
+pandas is imported where it is used: it takes longer than everything else together. How rows are compared is
+`postgres.fingerprint`'s.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from aicfg_pipeline.errors import ExportError
+from aicfg_pipeline.postgres import fingerprint
+from aicfg_pipeline.postgres.fingerprint import SAMPLE
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine, private
+from aicfg_pipeline.rollback.checks.check import Check, Watch
+from aicfg_pipeline.rollback.checks.data import Verdict, data_check
+from aicfg_pipeline.rollback.state import PairState, State
+from aicfg_pipeline.rollback.tables.comparison import Comparison, comparing, parked_sides
+from aicfg_pipeline.spec.model import Pair
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHORT = 80
+"""A longer value is shortened; where both sides are longer or have several lines, a diff is shown instead."""
+
+MOST_DIFFS, LONGEST_DIFF = 10, 40
+"""So many texts are shown as a diff, each of so many lines: the CSV file has the rest."""
+
+BATCH = 2_000
+Cell = dict[str, Any]
+
+
+def rows(watch: Watch, pair: Pair) -> Check:
+    """Every row that both sides have is the same to the last bit, but for the keys written since."""
+    return data_check(watch, pair, "rows", lambda found: _rows_agree(watch, pair, found))
+
+
+def _rows_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
+    seen = found.differences
+    if not seen.unexplained:
+        return True, f"Row by row the same, but for {seen.differences} rows that were written since.", {}
+    cells = first_differences(watch.session, watch.state(pair))
+    keys = list(dict.fromkeys(f"{c['key']} ({c['kind']})" for c in cells))
+    facts = {"first_keys": keys, "before_and_after": markdown(cells)}
+    if not seen.unexplained_changed:
+        return True, "Every row that both sides have is the same; for the others see row_count.", facts
+    summary = f"{seen.unexplained_changed} rows are not what they were, and nothing in the change log explains it"
+    return False, f"{summary}: {'; '.join(k for k in keys if k.endswith('(changed)'))[:300]}.", facts
+
+
+# --- reading the rows ------------------------------------------------------------------------------------------
+
+
+def first_differences(session: Session, state: PairState, limit: int = SAMPLE) -> list[Cell]:
+    """Return the differing values of the first rows: key, kind, column, before, after."""
+    query, names = _query(session, state)
+    with comparing(session, state):
+        found = session.all(engine("first_of", query=query, limit=sql.Literal(limit)))
+    return [cell for row in found for cell in _cells(row, names)]
+
+
+def _query(session: Session, state: PairState) -> tuple[sql.Composed, tuple[str, ...]]:
+    source, target = parked_sides(session, state)
+    log = private(state.pair.change_log)
+    query = fingerprint.different_rows(source.query, target, source.columns, state.pair.key, log=log)
+    return query, source.columns
+
+
+def _cells(row: Any, names: tuple[str, ...]) -> Iterator[Cell]:
+    """Yield the values of a row that differ; of a row that only one side has, those that are not NULL."""
+    key = ", ".join(row.key)
+    for name, before, after, changed in zip(names, row.before, row.after, row.changed, strict=True):
+        if changed:
+            yield {"key": key, "kind": row.kind, "column": name, "before": before, "after": after}
+
+
+# --- showing them ----------------------------------------------------------------------------------------------
+
+
+def table(cells: list[Cell]) -> pd.DataFrame:
+    """Return differing values as a table of before and after, values shortened."""
+    import pandas as pd
+
+    shown = [{**c, **_shown(c["before"], c["after"])} for c in cells]
+    return pd.DataFrame(shown, columns=["key", "kind", "column", "before", "after"])
+
+
+def markdown(cells: list[Cell]) -> str:
+    """Return the table as Markdown, each text that is too long for it as a diff below."""
+    frame = table(cells)
+    lines = [f"| {' | '.join(frame.columns)} |", "|" + "---|" * len(frame.columns)]
+    lines += [f"| {' | '.join(_in_table(v) for v in row)} |" for row in frame.itertuples(index=False)]
+    for cell in [c for c in cells if _is_long(c["before"], c["after"])][:MOST_DIFFS]:
+        if True:
+            lines += [
+                "",
+                f"{cell['key']}: {cell['column']}",
+                "```diff",
+                text_diff(cell["before"], cell["after"]),
+                "```",
+            ]
+    return "\n".join(lines)
+
+
+def _in_table(value: object) -> str:
+    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", "⏎")
+
+
+def _is_long(before: str | None, after: str | None) -> bool:
+    if before is None or after is None:
+        return False
+    return any(len(v) > SHORT or "\n" in v for v in (before, after))
+
+
+def _shown(before: str | None, after: str | None) -> dict[str, str]:
+    """Shorten two values around the first place where they differ."""
+    start = 0
+    if before is not None and after is not None:
+        start = next(
+            (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+        )
+    start = max(0, start - SHORT // 2)
+    return {"before": _shortened(before, start), "after": _shortened(after, start)}
+
+
+def _shortened(value: str | None, start: int) -> str:
+    if value is None:
+        return "NULL"
+    if len(value) <= SHORT:
+        return value
+    end = start + SHORT
+    return ("…" if start else "") + value[start:end] + (f"… ({len(value)} characters)" if end < len(value) else "")
+
+
+def text_diff(before: str, after: str) -> str:
+    """Return a unified diff of two texts; very long lines are cut into pieces, so that one character shows."""
+    old, new = _pieces(before), _pieces(after)
+    lines = list(difflib.unified_diff(old, new, "before", "after", lineterm="", n=1))
+    more = [f"… and {len(lines) - LONGEST_DIFF} more lines"] if len(lines) > LONGEST_DIFF else []
+    return "\n".join([*lines[:LONGEST_DIFF], *more])
+
+
+def _pieces(value: str) -> list[str]:
+    return [line[i : i + SHORT] for line in value.split("\n") for i in range(0, max(len(line), 1), SHORT)]
+
+
+# --- all of them, for a spreadsheet ----------------------------------------------------------------------------
+
+
+def write_differences(watch: Watch, pair: Pair, folder: Path, name: str | None = None) -> Path | None:
+    """Write every unexplained differing value as CSV; return the file, or None where there is none.
+
+    Raises `ExportError` where the file can't be written. It holds data: keep it where the export is kept.
+    """
+    state = watch.state(pair)
+    if state.state != State.CUT_OVER or state.log is None or not watch.comparison(pair).differences.unexplained:
+        return None
+    path = folder / f"{name or 'differences'}-{pair.op_suffix}.csv"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        _write(watch.session, state, path)
+    except OSError as error:
+        raise ExportError(f"The differing rows can't be written to {path}: {error}") from None
+    return path
+
+
+def _write(session: Session, state: PairState, path: Path) -> None:
+    import pandas as pd
+
+    query, names = _query(session, state)
+    header = True
+    with comparing(session, state):
+        session.execute(engine("open_cursor", query=query))
+        while batch := session.all(engine("fetch_some", limit=sql.Literal(BATCH))):
+            cells = [cell for row in batch for cell in _cells(row, names)]
+            frame = pd.DataFrame(cells, columns=["key", "kind", "column", "before", "after"])
+            frame.to_csv(path, mode="a", header=header, index=False, na_rep="", quoting=1, encoding="utf-8")
+            header = False

@@ -1,0 +1,76 @@
+"""The checks of who may do what: row level security and grants, against what the DDL file makes in a scratch schema.
+
+Who really sees which rows is tried in `visibility`.
+"""
+
+from __future__ import annotations
+
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine, ident
+from aicfg_pipeline.rollback.checks.check import Check, Watch, checked, nothing_yet, patiently, restored
+from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, compared
+from aicfg_pipeline.rollback.tables import ddl
+from aicfg_pipeline.rollback.tables.scratch import scratch_table
+from aicfg_pipeline.spec.model import Migration, Pair
+
+
+def row_level_security(watch: Watch, pair: Pair) -> Check:
+    """Row level security is switched on as it was, with the same policies for the same roles."""
+    table = restored(watch, pair)
+    if table is None:
+        return nothing_yet(watch, pair, "row_level_security")
+    session = watch.session
+
+    def work() -> Check:
+        with scratch_table(session, watch.migration, pair.old_ddl, pair.old, "row_level_security") as scratch:
+            expected = _policies(session, scratch)
+        with session.transaction(read_only=True, search_path=(watch.migration.schema, "extensions")):
+            found = _policies(session, table)
+        return compared("row_level_security", pair, expected, found, what="Row level security and its policies")
+
+    return checked("row_level_security", pair, "old", work)
+
+
+def _policies(session: Session, table: Relation) -> Facts:
+    return as_facts(session.all(engine("row_level_security_facts"), {"oid": table.oid}))
+
+
+def grants(watch: Watch, pair: Pair) -> Check:
+    """Exactly the privileges that the DDL file grants: nothing of the project's default privileges, nothing since."""
+    table = restored(watch, pair)
+    if table is None:
+        return nothing_yet(watch, pair, "grants")
+    roles = watched_roles(watch.migration)
+
+    def work() -> Check:
+        expected = patiently(lambda: expected_grants(watch.session, watch.migration, pair))
+        with watch.session.transaction(read_only=True):
+            found = _grants(watch.session, table, roles)
+        without = [r for r in roles if not any(o == f"role {r}" for o, _ in found)]
+        return compared(
+            "grants",
+            pair,
+            expected,
+            found,
+            what="Privileges",
+            facts={"roles_with_nothing": without, "privileges": {f"{o}: {a}": v for (o, a), v in found.items()}},
+        )
+
+    return checked("grants", pair, "old", work)
+
+
+def watched_roles(migration: Migration) -> list[str]:
+    """Return the roles whose privileges in effect are compared too, so that memberships count."""
+    return list(dict.fromkeys([*migration.required_roles, *(p.role for p in migration.personas)]))
+
+
+def expected_grants(session: Session, migration: Migration, pair: Pair) -> Facts:
+    """Find the privileges that the DDL file grants, whatever the default privileges of this project are."""
+    with scratch_table(session, migration, pair.old_ddl, pair.old) as table:
+        ddl.only_own_grants(session, pair.old_ddl, ident(table.schema, table.name), table.oid)
+        return _grants(session, table, watched_roles(migration))
+
+
+def _grants(session: Session, table: Relation, roles: list[str]) -> Facts:
+    return as_facts(session.all(engine("grant_facts"), {"oid": table.oid, "roles": roles}))

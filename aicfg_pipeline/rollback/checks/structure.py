@@ -1,0 +1,143 @@
+"""The check of structure: the restored table is made of what its DDL file makes, no more and no less.
+
+What is expected is found by running the file in a scratch schema, in a transaction that is rolled back. Foreign keys
+come from the file's text: making them would lock the tables they refer to. Row level security and grants are
+`security`'s; whether the foreign keys hold is `references`'.
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import columns, engine, ident, private, text
+from aicfg_pipeline.rollback.checks.check import Check, Watch, checked, nothing_yet, patiently, restored
+from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, compared
+from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.tables import change_log
+from aicfg_pipeline.rollback.tables.scratch import scratch_table
+from aicfg_pipeline.spec.ddl import Function, function_name_tokens, trigger_functions
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, ForeignKey, Migration, Pair
+
+
+def structure(watch: Watch, pair: Pair) -> Check:
+    """Columns, constraints, indexes, triggers, comments, owner and storage are as the DDL file makes them."""
+    table = restored(watch, pair)
+    if table is None:
+        return nothing_yet(watch, pair, "structure")
+    return checked("structure", pair, "old", lambda: _compared(watch, pair, table))
+
+
+def _compared(watch: Watch, pair: Pair, table: Relation) -> Check:
+    ours = watch.state(pair).state == State.CUT_OVER
+    expected = patiently(lambda: expected_facts(watch.session, watch.migration, pair, ours=ours))
+    functions = [name for name, _ in trigger_functions(pair, watch.migration.schema)]
+    with watch.session.transaction(read_only=True, search_path=(watch.migration.schema, "extensions")):
+        found = table_facts(watch.session, table, functions, ours=ours)
+    owner = expected_owner(watch, pair)
+    if owner is not None:
+        expected["table", "owner"], found["table", "owner"] = owner, table.owner
+    return compared("structure", pair, expected, found, what="Columns, constraints, indexes and triggers")
+
+
+def expected_owner(watch: Watch, pair: Pair) -> str | None:
+    """Return who should own the old table: the parked table's owner, after the drop the ledger's, else nobody known.
+
+    The ledger belongs to the role that rolled back, which made the table too. Where there is no ledger, nothing of
+    ours has made the table, and its owner is as good as any.
+    """
+    state = watch.state(pair)
+    if state.state == State.CUT_OVER:
+        return state.parked.owner
+    if state.state == State.ROLLED_BACK:
+        ledger = catalog.relations(watch.session, [(PRIVATE_SCHEMA, "ledger")]).get((PRIVATE_SCHEMA, "ledger"))
+        return ledger.owner if ledger else None
+    return None
+
+
+# --- what is there ---------------------------------------------------------------------------------------------
+
+
+def table_facts(session: Session, table: Relation, functions: list[Function], *, ours: bool) -> Facts:
+    """Read a table's facts; its schema has to be first in the search path. `ours` counts our triggers in."""
+    ignored = [] if ours else list(change_log.TRIGGERS)
+    facts = as_facts(session.all(engine("structure_facts"), {"oid": table.oid, "ignored_triggers": ignored}))
+    for key in found_keys(session, table):
+        facts[f"foreign key {key.name}", "definition"] = str(key)
+    for schema, name in functions:
+        facts |= _function_facts(session, (schema, name), (schema, name))
+    return facts
+
+
+def found_keys(session: Session, table: Relation) -> list[ForeignKey]:
+    """Return the foreign keys that a table has, in the form in which the DDL file's are read."""
+    return [
+        ForeignKey(
+            name=r.name,
+            columns=tuple(r.columns),
+            references=(r.ref_schema, r.ref_table),
+            target_columns=tuple(r.target_columns),
+            options=frozenset(r.options),
+        )
+        for r in session.all(engine("foreign_key_facts"), {"oid": table.oid})
+    ]
+
+
+def _function_facts(session: Session, function: Function, shown: Function) -> Facts:
+    rows = session.all(engine("function_facts"), {"schema": function[0], "name": function[1]})
+    return {(f"function {'.'.join(shown)}", r.aspect): r.value for r in rows if r.value is not None}
+
+
+# --- what should be there --------------------------------------------------------------------------------------
+
+
+def expected_facts(session: Session, migration: Migration, pair: Pair, *, ours: bool) -> Facts:
+    """Find the facts by running the DDL file in a scratch schema."""
+    with scratch_table(session, migration, pair.old_ddl, pair.old, "indexes", "comments") as table:
+        functions = _make_triggers(session, migration, pair, table.schema)
+        if ours:
+            _make_our_triggers(session, pair, table)
+        facts = table_facts(session, table, [], ours=ours) | functions
+    for key in pair.old_ddl.foreign_keys:
+        facts[f"foreign key {key.name}", "definition"] = str(key)
+    return facts
+
+
+def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: str) -> Facts:
+    """Run the block `triggers`; return the facts of the functions it makes.
+
+    A function that is there is not replaced, because someone else may be replacing it just now: a copy is made in
+    the scratch schema, read and dropped. The trigger must name the function by its own name, which therefore is made
+    (and rolled back with the rest) only where it is missing.
+    """
+    made = {statement: function for function, statement in trigger_functions(pair, migration.schema)}
+    facts: Facts = {}
+    block = pair.old_ddl.blocks.get("triggers")
+    for statement in block.statements if block else ():
+        function = made.get(statement)
+        if function is None:
+            session.execute(text(statement))
+            continue
+        session.execute(_moved(statement, schema))
+        facts |= _function_facts(session, (schema, function[1]), function)
+        session.execute(engine("drop_log_function", function=ident(schema, function[1])))
+        if not session.all(engine("function_facts"), {"schema": function[0], "name": function[1]}):
+            session.execute(text(statement))
+    return facts
+
+
+def _make_our_triggers(session: Session, pair: Pair, table: Relation) -> None:
+    log = private(pair.change_log)
+    if not session.all(engine("function_facts"), {"schema": PRIVATE_SCHEMA, "name": pair.change_log}):
+        keys, old, new = columns(pair.key), columns(pair.key, "old"), columns(pair.key, "new")
+        session.execute(engine("create_log_function", function=log, log=log, keys=keys, old_keys=old, new_keys=new))
+    session.script(change_log.attach_statements(pair, ident(table.schema, table.name)))
+
+
+def _moved(statement: str, schema: str) -> sql.Composable:
+    """Return a CREATE FUNCTION with its name in another schema."""
+    name = list(function_name_tokens(statement))
+    start, rest = statement[: name[0].start], statement[name[-1].start :]
+    return sql.SQL("{}{}.{}").format(text(start), ident(schema), text(rest))

@@ -1,0 +1,134 @@
+"""When to roll back: what speaks for it, or against its being possible, while the database is migrated.
+
+Everything here is a warning: it advises a person and never stops a run. Whether the rows still fit the old table is
+the hazards' to find out; who sees what through the view is `visibility`'s.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.statements import engine, ident
+from aicfg_pipeline.rollback.checks.check import Check, Watch, about, checked
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
+from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
+from aicfg_pipeline.rollback.tables.scratch import scratch_table
+from aicfg_pipeline.spec.model import Pair
+
+ADVISED = "A rollback is advised because"
+
+
+def _verdict(name: str, pair: Pair, passed: bool, summary: str, **facts: Any) -> Check:
+    return Check(name, pair.old, "view", passed, summary, severity="WARN", facts=facts)
+
+
+def _view(watch: Watch, pair: Pair) -> Relation | None:
+    state = watch.state(pair)
+    there = state.state in TO_ROLL_BACK and state.at_old_name is not None and state.at_old_name.is_view
+    return state.at_old_name if there else None
+
+
+def _no_view(watch: Watch, pair: Pair, name: str) -> Check:
+    return _verdict(name, pair, True, f"There is no view to look at ({watch.state(pair).state}).")
+
+
+@about("view")
+def view_agrees(watch: Watch, pair: Pair) -> Check:
+    """The view is a plain select of every column of the new table, so that both names show the same rows."""
+    state, view = watch.state(pair), _view(watch, pair)
+    if view is None and state.state in (State.MIGRATED, State.COPYING):
+        summary = f"{ADVISED} nothing has the old name {pair.old}: code that still uses it fails."
+        return _verdict("view_agrees", pair, False, summary)
+    if view is None:
+        return _no_view(watch, pair, "view_agrees")
+    return checked("view_agrees", pair, "view", lambda: _agrees(watch, pair, view))
+
+
+def _agrees(watch: Watch, pair: Pair, view: Relation) -> Check:
+    session, table = watch.session, watch.state(pair).new_table
+    with scratch_table(session, watch.migration, pair.view_ddl, pair.old, "view") as made:
+        expected = session.one(engine("view_definition"), {"oid": made.oid})
+    with session.transaction(snapshot=True, read_only=True, search_path=(view.schema, "extensions")):
+        found = session.one(engine("view_definition"), {"oid": view.oid})
+        of_table = [c.name for c in catalog.columns(session, table.oid)]
+        places = {"view": ident(view.schema, view.name), "table": ident(table.schema, table.name)}
+        rows = session.one(engine("count_both", **places))
+    facts = {
+        "definition": " ".join(found.definition.split()),
+        "expected_definition": " ".join(expected.definition.split()),
+        "view_rows": rows.view_rows,
+        "table_rows": rows.table_rows,
+        "columns_only_in_table": [c for c in of_table if c not in found.columns],
+        "columns_only_in_view": [c for c in found.columns if c not in of_table],
+    }
+    if rows.view_rows != rows.table_rows:
+        why = f"the view {pair.old} shows {rows.view_rows:,} rows and {pair.new} has {rows.table_rows:,}"
+    elif facts["columns_only_in_table"] or facts["columns_only_in_view"]:
+        why = f"the view {pair.old} does not have the columns of {pair.new}"
+    elif found.definition != expected.definition:
+        why = f"the view {pair.old} is not a plain select of every column of {pair.new}"
+    else:
+        summary = f"The view shows every column and row of {pair.new}: {rows.view_rows:,} rows."
+        return _verdict("view_agrees", pair, True, summary, **facts)
+    return _verdict("view_agrees", pair, False, f"{ADVISED} {why}.", **facts)
+
+
+@about("view")
+def view_security(watch: Watch, pair: Pair) -> Check:
+    """Readers of the view pass the row level security of the new table, where the server can do that."""
+    view = _view(watch, pair)
+    if view is None:
+        return _no_view(watch, pair, "view_security")
+    if watch.session.version < SECURITY_INVOKER_SINCE:
+        return _verdict(
+            "view_security",
+            pair,
+            True,
+            "This server can't make views read with their readers' rights (15 and later can);"
+            " view_visible_rows tells who sees more than they should.",
+        )
+    with watch.session.transaction(read_only=True):
+        found = watch.session.one(engine("view_definition"), {"oid": view.oid})
+    if found.invoker:
+        return _verdict(
+            "view_security", pair, True, "The view reads with the rights of whoever reads it.", owner=found.owner
+        )
+    summary = (
+        f"{ADVISED} the view {pair.old} reads with the rights of {found.owner}, past the row level security of"
+        f" {pair.new}."
+        f" (Or at once: ALTER VIEW {pair.old} SET (security_invoker = true).)"
+    )
+    return _verdict("view_security", pair, False, summary, owner=found.owner)
+
+
+@about("view")
+def view_lifetime(watch: Watch, pair: Pair) -> Check:
+    """The view is not older than the migration says that it may become."""
+    view = _view(watch, pair)
+    if view is None:
+        return _no_view(watch, pair, "view_lifetime")
+    since, days = _since(watch, pair), watch.migration.view_lifetime_days
+    if since is None:
+        return _verdict(
+            "view_lifetime", pair, True, "Neither migration.yaml nor the ledger says since when it is there."
+        )
+    with watch.session.transaction(read_only=True):
+        today: date = watch.session.scalar(engine("today"))
+    age = (today - since).days
+    facts = {"since": since.isoformat(), "age_days": age, "lifetime_days": days}
+    if age > days:
+        summary = (
+            f"{ADVISED} the view {pair.old} was meant for {days} days and is there for {age}: roll back now, or change"
+            " the code that still uses the old name and drop the view."
+        )
+        return _verdict("view_lifetime", pair, False, summary, **facts)
+    return _verdict("view_lifetime", pair, True, f"The view is there for {age} of its {days} days.", **facts)
+
+
+def _since(watch: Watch, pair: Pair) -> date | None:
+    """Return when the last migration was: the ledger's row of ours, else the date in migration.yaml."""
+    entries = [e for e in watch.ledger.entries if e.step in ("migrate", "undo") and e.pair == pair.old]
+    return entries[-1].at.date() if entries else watch.migration.applied

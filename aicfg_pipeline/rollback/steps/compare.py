@@ -1,0 +1,75 @@
+"""Step 2, the gate before the cut-over: every shadow against its live rows, in one snapshot.
+
+A difference is right only if its key is still in the change log. Anything else stops the run, with nothing changed
+for anyone. The comparisons after the cut-over are `verify`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import comma, engine, private
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.state import PairState, State
+from aicfg_pipeline.rollback.steps.copy_back import replay_back
+from aicfg_pipeline.rollback.tables.catch_up import catch_up
+from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides
+from aicfg_pipeline.rollback.tables.mapping import Source
+from aicfg_pipeline.rollback.tables.sources import shadow_source
+
+
+def compare(run: Run) -> dict[str, dict[str, Any]]:
+    """Prove every shadow. Returns the comparison of each pair by old name. Raises `GateError` naming the keys."""
+    states = run.look().in_state(State.COPYING)
+    if not states:
+        run.say("compare: no shadow to compare, nothing is being copied")
+        return {}
+    for state in states:
+        catch_up(run, replay_back(run, state))
+    results: dict[str, Comparison] = {}
+    sources = {s.pair.old: shadow_source(run.session, s) for s in states}
+    lock = engine("lock_for_read", tables=comma(t for s in sources.values() for t in s.tables))
+    with run.writing(snapshot=True, first=lock, settings=COMPARE_SETTINGS) as session:
+        for state in states:
+            results[state.pair.old] = _compared(run, session, state, sources[state.pair.old])
+    _gate(results)
+    return {old: result.facts for old, result in results.items()}
+
+
+def _compared(run: Run, session: Session, state: PairState, source: Source) -> Comparison:
+    assert state.shadow is not None
+    pair = state.pair
+    result = compare_sides(session, source, private(pair.old), state.shadow.oid, pair.key, private(pair.change_log))
+    run.record(
+        "compare",
+        "proven" if result.proven else "refuted",
+        pair=pair.old,
+        facts={**result.facts, "shadow_oid": state.shadow.oid},
+    )
+    run.say(
+        f"{pair.old}: before {result.before}; after {result.after}; {result.differences.differences} differences,"
+        f" {result.differences.unexplained} without an entry in the change log"
+    )
+    return result
+
+
+def _gate(results: dict[str, Comparison]) -> None:
+    wrong = {old: r for old, r in results.items() if not r.proven}
+    if wrong:
+        raise GateError(
+            "The copy is not what the live tables hold. Nothing has changed for anyone; the shadows are kept.",
+            complaints=[_told(old, r) for old, r in wrong.items()],
+            expected="every difference between copy and live table to be explained by the change log",
+            remedy="Look at the keys named above in aicfg_rollback and in the live table. Run again to go on; drop the"
+            " shadow in aicfg_rollback to have it made anew.",
+        )
+
+
+def _told(old: str, result: Comparison) -> str:
+    shown = ", ".join(f"{s['key']} ({s['kind']})" for s in result.differences.sample[:5])
+    return (
+        f"{old}: {result.differences.unexplained} rows differ without an entry in the change log"
+        f" (before {result.before}, after {result.after}): {shown or 'no key, the checksums differ'}"
+    )

@@ -1,0 +1,145 @@
+"""Step 5, for good: export the parked tables, compare once more, drop them with logs and triggers. The ledger stays.
+
+Refuses before the retention ends (unless told), while something still depends on what is parked, while a gate fails,
+and where the export can't be written or read back. CASCADE is never used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+
+from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
+from aicfg_pipeline.postgres.statements import comma, engine, ident, private
+from aicfg_pipeline.rollback.checks.check import Check
+from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.state import PairState, State
+from aicfg_pipeline.rollback.steps.verify import gate
+from aicfg_pipeline.rollback.tables import change_log
+from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked
+from aicfg_pipeline.rollback.tables.export import export_table
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+
+
+def retained_until(book: Ledger, old: str) -> datetime | None:
+    """Return until when a pair's parked table is kept, as the cut-over recorded it."""
+    entry = book.last("cut_over", pair=old, outcome="done")
+    return datetime.fromisoformat(entry.facts["retain_until"]) if entry and "retain_until" in entry.facts else None
+
+
+def drop_new_tables(
+    run: Run, folder: Path, checks: Sequence[Check], *, before_retention_ends: bool = False
+) -> dict[str, Any]:
+    """Export and drop what is parked. `checks` are those of this moment; one that fails stops the drop.
+
+    Returns facts per pair. Raises `GateError` or `ExportError`; then the parked tables are kept.
+    """
+    states = run.look().in_state(State.CUT_OVER)
+    if not states:
+        run.say("drop: nothing is parked")
+        return {}
+    book = run.look().ledger
+    if not before_retention_ends:
+        _retention_over(book, states)
+    gate(checks, remedy="Nothing was dropped. Mend what the checks name, or go back with the job undo_rollback.")
+    _no_dependents(run, states)
+    return {s.pair.old: _dropped(run, s, folder) for s in states}
+
+
+def _retention_over(book: Ledger, states: Sequence[PairState]) -> None:
+    early = {s.pair.old: retained_until(book, s.pair.old) for s in states}
+    waiting = {old: until for old, until in early.items() if until and until > datetime.now(UTC)}
+    if waiting:
+        raise GateError(
+            "The parked tables are kept until their retention ends.",
+            complaints=[f"{old}: until {until:%Y-%m-%d %H:%M:%S} UTC" for old, until in waiting.items()],
+            remedy="Wait, or set before_retention_ends: true in the config of drop_new_tables. Undo is possible only"
+            " while the tables are parked.",
+        )
+
+
+def parked_relations(run: Run, state: PairState) -> list[Relation]:
+    """Return what of a pair is in the private schema, besides its log; what depends before what is depended on.
+
+    With what an earlier undo has kept of coexisting tables.
+    """
+    entries = [e for e in run.look().ledger.entries if e.step == "undo" and e.pair == state.pair.old]
+    kept = [(PRIVATE_SCHEMA, str(name)) for e in entries if e.outcome == "done" for name in e.facts.get("kept", ())]
+    parked = [r for r in (state.private_old, state.private_new) if r is not None]
+    return [*parked, *catalog.relations(run.session, kept).values()]
+
+
+def _no_dependents(run: Run, states: Sequence[PairState]) -> None:
+    oids = [r.oid for s in states for r in parked_relations(run, s)]
+    found = run.session.all(engine("dependents"), {"oids": oids, "name_patterns": []})
+    if found:
+        raise GateError(
+            "Something still refers to the parked tables or views; it reads stale rows. Nothing was dropped.",
+            complaints=[f"{f.kind} {f.name}" for f in found],
+            remedy="Point each at the old table or drop it, then run the job drop_new_tables.",
+        )
+
+
+def _dropped(run: Run, state: PairState, folder: Path) -> dict[str, Any]:
+    tables = [r for r in parked_relations(run, state) if r.is_table]
+    exports = []
+    for relation in tables:
+        run.say(f"{relation.name}: exporting to {folder}")
+        exports.append(export_table(run.session, relation, folder, relation.name, run.run_id).facts)
+    outcome: dict[str, Any] = {}
+
+    def work() -> None:
+        outcome.clear()
+        outcome.update(_drop_once(run, state, tables, exports))
+
+    oids = [r.oid for r in (state.at_old_name, *parked_relations(run, state)) if r is not None]
+    run.with_locks(work, what=f"{state.pair.old}: drop", oids=oids)
+    files = ", ".join(Path(e["file"]).name for e in exports)
+    run.say(f"{state.pair.old}: {', '.join(r.name for r in tables)} dropped; export: {files}")
+    return outcome
+
+
+def _drop_once(run: Run, state: PairState, tables: Sequence[Relation], exports: list[dict[str, Any]]) -> dict[str, Any]:
+    """One transaction: compare under lock, then drop. Only the trigger's removal locks the old table, for an instant."""
+    pair, old = state.pair, state.old_table
+    locks = engine("lock_exclusively", tables=comma(private(r.name) for r in parked_relations(run, state)))
+    with run.writing(snapshot=True, first=locks, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+        found = compare_parked(session, state, in_transaction=True)
+        written = change_log.size(session, pair)
+        _still_proven(pair.old, found)
+        statements: list[sql.Composable] = [*change_log.detach_statements(ident(old.schema, old.name))]
+        for relation in parked_relations(run, state):
+            place = private(relation.name)
+            statements.append(
+                engine("drop_view", view=place) if relation.is_view else engine("drop_table", table=place)
+            )
+        session.script([*statements, *change_log.drop_statements(pair)])
+        facts = {
+            **found.facts,
+            "rows_before": found.before.rows,
+            "rows_after": found.after.rows,
+            "unexplained_rows": found.differences.unexplained,
+            "keys_written_since": written.keys,
+            "dropped": [r.name for r in tables],
+            "exports": exports,
+        }
+        run.record("drop", "done", pair=pair.old, facts=facts)
+    return facts
+
+
+def _still_proven(old: str, found: Comparison) -> None:
+    if not found.proven:
+        keys = ", ".join(str(s["key"]) for s in found.differences.sample[:5])
+        raise GateError(
+            f"{old}: {found.differences.unexplained} rows differ from the parked table without an entry in the change"
+            f" log: {keys}. Nothing was dropped.",
+            remedy="Find out who changed them past the triggers, or go back with the job undo_rollback.",
+        )

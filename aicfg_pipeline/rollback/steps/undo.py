@@ -1,0 +1,427 @@
+"""Takes a rollback back while the new tables are parked: replay, compare, one short swap, then what can wait.
+
+The same in the other direction as `copy_back`, `compare` and `cut_over`. What comes back of columns that the old table
+has no place for is `forth`'s. Undoing the undo is another rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from aicfg_pipeline.errors import GateError, StateError
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
+from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, text
+from aicfg_pipeline.rollback.ledger import Entry
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences
+from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up, catch_up_for_swap
+from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides
+from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE, SWAP
+from aicfg_pipeline.rollback.tables.forth import (
+    Forth,
+    different,
+    explained,
+    mend_references,
+    replay_statements,
+    way_forth,
+)
+from aicfg_pipeline.rollback.tables.sources import forth_source
+from aicfg_pipeline.rollback.tables.swap import UnderLocks
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, shortened
+
+STEP = "undo"
+MEND_ATTEMPTS = 3
+
+
+def undo_rollback(run: Run) -> dict[str, Any]:
+    """Bring every pair that is cut over back to the new table. Returns locks held in milliseconds and keys replayed.
+
+    Raises `StateError` where there is nothing to go back to, `GateError` where the tables can't be proven and
+    `LockTimeoutError` where the locks are not to be had; in all cases the names are as before.
+    """
+    look = run.look()
+    states = look.in_state(State.CUT_OVER)
+    facts: dict[str, Any] = {"pairs": [s.pair.old for s in states]}
+    _must_be_undoable(run, look, states)
+    if states:
+        for state in states:
+            _prepared(run, look, state)
+            catch_up_forth(run, state.pair.old)
+            _vacuumed(run, state)
+        proven = _proven(run, states)
+        facts.update(_swap(run, states, proven))
+    else:
+        run.say("undo: nothing to do, no pair is cut over")
+    facts["settled"] = settle(run)
+    return facts
+
+
+def _must_be_undoable(run: Run, look: Look, states: Sequence[PairState]) -> None:
+    """Refuse with all reasons at once; a pair whose parked table is gone stops only a run that has no other."""
+    dropped = look.in_state(State.ROLLED_BACK)
+    for state in dropped:
+        run.say(f"{state.pair.old}: can't be undone, its parked table is gone ({state.because})")
+    if dropped and not states and not any(_left_by_undo(look, s) for s in look.pairs):
+        raise StateError(
+            "The rollback can't be undone: the parked tables are gone.",
+            complaints=[f"{s.pair.old}: {s.because}" for s in dropped],
+            remedy="Launch the job migrate to go forward again; the ledger names the export of what was dropped.",
+        )
+    complaints = [c for s in states for c in _reasons_against(run, s)]
+    if complaints:
+        raise StateError(
+            "The rollback can't be undone as it is. Nothing has changed.",
+            complaints=complaints,
+            remedy="Mend what is named above and launch the job undo_rollback again.",
+        )
+
+
+def _reasons_against(run: Run, state: PairState) -> list[str]:
+    old, reasons = state.pair.old, []
+    if state.log is None:
+        reasons.append(f"{old}: its change log is gone, so what was written since the cut-over is not known")
+    else:
+        triggers = catalog.our_triggers(run.session, state.old_table.oid)
+        reasons += [
+            f"{old}: the trigger {t} of the change log is gone or disabled, so writes may be missing from the log"
+            for t in change_log.TRIGGERS
+            if triggers.get(t) != "A"
+        ]
+    reasons += [
+        f"{old}: foreign key {r.name} of {r.table} refers to the parked table; replaying would reach into {r.table}."
+        " Take it off, and put it on again after the undo"
+        for r in run.session.all(engine("foreign_keys_to"), {"oid": state.parked.oid})
+    ]
+    return reasons
+
+
+# --- before the swap -------------------------------------------------------------------------------------------
+
+
+def _prepared(run: Run, look: Look, state: PairState) -> None:
+    """Finish what a killed cut-over left, and put in doubt what a merge has changed before the log began."""
+    for relation in (state.private_new, state.private_old):
+        if relation is not None and relation.is_table:
+            foreign_keys.take_off(run, state.pair, relation)
+    swap = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
+    ready = look.ledger.last(STEP, pair=state.pair.old, outcome="prepared")
+    if swap and swap.facts.get("superseded") and (ready is None or ready.id < swap.id):
+        _merge_in_doubt(run, state)
+
+
+def _merge_in_doubt(run: Run, state: PairState) -> None:
+    """The old table holds rows that were merged and never logged; the versions that they replace are kept."""
+    pair = state.pair
+    forth = way_forth(run.session, state, run.look().ledger)
+    doubtful = different(forth)
+    kept = _free_name(run, pair.new)
+    lock = engine("lock_for_read", tables=comma(forth.source.tables))
+    with run.writing(snapshot=True, first=lock) as session:
+        overwritten = session.execute(
+            engine(
+                "keep_rows",
+                kept=private(kept),
+                parked=forth.target,
+                different=doubtful,
+                keys_equal=keys_equal(pair.key, "parked", "different"),
+            )
+        ).rowcount
+        doubted = session.execute(
+            engine("put_in_doubt", log=private(pair.change_log), keys=columns(pair.key), different=doubtful)
+        ).rowcount
+        if not overwritten:
+            session.execute(engine("drop_table", table=private(kept)))
+        facts = {"kept": [kept] if overwritten else [], "overwritten": overwritten, "in_doubt": doubted}
+        run.record(STEP, "prepared", pair=pair.old, facts=facts)
+
+
+def _free_name(run: Run, name: str) -> str:
+    taken = {r.name for r in run.session.all(engine("own_relations"))}
+    number = 1
+    while (free := shortened(f"superseded_{number}_", name)) in taken:
+        number += 1
+    return free
+
+
+def replay_forth(forth: Forth) -> Replay:
+    """Return how a parked table is brought up to date with the old one."""
+
+    def make(whole_table: bool) -> list[sql.Composable]:
+        return replay_statements(forth, whole_table=whole_table)
+
+    return Replay(forth.pair, STEP, forth.source.tables, forth.target, make)
+
+
+def catch_up_forth(run: Run, old: str) -> int:
+    """Bring the parked table of one pair nearly up to date; return entries replayed."""
+    look = run.look()
+    return catch_up(run, replay_forth(way_forth(run.session, look[old], look.ledger)))
+
+
+def _vacuumed(run: Run, state: PairState) -> None:
+    run.session.execute(engine("vacuum", table=private(state.pair.new)))
+    run.session.execute(engine("vacuum_log", log=private(state.pair.change_log)))
+
+
+def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
+    """The gate: every parked table against the old one, mapped forward, in one snapshot."""
+    look = run.look()
+    ways = [way_forth(run.session, s, look.ledger) for s in states]
+    lock = engine("lock_for_read", tables=comma(t for w in ways for t in w.source.tables))
+    results: dict[str, Comparison] = {}
+    with run.writing(snapshot=True, first=lock, settings=COMPARE_SETTINGS) as session:
+        for forth in ways:
+            mended = mend_references(session, forth, forth.parked, forth.source)
+            found = compare_sides(
+                session,
+                replace(forth.source, columns=forth.proven),
+                forth.target,
+                forth.parked.oid,
+                forth.pair.key,
+                explained(forth),
+            )
+            results[forth.pair.old] = found
+            facts = {**found.facts, "references_mended": mended}
+            run.record(STEP, "proven" if found.proven else "refuted", pair=forth.pair.old, facts=facts)
+            run.say(
+                f"{forth.pair.old}: old {found.before}; parked {found.after}; {found.differences.differences} differ,"
+                f" {found.differences.unexplained} without an entry in the change log"
+            )
+    wrong = {old: r for old, r in results.items() if not r.proven}
+    if wrong:
+        raise GateError(
+            "The parked tables are not what the old tables hold. The old tables stay in use, the new ones parked.",
+            complaints=[
+                f"{old}: {r.differences.unexplained} rows differ without an entry in the change log:"
+                f" {', '.join(str(s['key']) for s in r.differences.sample[:5]) or 'no key, the checksums differ'}"
+                for old, r in wrong.items()
+            ],
+            expected="every difference between old and parked table to be explained by the change log",
+            remedy="Find out who wrote past the triggers (the keys are named above), then launch undo_rollback again.",
+        )
+    return results
+
+
+# --- the swap --------------------------------------------------------------------------------------------------
+
+
+def lock_order(states: Sequence[PairState]) -> list[sql.Identifier]:
+    """Old tables first: they are the only ones that others use. Then what is parked."""
+    parked = [r for s in states for r in (s.private_old, s.private_new) if r is not None]
+    views = [r for r in parked if r.is_view]
+    tables = [r for r in parked if not r.is_view]
+    return [ident(r.schema, r.name) for r in (*(s.old_table for s in states), *views, *tables)]
+
+
+def _oids(states: Sequence[PairState]) -> list[int]:
+    return [r.oid for s in states for r in (s.at_old_name, s.private_old, s.private_new) if r is not None]
+
+
+def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> dict[str, Any]:
+    look = run.look()
+    ways = {s.pair.old: way_forth(run.session, s, look.ledger) for s in states}
+    referred = {tuple(k["references"]) for w in ways.values() for k in w.foreign_keys}
+    oids = [*_oids(states), *(r.oid for r in catalog.relations(run.session, referred).values())]
+    replays = [replay_forth(w) for w in ways.values()]
+    moves = [(s, _Away(run, look, s)) for s in states]
+    advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
+    timing: dict[str, Any] = {}
+
+    def work() -> None:
+        catch_up_for_swap(run, replays, oids)
+        _swap_once(run, moves, advances, ways, replays, proven, timing)
+
+    report = run.with_locks(work, what="undo", oids=oids)
+    timing.update(lock_attempts=report.attempts, blockers=report.blockers)
+    run.say(
+        f"undo: {', '.join(s.pair.new for s in states)} in use again; all locks held for"
+        f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
+        f" {report.attempts} attempt(s)"
+    )
+    return timing
+
+
+def _swap_once(
+    run: Run,
+    moves: Sequence[tuple[PairState, _Away]],
+    advances: Sequence[sql.Composable],
+    ways: Mapping[str, Forth],
+    replays: Sequence[Replay],
+    proven: Mapping[str, Comparison],
+    timing: dict[str, Any],
+) -> None:
+    path = ddl.building_path(run, run.migration.schema)
+    with run.writing(search_path=path, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+        keys = [foreign_keys.put_on_statement(w.target, dict(k)) for w in ways.values() for k in w.foreign_keys]
+        # the keys first, while no reader or writer of these tables waits for us
+        locks = [*keys, engine("lock_exclusively", tables=comma(lock_order([s for s, _ in moves])))]
+        under_locks = UnderLocks(session, locks, replays)
+        replayed = under_locks.entries
+        statements = [
+            *under_locks.replay,
+            *advances,
+            engine("create_swap_schema"),
+            *(s for state, away in moves for s in _moved(run, state, away)),
+            engine("drop_swap_schema"),
+            engine("reload_api"),
+        ]
+        session.note(statements)  # before they run: their ledger rows are written in the same round trip
+        for state, away in moves:
+            facts = {**proven[state.pair.old].facts, **away.facts, "keys_replayed": replayed, "api_notified": True}
+            with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
+            statements.append(run.record_statement(STEP, "done", pair=state.pair.old, facts=with_time))
+        session.script(statements, note=False)
+    timing["locks_held_ms"] = under_locks.held_ms()
+    timing["keys_replayed"] = replayed
+
+
+class _Away:
+    """Where a superseded table goes that lies where the old table has to go: all its names make way for those."""
+
+    def __init__(self, run: Run, look: Look, state: PairState) -> None:
+        self.statements: list[sql.Composable] = []
+        prepared = look.ledger.last(STEP, pair=state.pair.old, outcome="prepared")
+        swap = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
+        fresh = prepared is not None and (swap is None or prepared.id > swap.id)
+        kept = list(prepared.facts.get("kept", [])) if prepared and fresh else []
+        superseded = state.private_old if state.private_old and state.private_old.is_table else None
+        if superseded:
+            kept.append(self._renamed(run, superseded))
+        self.facts = {"retired_oid": state.old_table.oid, "new_oid": state.parked.oid, "kept": kept}
+
+    def _renamed(self, run: Run, table: Relation) -> str:
+        name = _free_name(run, table.name)
+        prefix = name.removesuffix(table.name) if name.endswith(table.name) else f"{name}_"
+        for own in run.session.all(engine("own_relations_of"), {"oid": table.oid}):
+            block, part = ("rename_index", "index") if own.kind == "INDEX" else ("rename_sequence", "sequence")
+            new_name = ident(shortened(prefix, own.name))
+            self.statements.append(engine(block, **{part: private(own.name)}, name=new_name))
+        self.statements.append(engine("rename_table", table=private(table.name), name=ident(name)))
+        return name
+
+
+def _moved(run: Run, state: PairState, away: _Away) -> list[sql.Composable]:
+    """The swap of one pair, through a schema that exists only inside this transaction."""
+    pair, schema = state.pair, state.old_table.schema
+    old = ident(schema, pair.old)
+    parked_view = state.private_old if state.private_old and state.private_old.is_view else None
+    view: list[sql.Composable] = []
+    if parked_view:
+        view = [engine("view_to_schema", view=private(pair.old), schema=ident(schema))]
+        if run.session.version >= SECURITY_INVOKER_SINCE:
+            view.append(engine("security_invoker", view=old))
+    else:
+        view = _view_made(run, state)
+    return [
+        *change_log.detach_statements(old),
+        *away.statements,
+        engine("table_to_schema", table=old, schema=ident(SWAP)),
+        engine("table_to_schema", table=private(pair.new), schema=ident(schema)),
+        *view,
+        engine("table_to_schema", table=ident(SWAP, pair.old), schema=ident(PRIVATE_SCHEMA)),
+    ]
+
+
+def _view_made(run: Run, state: PairState) -> list[sql.Composable]:
+    blocks = ["view", "grants", "comments"]
+    if run.session.version >= SECURITY_INVOKER_SINCE:
+        blocks.insert(1, "security_invoker")
+    there = state.pair.view_ddl.blocks
+    return [text(s) for b in blocks if b in there for s in there[b].statements]
+
+
+# --- what can wait ---------------------------------------------------------------------------------------------
+
+
+def _left_by_undo(look: Look, state: PairState) -> Entry | None:
+    """Return the undo that has still something to settle, or None."""
+    swap = foreign_keys.last_swap(look.ledger, state.pair)
+    if swap is None or swap.step != STEP or state.at_new_name is None:
+        return None
+    settled = look.ledger.last(STEP, pair=state.pair.old, outcome="settled")
+    return swap if settled is None or settled.id < swap.id else None
+
+
+def settle(run: Run) -> dict[str, Any]:
+    """Validate the new table's foreign keys, drop the retired old table with its log. Does nothing where that is done.
+
+    The retired table is dropped without an export: the comparison and the replay under lock have shown that it holds
+    nothing that the new table does not.
+    """
+    done: dict[str, Any] = {}
+    look = run.look()
+    for state in look.pairs:
+        swap = _left_by_undo(look, state)
+        if swap is None:
+            continue
+        retired = state.private_old
+        if retired is not None and retired.oid == swap.facts["retired_oid"]:
+            removed = foreign_keys.take_off(run, state.pair, retired, step=STEP)
+        else:
+            retired, removed = None, []
+        validated, broken = _validated(run, state, retired)
+        _retired_dropped(run, state, retired, validated, broken)
+        done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated, "not_validated": broken}
+        run.say(
+            f"{state.pair.old}: foreign keys of {state.pair.new} validated: {', '.join(validated) or 'none to do'};"
+            " the retired old table is dropped" + "".join(f"; NOT valid: {b}" for b in broken)
+        )
+    return done
+
+
+def _validated(run: Run, state: PairState, retired: Relation | None) -> tuple[list[str], list[str]]:
+    """Validate; a row that refers to nothing is mended as before the swap, in case it was too late for that."""
+    validated, broken = [], []
+    new = state.new_table
+    waiting = [k for k in foreign_keys.found(run, new) if not k.validated and "NOT ENFORCED" not in k.definition]
+    for key in waiting:
+        wrong: str | None = None
+        for _ in range(MEND_ATTEMPTS):
+            wrong = foreign_keys.validate(run, new, key.name)
+            if wrong is None or retired is None:
+                break
+            _mended(run, state, retired)
+        if wrong is None:
+            validated.append(key.name)
+        else:
+            broken.append(f"{key.name}: {wrong}")
+    return validated, broken
+
+
+def _mended(run: Run, state: PairState, retired: Relation) -> None:
+    forth = replace(
+        way_forth(run.session, replace(state, at_old_name=retired, private_new=state.new_table), run.look().ledger),
+        foreign_keys=tuple(foreign_keys.facts_of(k) for k in foreign_keys.found(run, state.new_table)),
+    )
+
+    def work() -> None:
+        with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+            source = forth_source(session, state.pair, retired, state.new_table)
+            rows = mend_references(session, forth, state.new_table, source)
+            run.record(STEP, "references_mended", pair=state.pair.old, facts={"rows": rows})
+
+    run.with_locks(work, what=f"{state.pair.new}: mending references", oids=[state.new_table.oid])
+
+
+def _retired_dropped(
+    run: Run, state: PairState, retired: Relation | None, validated: list[str], broken: list[str]
+) -> None:
+    def work() -> None:
+        with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+            if retired is not None:
+                session.execute(engine("drop_table", table=private(retired.name)))
+                if state.log is not None:
+                    session.script(change_log.drop_statements(state.pair))
+            facts = {"dropped": retired is not None, "validated": validated, "not_validated": broken}
+            run.record(STEP, "settled", pair=state.pair.old, facts=facts)
+
+    oids = [r.oid for r in (retired, state.log) if r is not None]
+    run.with_locks(work, what=f"{state.pair.old}: dropping the retired table", oids=oids)

@@ -1,0 +1,92 @@
+"""Rounds of replay until a copy is nearly up to date: the same for both directions.
+
+Each round is a snapshot of its own and is recorded. What is replayed, and into what, is the steps' business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from aicfg_pipeline.postgres.statements import comma, engine, private
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.tables import change_log
+from aicfg_pipeline.rollback.tables.change_log import Waiting
+from aicfg_pipeline.spec.model import Pair
+
+FEW_LEFT = 200
+"""So many entries are left to the next step, which comes at once."""
+
+FEW_UNDER_LOCKS = 30
+"""So many are left to the swap, which replays them while everybody waits."""
+
+MANY_DEAD = 5_000
+"""After so many entries the log is vacuumed: whoever counts what waits would have to step over them."""
+
+MOST_ROUNDS = 30
+MOST_WAITS = 5
+PROGRESS_SECONDS = 5.0
+COPY_SETTINGS = {"synchronous_commit": "off"}
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One log and how it is replayed: `tables` are read, `target` is written.
+
+    `make` returns the statements, given whether a TRUNCATE has put the whole table in doubt.
+    """
+
+    pair: Pair
+    step: str
+    tables: tuple[sql.Identifier, ...]
+    target: sql.Identifier
+    make: Callable[[bool], list[sql.Composable]]
+
+    def script(self, waiting: Waiting) -> list[sql.Composable]:
+        """Return what replays the waiting entries, or nothing where there are none.
+
+        The transaction must be a snapshot that began after `lock_for_read` (design page: a unique value may have moved
+        between rows), or hold the writers out.
+        """
+        if not waiting.entries:
+            return []
+        return [change_log.access_path(waiting), *self.make(waiting.whole_table)]
+
+
+def catch_up(run: Run, replay: Replay, *, few: int = FEW_LEFT) -> int:
+    """Replay until at most `few` entries came in meanwhile, or writers are as fast as we; return entries replayed."""
+    total, last_said = 0, time.monotonic()
+    for _ in range(MOST_ROUNDS):
+        taken = _round(run, replay)
+        total += taken
+        if taken >= MANY_DEAD:
+            run.session.execute(engine("vacuum_log", log=private(replay.pair.change_log)))
+        if taken <= few:
+            break
+        if time.monotonic() - last_said > PROGRESS_SECONDS:
+            run.say(f"{replay.pair.old}: {total:,} entries of the change log replayed so far")
+            last_said = time.monotonic()
+    return total
+
+
+def catch_up_for_swap(run: Run, replays: Sequence[Replay], oids: list[int]) -> None:
+    """Leave as little as can be to the locks that are asked for next, with no vacuum on `oids` in their way."""
+    for _ in range(MOST_WAITS):
+        for replay in replays:
+            catch_up(run, replay, few=FEW_UNDER_LOCKS)
+        if not run.clear_autovacuum(oids):
+            return
+
+
+def _round(run: Run, replay: Replay) -> int:
+    lock = engine("lock_for_read", tables=comma(replay.tables))
+    with run.writing(snapshot=True, first=lock, settings=COPY_SETTINGS) as session:
+        rows = session.script_rows(change_log.count_waiting([(replay.pair, replay.target)]))
+        (waiting,) = change_log.counted(rows)
+        if waiting.entries:
+            session.script(replay.script(waiting))
+            run.record(replay.step, "replayed", pair=replay.pair.old, facts={"entries": waiting.entries})
+    return waiting.entries

@@ -1,0 +1,180 @@
+"""The change log and its replay: which keys were written, and bringing a copy up to date with them.
+
+Replaying is idempotent and needs no order. When to replay is the steps' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import columns, engine, keys_equal, private
+from aicfg_pipeline.rollback.tables.mapping import Source
+from aicfg_pipeline.spec.model import Pair
+
+ROW_TRIGGER, TRUNCATE_TRIGGER = "aicfg_rollback_change_log", "aicfg_rollback_change_log_truncate"
+TRIGGERS = (ROW_TRIGGER, TRUNCATE_TRIGGER)
+
+
+@dataclass(frozen=True)
+class LogSize:
+    """Entries in a change log, the distinct keys among them, and whether a TRUNCATE put the whole table in doubt."""
+
+    entries: int
+    keys: int
+    whole_table: bool
+
+
+def create_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]:
+    """Return what makes the log and the function, typed like `table`'s key. No trigger yet."""
+    log = private(pair.change_log)
+    keys = columns(pair.key)
+    return [
+        engine("create_change_log", log=log, keys=keys, table=table),
+        engine("number_change_log", log=log),
+        engine("index_pending_entries", log=log),
+        engine("index_replayed_entries", log=log, keys=keys),
+        engine("index_whole_table_entries", log=log),
+        engine("index_remembered_rows", log=log, keys=keys),
+        engine(
+            "create_log_function",
+            function=log,
+            log=log,
+            keys=keys,
+            old_keys=columns(pair.key, "old"),
+            new_keys=columns(pair.key, "new"),
+        ),
+        engine("close_log_function", function=log),
+    ]
+
+
+def attach_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]:
+    """Return what makes the triggers on `table`."""
+    function = private(pair.change_log)
+    return [
+        engine("create_row_trigger", table=table, function=function),
+        engine("create_truncate_trigger", table=table, function=function),
+        engine("always_row_trigger", table=table),
+        engine("always_truncate_trigger", table=table),
+    ]
+
+
+def detach_statements(table: sql.Identifier) -> list[sql.Composable]:
+    """Return what takes the triggers off `table`."""
+    return [engine("drop_row_trigger", table=table), engine("drop_truncate_trigger", table=table)]
+
+
+def drop_statements(pair: Pair) -> list[sql.Composable]:
+    """Return what drops the function and the log, once no trigger calls it."""
+    log = private(pair.change_log)
+    return [engine("drop_log_function", function=log), engine("drop_change_log", log=log)]
+
+
+def pending_entries(pair: Pair) -> sql.Composed:
+    """Return the entries that have not been replayed yet, as a FROM item without a name."""
+    return engine("pending_entries", log=private(pair.change_log))
+
+
+def size(session: Session, pair: Pair) -> LogSize:
+    """Count the log."""
+    row = session.one(engine("change_log_size", log=private(pair.change_log), keys=columns(pair.key)))
+    return LogSize(row.entries, row.keys, row.whole_table)
+
+
+def wanted_rows(pair: Pair, source: Source) -> sql.Composed:
+    """Return FROM items, `source` among them: the rows whose keys wait in the log."""
+    return source.of_keys(engine("wanted_keys", keys=columns(pair.key), pending=pending_entries(pair)))
+
+
+def replay_statements(
+    pair: Pair, source: Source, target: sql.Identifier, *, whole_table: bool = False
+) -> list[sql.Composable]:
+    """Return the replay of all visible keys. To be run in one snapshot, or with all writers locked out."""
+    if whole_table:
+        return recopy_statements(pair, source, target)
+    log = private(pair.change_log)
+    return [
+        engine(
+            "replay_delete",
+            target=target,
+            pending=pending_entries(pair),
+            keys=columns(pair.key),
+            keys_equal=keys_equal(pair.key, "target", "logged"),
+        ),
+        engine(
+            "replay_insert",
+            target=target,
+            columns=columns(source.columns),
+            source_columns=columns(source.columns, "source"),
+            wanted=wanted_rows(pair, source),
+        ),
+        engine("replay_clear", log=log),
+    ]
+
+
+def recopy_statements(pair: Pair, source: Source, target: sql.Identifier) -> list[sql.Composable]:
+    """Return the full copy anew, for a log that holds a TRUNCATE."""
+    return [
+        engine("empty_copy", target=target),
+        engine("copy_rows", target=target, columns=columns(source.columns), source=source.query),
+        engine("replay_clear", log=private(pair.change_log)),
+    ]
+
+
+# --- how many wait ---------------------------------------------------------------------------------------------
+
+
+FEW_ENTRIES = 1_000
+PAGES_PER_LOOK_UP = 4
+"""What one key costs by index against reading the whole table, as PostgreSQL's own `random_page_cost` has it."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits in one log: entries, whether a TRUNCATE is among them, and the pages of the table they go into.
+
+    `held_ms` are the milliseconds since the last lock was had, where the transaction holds some.
+    """
+
+    entries: int
+    whole_table: bool
+    pages: int
+    held_ms: float | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether looking up key by key reads less than the whole table."""
+        return not self.whole_table and self.entries <= max(FEW_ENTRIES, self.pages // PAGES_PER_LOOK_UP)
+
+
+def count_waiting(logs: Sequence[tuple[Pair, sql.Identifier]]) -> list[sql.Composable]:
+    """Return what counts the entries of several logs, each with the table they go into; the last one has the rows.
+
+    By index, whatever the statistics say: most of a log that is filled and emptied all the time is dead.
+    """
+    each = [
+        engine("waiting_entries", number=sql.Literal(n), log=private(pair.change_log), target=_name_of(target))
+        for n, (pair, target) in enumerate(logs)
+    ]
+    return [
+        engine("by_index"),
+        engine("waiting_in_all", waiting=sql.SQL(" UNION ALL ").join(each)),
+    ]
+
+
+def _name_of(table: sql.Identifier) -> sql.Literal:
+    return sql.Literal(table.as_string(None))
+
+
+def counted(rows: Sequence[Any]) -> list[Waiting]:
+    """Return what `count_waiting` has found, in the order of the logs."""
+    return [Waiting(r.entries, r.whole_table, r.pages, r.held_ms) for r in rows]
+
+
+def access_path(waiting: Waiting) -> sql.Composed:
+    """Return the settings under which so many entries are replayed: few by index, many as the planner likes."""
+    return engine("by_looking_up" if waiting.few else "by_reading_all")

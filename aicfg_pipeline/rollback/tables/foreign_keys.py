@@ -1,0 +1,98 @@
+"""Foreign keys of tables that nobody uses for the moment: taken off, remembered in the ledger, put on again, validated.
+
+A foreign key on a parked table would refuse the deletion of a user that only a parked row refers to. When to do what
+is the steps' business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import sql
+
+from aicfg_pipeline.errors import DatabaseError
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation, TableForeignKey
+from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
+from aicfg_pipeline.postgres.statements import engine, ident, text
+from aicfg_pipeline.rollback.ledger import Entry, Ledger
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.spec.model import Pair
+
+TAKEN_OFF = "foreign_key_taken_off"
+VIOLATED = "23503"
+
+
+def found(run: Run, relation: Relation) -> tuple[TableForeignKey, ...]:
+    """Return the foreign keys of a table, their definitions with every name qualified."""
+    with run.session.transaction(read_only=True):  # nothing but pg_catalog in the search path
+        return catalog.foreign_keys(run.session, relation.oid)
+
+
+def facts_of(key: TableForeignKey) -> dict[str, Any]:
+    """Return a foreign key as plain values: enough to make it again and to look for what it refers to."""
+    return {
+        "name": key.name,
+        "definition": key.definition,
+        "columns": key.columns,
+        "references": [key.ref_schema, key.ref_table],
+        "ref_columns": key.ref_columns,
+    }
+
+
+def take_off(run: Run, pair: Pair, relation: Relation, *, step: str = "settle") -> list[str]:
+    """Take all foreign keys off a table, each in a transaction of its own: each locks the table that it refers to."""
+    table = ident(relation.schema, relation.name)
+    removed = []
+    for key in found(run, relation):
+        facts = {"table": relation.name, **facts_of(key)}
+
+        def work(name: str = key.name, facts: dict[str, Any] = facts) -> None:
+            with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+                session.execute(engine("drop_constraint", table=table, constraint=ident(name)))
+                run.record(step, TAKEN_OFF, pair=pair.old, facts=facts)
+
+        run.with_locks(work, what=f"{relation.name}: foreign key {key.name}", oids=[relation.oid, key.ref_oid])
+        removed.append(key.name)
+    return removed
+
+
+def last_swap(book: Ledger, pair: Pair) -> Entry | None:
+    """Return the newest of a pair's cut-overs, undos and migrations, or None."""
+    steps = ("cut_over", "undo", "migrate")
+    return next(
+        (e for e in reversed(book.entries) if e.pair == pair.old and e.step in steps and e.outcome == "done"), None
+    )
+
+
+def taken_off(book: Ledger, pair: Pair, parked: Relation) -> list[dict[str, Any]]:
+    """Return what this rollback has taken off the parked table, as the ledger has it."""
+    swap = last_swap(book, pair)
+    since = swap.id if swap else 0
+    entries = [e for e in book.entries if e.id > since and e.pair == pair.old and e.outcome == TAKEN_OFF]
+    named = {e.facts["name"]: dict(e.facts) for e in entries if e.facts["table"] == parked.name}
+    return list(named.values())
+
+
+def put_on_statement(table: sql.Identifier, facts: dict[str, Any]) -> sql.Composed:
+    """Return what makes a foreign key again without reading the table's rows."""
+    definition = str(facts["definition"])
+    later = "" if definition.endswith(("NOT VALID", "NOT ENFORCED")) else " NOT VALID"
+    return engine("add_constraint", table=table, constraint=ident(facts["name"]), definition=text(definition + later))
+
+
+def validate(run: Run, relation: Relation, name: str) -> str | None:
+    """Validate one foreign key; return what is wrong where rows refer to nothing."""
+    statement = engine("validate_constraint", table=ident(relation.schema, relation.name), constraint=ident(name))
+
+    def work() -> None:
+        with run.writing() as session:
+            session.execute(statement)
+
+    try:
+        run.with_locks(work, what=f"{relation.name}: validating {name}", oids=[relation.oid])
+    except DatabaseError as error:
+        if getattr(error, "sqlstate", None) == VIOLATED:
+            return error.found
+        raise
+    return None

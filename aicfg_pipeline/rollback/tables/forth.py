@@ -1,0 +1,282 @@
+"""The replay of an undo: rows of the old table into the parked new one, and what the old table has no place for.
+
+A parked row is remembered in the change log before its first replay; from there come the columns of `keep` and those
+that nothing fills. When to replay is `undo`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.postgres import catalog, fingerprint
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private
+from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.rollback.state import PairState
+from aicfg_pipeline.rollback.tables import change_log, foreign_keys
+from aicfg_pipeline.rollback.tables.mapping import Source
+from aicfg_pipeline.rollback.tables.sources import back_source, forth_mapping, forth_source
+from aicfg_pipeline.spec.model import Pair
+
+WRITES, UPDATES = 4 + 8, 16  # pg_trigger.tgtype: INSERT and DELETE; UPDATE
+_MODES = {"O": "", "R": "REPLICA", "A": "ALWAYS"}
+
+
+@dataclass(frozen=True)
+class Forth:
+    """How one pair goes forward: `source` the old rows in the new table's columns, `target` the parked table.
+
+    `back` are the parked rows in the old table's columns. `kept` are the columns that a row which was parked has back
+    as they were, `proven` those that the old table decides. `foreign_keys` are to be put on again, as the ledger has
+    them.
+    """
+
+    pair: Pair
+    old: Relation
+    parked: Relation
+    source: Source
+    back: Source
+    kept: tuple[str, ...]
+    proven: tuple[str, ...]
+    foreign_keys: tuple[Mapping[str, Any], ...]
+    triggers: tuple[tuple[str, str], ...]
+
+    @property
+    def target(self) -> sql.Identifier:
+        """The parked table's name."""
+        return ident(self.parked.schema, self.parked.name)
+
+
+def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
+    """Work out how a pair goes forward. Raises `GateError` where something would be lost on the way."""
+    pair, old, parked = state.pair, state.old_table, state.parked
+    old_columns, new_columns = catalog.columns(session, old.oid), catalog.columns(session, parked.oid)
+    mapping = forth_mapping(pair, old_columns, new_columns)
+    _must_have_a_place(session, pair, old, mapping.unplaced)
+    source = forth_source(session, pair, old, parked)
+    there = {c.name for c in new_columns if not c.generated}
+    keep = tuple(c for c in pair.keep if c in there)
+    return Forth(
+        pair=pair,
+        old=old,
+        parked=parked,
+        source=source,
+        back=back_source(session, pair, old, parked),
+        kept=tuple(dict.fromkeys((*keep, *mapping.unfilled))),
+        proven=tuple(c for c in source.columns if c not in keep),
+        foreign_keys=tuple(foreign_keys.taken_off(book, pair, parked)),
+        triggers=firing(session, parked.oid, WRITES),
+    )
+
+
+def _must_have_a_place(session: Session, pair: Pair, old: Relation, unplaced: Sequence[str]) -> None:
+    if not unplaced:
+        return
+    counts = comma(engine("count_column", column=ident(c)) for c in unplaced)
+    row = session.one(engine("count_filled", counts=counts, table=ident(old.schema, old.name)))
+    filled = {c: n for c, n in zip(unplaced, row, strict=True) if n}
+    if filled:
+        raise GateError(
+            f"{pair.old} has columns that {pair.new} has no place for; going forward would lose their values.",
+            complaints=[f"{c}: {n:,} rows have a value" for c, n in filled.items()],
+            remedy="Add the column to the parked table in aicfg_rollback, or name it in `forth` of migration.yaml.",
+        )
+
+
+# --- what is the same ------------------------------------------------------------------------------------------
+
+
+def same_going_back(forth: Forth) -> sql.Composed:
+    """Return a FROM item with the keys of rows that are the same when looked at the way the rollback went.
+
+    Going forth and back need not be each other's reverse: a row that nobody has changed since it was created has a
+    `created_by` and no `updated_by`, and nothing says that it must have one only because it was rolled back.
+    """
+    names = forth.back.columns
+    return engine(
+        "same_going_back",
+        parked_keys=columns(forth.pair.key, "parked"),
+        back=forth.back.query,
+        old=ident(forth.old.schema, forth.old.name),
+        keys_equal=keys_equal(forth.pair.key, "parked", "old"),
+        parked_columns=columns(names, "parked"),
+        old_columns=columns(names, "old"),
+    )
+
+
+def different(forth: Forth) -> sql.Composed:
+    """Return the query for the keys of rows that differ both ways."""
+    key = forth.pair.key
+    return engine(
+        "different_both_ways",
+        keys=columns(key),
+        different=fingerprint.different_keys(forth.source.query, forth.target, forth.proven, key),
+        same=same_going_back(forth),
+        keys_equal=keys_equal(key, "different", "same"),
+    )
+
+
+def explained(forth: Forth) -> sql.Composed:
+    """Return a FROM item, like a change log, with the keys whose difference forth is right."""
+    return engine(
+        "explained_forth",
+        keys=columns(forth.pair.key),
+        pending=change_log.pending_entries(forth.pair),
+        same=same_going_back(forth),
+    )
+
+
+# --- replay ----------------------------------------------------------------------------------------------------
+
+
+def replay_statements(forth: Forth, *, whole_table: bool) -> list[sql.Composable]:
+    """Return one replay, without the users' triggers: remember, delete, insert, mark."""
+    off, on = quiet(forth.target, forth.triggers)
+    return [
+        *off,
+        *_remembering(forth, whole_table),
+        _deleting(forth, whole_table),
+        *_inserting(forth, whole_table),
+        engine("mark_replayed", log=private(forth.pair.change_log)),
+        *on,
+    ]
+
+
+def _remembering(forth: Forth, whole_table: bool) -> list[sql.Composable]:
+    if not forth.kept:
+        return []
+    key, log = forth.pair.key, private(forth.pair.change_log)
+    if whole_table:
+        never = engine("never_replayed", log=log, keys_equal=keys_equal(key, "earlier", "aicfg_row"))
+        return [engine("remember_all_rows", log=log, keys=columns(key), parked=forth.target, never_replayed=never)]
+    never = engine("never_replayed", log=log, keys_equal=keys_equal(key, "earlier", "firsts"))
+    return [
+        engine(
+            "remember_rows",
+            log=log,
+            keys=columns(key),
+            parked=forth.target,
+            keys_equal=keys_equal(key, "firsts", "aicfg_row"),
+            never_replayed=never,
+        )
+    ]
+
+
+def _deleting(forth: Forth, whole_table: bool) -> sql.Composable:
+    if whole_table:
+        return engine("empty_copy", target=forth.target)
+    return engine(
+        "replay_delete",
+        target=forth.target,
+        pending=change_log.pending_entries(forth.pair),
+        keys=columns(forth.pair.key),
+        keys_equal=keys_equal(forth.pair.key, "target", "logged"),
+    )
+
+
+def _inserting(forth: Forth, whole_table: bool) -> list[sql.Composable]:
+    key, log = forth.pair.key, private(forth.pair.change_log)
+    all_rows = engine("all_rows", source=forth.source.query)
+    parts: dict[str, sql.Composable] = {
+        "target": forth.target,
+        "log": log,
+        "keys_equal": keys_equal(key, "source", "remembered"),
+        "wanted": all_rows if whole_table else change_log.wanted_rows(forth.pair, forth.source),
+    }
+    names = forth.source.columns
+    others = engine("insert_others", columns=columns(names), source_columns=columns(names, "source"), **parts)
+    if not forth.kept:
+        return [others]
+    filled = tuple(dict.fromkeys((*forth.source.columns, *forth.kept)))
+    is_kept = keys_equal(key, "source", "kept")
+    picked = comma(_picked(forth, c) for c in filled)
+    return [engine("insert_remembered", columns=columns(filled), is_kept=is_kept, picked=picked, **parts), others]
+
+
+def _picked(forth: Forth, column: str) -> sql.Composable:
+    if column not in forth.kept:
+        return ident("source", column)
+    watched = [k for k in forth.foreign_keys if k["columns"] == [column]]
+    if not watched:
+        return engine("remembered_column", column=ident(column))
+    holds = sql.SQL(" AND ").join(_holds(k, "(remembered.aicfg_row)") for k in watched)
+    return engine("remembered_reference", column=ident(column), holds=holds, otherwise=_otherwise(forth, column))
+
+
+def _otherwise(forth: Forth, column: str) -> sql.Composable:
+    return ident("source", column) if column in forth.source.columns else sql.SQL("NULL")
+
+
+def _holds(key: Mapping[str, Any], row: str) -> sql.Composable:
+    """Say in SQL that what a row refers to by a foreign key is there."""
+    matches = sql.SQL(" AND ").join(
+        sql.SQL("{} = {}.{}").format(ident("referred", r), sql.SQL(row), ident(c))
+        for c, r in zip(key["columns"], key["ref_columns"], strict=True)
+    )
+    return engine("reference_holds", referred=ident(*key["references"]), matches=matches)
+
+
+# --- what a kept value refers to may be gone -------------------------------------------------------------------
+
+
+def mend_references(session: Session, forth: Forth, table: Relation, source: Source) -> int:
+    """Give kept values whose target was deleted meanwhile what `forth` says instead; return how many rows."""
+    target, mended = ident(table.schema, table.name), 0
+    for key in forth.foreign_keys:
+        kept = [c for c in key["columns"] if c in forth.kept]
+        if not kept:
+            continue
+        filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("target", c)) for c in key["columns"])
+        assignments = comma(sql.SQL("{} = {}").format(ident(c), _otherwise(forth, c)) for c in kept)
+        statement = engine(
+            "mend_references",
+            target=target,
+            assignments=assignments,
+            source=source.query,
+            keys_equal=keys_equal(forth.pair.key, "target", "source"),
+            filled=filled,
+            holds=_holds(key, "target"),
+        )
+        with quietly(session, target, firing(session, table.oid, UPDATES)):
+            mended += session.execute(statement).rowcount
+    return mended
+
+
+# --- triggers of the parked table ------------------------------------------------------------------------------
+
+
+def firing(session: Session, oid: int, events: int) -> tuple[tuple[str, str], ...]:
+    """Return the users' triggers that these events fire: name and state."""
+    rows = session.all(engine("firing_triggers"), {"oid": oid, "events": events})
+    return tuple((r.name, r.enabled) for r in rows)
+
+
+def quiet(
+    table: sql.Identifier, triggers: Sequence[tuple[str, str]]
+) -> tuple[list[sql.Composable], list[sql.Composable]]:
+    """Return what takes triggers out of action and what puts them back as they were. Usually nothing at all.
+
+    Replaying is not the users' writing: a trigger of theirs that stamps or counts new rows must not see it.
+    """
+    off: list[sql.Composable] = [engine("disable_trigger", table=table, trigger=ident(name)) for name, _ in triggers]
+    on: list[sql.Composable] = [
+        engine("enable_trigger", table=table, mode=sql.SQL(_MODES[state]), trigger=ident(name))
+        for name, state in triggers
+    ]
+    return off, on
+
+
+@contextmanager
+def quietly(session: Session, table: sql.Identifier, triggers: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Do something to a table, in the transaction under way, without these triggers."""
+    off, on = quiet(table, triggers)
+    session.script(off)
+    yield
+    session.script(on)

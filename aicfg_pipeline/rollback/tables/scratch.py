@@ -1,0 +1,39 @@
+"""The old table as its DDL file makes it, in a scratch schema inside a transaction that is always rolled back.
+
+Foreign keys are never made there: they would lock the tables that they refer to. What the facts are compared with
+does not belong here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine, ident
+from aicfg_pipeline.rollback.tables import ddl
+from aicfg_pipeline.spec.model import Ddl, Migration
+
+
+class _Done(Exception):
+    """Leaves the transaction, so that nothing of it stays."""
+
+
+@contextmanager
+def scratch_table(
+    session: Session, migration: Migration, table_ddl: Ddl, name: str, *blocks: str
+) -> Iterator[Relation]:
+    """Make the table of a DDL file from the named blocks (`table` first), and unmake it at the end."""
+    schema = f"aicfg_rollback_scratch_{secrets.token_hex(4)}"
+    path = (schema, migration.schema, "extensions")
+    try:
+        with session.transaction(search_path=path):
+            session.execute(engine("scratch_schema", schema=ident(schema)))
+            ddl.run_blocks(session, table_ddl, "table", *blocks)
+            yield catalog.relations(session, [(schema, name)])[schema, name]
+            raise _Done
+    except _Done:
+        pass

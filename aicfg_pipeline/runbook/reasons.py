@@ -1,0 +1,159 @@
+"""The runbook's "When to roll back": its four reasons, each judged from a reading of the services and their history.
+
+A reason that holds once may be a blip; only when it has held several times in a row is a rollback advised. Advice is
+all there is: nothing here, and nothing that uses it, ever starts a rollback.
+
+`unexpected_behaviour` is what can be said without knowing what is expected of the application: an endpoint answers with
+another value or another shape than the database has, or its latency or the errors in its log are far from what they
+were in the looks before (more than five times the median, of at least ten).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.rollback.checks.check import Check
+from aicfg_pipeline.rollback.hazards import Subject, find_hazards
+from aicfg_pipeline.rollback.run import Settings
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
+from aicfg_pipeline.runbook.checks import Reading, ServiceCheckInfo
+from aicfg_pipeline.services.settings import ServicesSettings, WatchSettings
+from aicfg_pipeline.spec.model import Migration
+
+ADVICE = "advice"
+ENOUGH_HISTORY = 10
+FAR = 5.0
+LATENCY_FLOOR_MS, ERRORS_FLOOR = 500.0, 5.0
+
+CATALOG: tuple[ServiceCheckInfo, ...] = (
+    ServiceCheckInfo("api_endpoints_fail", ADVICE, "Reason 1: API endpoints fail to read or write AI config data."),
+    ServiceCheckInfo("lambda_table_errors", ADVICE, "Reason 2: Lambda functions show errors related to table names."),
+    ServiceCheckInfo("data_integrity", ADVICE, "Reason 3: data integrity issues in the new tables."),
+    ServiceCheckInfo("unexpected_behaviour", ADVICE, "Reason 4: unexpected application behaviour, see the docs."),
+)
+
+_WRONG_DATA = frozenset({"value", "shape", "slow"})
+_INTEGRITY = frozenset(
+    {"violates_check", "violates_unique", "violates_foreign_key", "violates_not_null", "more_than_one_row"}
+)
+
+
+@dataclass(frozen=True)
+class History:
+    """What earlier looks saw: how often each reason has held in a row, when that was counted, and plain series."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    counted_at: datetime | None = None
+    latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    errors: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """The verdicts, and the counts to remember for the next look."""
+
+    checks: tuple[Check, ...]
+    counts: Mapping[str, int]
+    counted_at: datetime
+
+    @property
+    def advised(self) -> tuple[str, ...]:
+        """The reasons for which a rollback is advised."""
+        return tuple(c.name for c in self.checks if not c.passed)
+
+
+def integrity_problems(session: Session, migration: Migration) -> list[str]:
+    """Return what is wrong with the rows of the new tables: they break a rule that the old table has.
+
+    Reads every row once, so it belongs into a job and not into a sensor's tick.
+    """
+    found = look(session, migration)
+    if not found.in_state(*TO_ROLL_BACK):
+        return []
+    hazards = find_hazards(Subject(session, migration, found, Settings(), must_confirm=False))
+    return [f"{h.pair}: {h.code}: {h.found}" for h in hazards if h.code in _INTEGRITY]
+
+
+def weigh(reading: Reading, history: History, services: ServicesSettings, integrity: Sequence[str] | None) -> Reasons:
+    """Judge the four reasons. `integrity` is None where the rows were not looked at: that reason then stays as it was.
+
+    Reasons for which nothing is configured are left out.
+    """
+    watch = services.watch
+    counts_now = history.counted_at is None or (
+        (reading.at - history.counted_at).total_seconds() >= watch.spacing_seconds
+    )
+    evidence = {
+        "api_endpoints_fail": _failing(reading),
+        "lambda_table_errors": _table_errors(reading),
+        "data_integrity": None if integrity is None else list(integrity),
+        "unexpected_behaviour": _unexpected(reading, history),
+    }
+    counts = {name: _count(name, seen, history, counts_now) for name, seen in evidence.items()}
+    looked_at = {
+        "api_endpoints_fail": services.endpoints is not None,
+        "lambda_table_errors": services.logs is not None,
+        "data_integrity": integrity is not None,
+        "unexpected_behaviour": services.endpoints is not None or services.logs is not None,
+    }
+    checks = [_verdict(i, evidence[i.name] or [], counts[i.name], watch) for i in CATALOG if looked_at[i.name]]
+    at = reading.at if counts_now or history.counted_at is None else history.counted_at
+    return Reasons(tuple(checks), counts, at)
+
+
+def _count(name: str, seen: Sequence[str] | None, history: History, counts_now: bool) -> int:
+    before = int(history.counts.get(name, 0))
+    if seen is None:
+        return before
+    if not seen:
+        return 0
+    return before + 1 if counts_now else max(before, 1)
+
+
+def _verdict(info: ServiceCheckInfo, seen: Sequence[str], count: int, watch: WatchSettings) -> Check:
+    facts: dict[str, Any] = {"consecutive": count, "advised_from": watch.consecutive}
+    if not seen:
+        return Check(info.name, ADVICE, "service", True, "Nothing of the kind.", "WARN", facts)
+    facts["evidence"] = list(seen[:10])
+    told = "; ".join(seen[:3])
+    if count < watch.consecutive:
+        summary = f"{told}. Seen {count} of {watch.consecutive} times in a row: it may pass."
+        return Check(info.name, ADVICE, "service", True, summary, "WARN", facts)
+    summary = f"{told}. Seen {count} times in a row: a rollback is advised (job rollback; nothing starts it by itself)."
+    return Check(info.name, ADVICE, "service", False, summary, "WARN", facts)
+
+
+def _failing(reading: Reading) -> list[str]:
+    wrong = [r for r in reading.probes or () if not r.ok and r.kind not in _WRONG_DATA]
+    told = [f"{r.name}: {r.kind}: {r.reason}" for r in wrong]
+    return told + ([reading.complaints["endpoints"]] if "endpoints" in reading.complaints else [])
+
+
+def _table_errors(reading: Reading) -> list[str]:
+    if reading.logs is None or not reading.logs.missing_tables:
+        return []
+    tables = ", ".join(reading.logs.tables) or "a table that does not exist"
+    return [
+        f"{reading.logs.missing_tables} errors name {tables}",
+        *(s.text for s in reading.logs.samples if s.missing_table),
+    ]
+
+
+def _unexpected(reading: Reading, history: History) -> list[str]:
+    seen = [f"{r.name}: {r.kind}: {r.reason}" for r in reading.probes or () if not r.ok and r.kind in _WRONG_DATA]
+    for result in reading.probes or ():
+        series = history.latencies.get(result.name, ())
+        if result.latency_ms is not None and _far(result.latency_ms, series, LATENCY_FLOOR_MS):
+            seen.append(f"{result.name}: took {result.latency_ms:.0f} ms, usual are {median(series):.0f} ms")
+    if reading.logs is not None and _far(float(reading.logs.errors), history.errors, ERRORS_FLOOR):
+        seen.append(f"{reading.logs.errors} errors in the logs, usual are {median(history.errors):g}")
+    return seen
+
+
+def _far(value: float, series: Sequence[float], floor: float) -> bool:
+    return len(series) >= ENOUGH_HISTORY and value > max(FAR * median(series), median(series) + floor)

@@ -1,0 +1,244 @@
+"""All that is read out of DDL and SQL expressions: statements, keys, triggers, columns. Pure; loading files is `load`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects import postgres
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
+
+from aicfg_pipeline.errors import SpecError
+from aicfg_pipeline.spec.blocks import Block, identifier, load_blocks, tokens
+from aicfg_pipeline.spec.model import Ddl, ForeignKey, Pair
+
+TABLE_BLOCKS = ("table", "indexes", "foreign_keys", "validate", "triggers", "row_level_security", "grants", "comments")
+
+
+VIEW_BLOCKS = ("view", "security_invoker", "grants", "comments")
+
+
+_REQUIRED_TABLE_BLOCKS = ("table", "indexes")
+
+
+_REQUIRED_VIEW_BLOCKS = ("view",)
+
+
+_FORBIDDEN_IN_EXPRESSIONS = (exp.Query, exp.DDL, exp.DML, exp.Command, exp.AggFunc, exp.Window)
+
+
+def _parsed(text: str) -> list[Any]:
+    """Parse SQL text. Raises `SqlglotError`, also where the parser itself stumbles over what it was given."""
+    try:
+        return [s for s in sqlglot.parse(text, read="postgres") if s is not None]
+    except SqlglotError:
+        raise
+    except Exception as error:  # a text that no one foresaw, from a file that people edit
+        raise SqlglotError(f"{type(error).__name__}: {error}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _parsed_expression(text: str) -> exp.Expression:
+    statements = _parsed(f"SELECT {text}")
+    if len(statements) != 1 or not isinstance(statements[0], exp.Select):
+        raise SqlglotError("it is more than one expression")
+    select = statements[0]
+    if len(select.expressions) != 1 or any(select.args.get(part) for part in ("from_", "from", "where", "joins")):
+        raise SqlglotError("it is not a single expression")
+    return select.expressions[0]
+
+
+def expression_complaint(text: str) -> str | None:
+    """Say what is wrong with an expression of `back` or `forth`, or None."""
+    try:
+        expression = _parsed_expression(text)
+    except SqlglotError as error:
+        return f"{text!r} can't be read as SQL: {_first_line(error)}"
+    if "--" in text or "/*" in text:
+        return f"{text!r} holds a comment"
+    for kind in _FORBIDDEN_IN_EXPRESSIONS:
+        if expression.find(kind):
+            return (
+                f"{text!r} holds a {kind.__name__.lower()}; only an expression over the columns of one row may be used"
+            )
+    return None
+
+
+_FORBIDDEN_IN_QUERIES = (exp.DDL, exp.DML, exp.Command, exp.Into, exp.Lock)
+
+
+def query_complaint(text: str) -> str | None:
+    """Say why a text is not one harmless SELECT of one column, or None."""
+    try:
+        statements = _parsed(text)
+    except SqlglotError as error:
+        return f"{text!r} can't be read as SQL: {_first_line(error)}"
+    if len(statements) != 1 or not isinstance(statements[0], exp.Select) or len(statements[0].expressions) != 1:
+        return f"{text!r} is not a single SELECT of one column"
+    forbidden = [k for k in _FORBIDDEN_IN_QUERIES if any(n is not statements[0] for n in statements[0].find_all(k))]
+    return f"{text!r} does more than read" if forbidden else None
+
+
+def expression_columns(text: str) -> frozenset[str]:
+    """Return the columns that an expression of `back` or `forth` reads, folded as PostgreSQL folds them."""
+    columns = _parsed_expression(text).find_all(exp.Column)
+    return frozenset(c.name if c.this.quoted else c.name.lower() for c in columns)
+
+
+def folded(identifier: Any) -> str:
+    """Return an identifier's name, folded as PostgreSQL folds it."""
+    if not isinstance(identifier, exp.Identifier):
+        return ""
+    return identifier.name if identifier.args.get("quoted") else identifier.name.lower()
+
+
+def read_ddl(folder: Path, path: str, kind: str, name: str, complaints: list[str]) -> Ddl:
+    """Read one DDL file and add what is wrong with it to `complaints`."""
+    known, required = (
+        (TABLE_BLOCKS, _REQUIRED_TABLE_BLOCKS) if kind == "TABLE" else (VIEW_BLOCKS, _REQUIRED_VIEW_BLOCKS)
+    )
+    try:
+        blocks = load_blocks(folder / path, path)
+    except SpecError as error:
+        complaints += error.complaints or (error.found,)
+        return Ddl(path, {})
+    complaints += [f"{path}: block {n} is not known (known: {', '.join(known)})" for n in blocks if n not in known]
+    complaints += [f"{path}: block {n} is missing" for n in required if n not in blocks]
+    complaints += [f"{path}: {c}" for c in _creation_complaints(blocks.get(kind.lower()), kind, name)]
+    keys = blocks.get("foreign_keys")
+    parsed = [_foreign_key(path, s, complaints) for s in keys.statements] if keys else []
+    return Ddl(path, blocks, tuple(k for k in parsed if k))
+
+
+def _creation_complaints(block: Block | None, kind: str, name: str) -> list[str]:
+    """Say what is wrong with the block that makes a table or view: it makes this one, and nothing that stays behind."""
+    if block is None:
+        return []
+    complaints, made = [], 0
+    for statement in block.statements:
+        words = tokens(statement)
+        head = [t.text.upper() for t in words[:4]]
+        if head[:1] != ["CREATE"]:
+            continue
+        if head[1:2] != [kind]:
+            complaints.append(
+                f"block {block.name}: {' '.join(head[:3])} … would stay in the private schema; make it beforehand and"
+                f" name it under `requires`, or in another block"
+            )
+            continue
+        made += 1
+        if len(words) < 4 or words[3].text == "." or identifier(words[2]) != name:
+            complaints.append(f"block {block.name}: it must make {name}, under this very name and without a schema")
+        if kind == "TABLE" and {"PARTITION", "INHERITS"} & set(_top_level_words(words)):
+            complaints.append(
+                f"block {block.name}: {name} is partitioned or inherits; only ordinary tables are supported"
+            )
+    if made != 1:
+        complaints.append(f"block {block.name}: it holds {made} statements CREATE {kind}, expected one")
+    return complaints
+
+
+def _top_level_words(words: Sequence[Token]) -> list[str]:
+    """Return the words outside all brackets, in upper case."""
+    depth, found = 0, []
+    for token in words:
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.token_type in _BRACKETS else 0
+        if depth == 0:
+            found += [] if token.token_type == TokenType.IDENTIFIER else token.text.upper().split()
+    return found
+
+
+_BRACKETS = {TokenType.L_PAREN, TokenType.R_PAREN}
+
+
+def _foreign_key(path: str, statement: str, complaints: list[str]) -> ForeignKey | None:
+    shape = "ALTER TABLE ONLY t ADD CONSTRAINT name FOREIGN KEY (column) REFERENCES schema.table(column) … NOT VALID"
+    short = " ".join(statement.split())[:80]
+    try:
+        tree = next(iter(_parsed(statement)))
+    except (SqlglotError, StopIteration):
+        complaints.append(f"{path}: foreign_keys: {short!r} can't be read (expected: {shape})")
+        return None
+    key, constraint = tree.find(exp.ForeignKey), tree.find(exp.Constraint)
+    target = key.args.get("reference").find(exp.Table) if key and key.args.get("reference") else None
+    schema_node = key.args["reference"].find(exp.Schema) if key and key.args.get("reference") else None
+    if key is None or constraint is None or target is None or schema_node is None or not target.args.get("db"):
+        complaints.append(f"{path}: foreign_keys: {short!r} is not of the form: {shape}")
+        return None
+    if not " ".join(statement.upper().split()).endswith("NOT VALID"):
+        complaints.append(
+            f"{path}: foreign_keys: {folded(constraint.this)} must end in NOT VALID (the block `validate` validates it)"
+        )
+    return ForeignKey(
+        name=folded(constraint.this),
+        columns=tuple(folded(c) for c in key.expressions),
+        references=(folded(target.args["db"]), folded(target.this)),
+        target_columns=tuple(folded(c) for c in schema_node.expressions),
+        options=_options(key.args["reference"].args.get("options") or ()),
+    )
+
+
+_DEFAULT_OPTIONS = {
+    "ON DELETE NO ACTION",
+    "ON UPDATE NO ACTION",
+    "MATCH SIMPLE",
+    "NOT DEFERRABLE",
+    "INITIALLY IMMEDIATE",
+}
+
+
+def trigger_names(table_ddl: Ddl) -> tuple[str, ...]:
+    """Return the names of the triggers that a DDL file makes."""
+    block = table_ddl.blocks.get("triggers")
+    return tuple(n for s in (block.statements if block else ()) if (n := _trigger_name(s)))
+
+
+def _trigger_name(statement: str) -> str | None:
+    """Return the name in CREATE [OR REPLACE] [CONSTRAINT] TRIGGER name, or None for other statements."""
+    words = tokens(statement)
+    for place, token in enumerate(words[:4]):
+        if token.text.upper() == "TRIGGER" and words[0].text.upper() == "CREATE" and len(words) > place + 1:
+            return identifier(words[place + 1])
+    return None
+
+
+def _options(words: Sequence[object]) -> frozenset[str]:
+    return frozenset(str(w).upper() for w in words) - _DEFAULT_OPTIONS
+
+
+Function = tuple[str, str]
+"""Schema and name of a trigger's function."""
+
+
+def trigger_functions(pair: Pair, schema: str) -> list[tuple[Function, str]]:
+    """Return the functions that the block `triggers` makes, each with its statement."""
+    block = pair.old_ddl.blocks.get("triggers")
+    statements = block.statements if block else ()
+    return [
+        ((identifier(name[0]) if len(name) == 2 else schema, identifier(name[-1])), statement)
+        for statement in statements
+        if (name := list(function_name_tokens(statement)))
+    ]
+
+
+def function_name_tokens(statement: str) -> Iterator[Token]:
+    """Yield the tokens of the name in CREATE [OR REPLACE] FUNCTION [schema.]name; nothing for other statements."""
+    tokens = postgres.Postgres().tokenize(statement)
+    words = [t.text.upper() for t in tokens[:4]]
+    start = (
+        4 if words == ["CREATE", "OR", "REPLACE", "FUNCTION"] else 2 if words[:2] == ["CREATE", "FUNCTION"] else None
+    )
+    if start is None:
+        return
+    for token in tokens[start:]:
+        if token.token_type == TokenType.L_PAREN:
+            return
+        if token.token_type != TokenType.DOT:
+            yield token

@@ -1,0 +1,134 @@
+"""The migration as frozen dataclasses. Pure: reading the files is `load`'s."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from aicfg_pipeline.spec.blocks import Block
+
+PRIVATE_SCHEMA = "aicfg_rollback"
+"""Everything the pipeline owns in the target database is in this one schema."""
+
+
+MAX_NAME_BYTES = 63  # NAMEDATALEN - 1
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """One foreign key of a DDL file: `columns` of the table refer to `references` (schema, table) `target_columns`.
+
+    `options` is all that is said beside that and is not the default, as SQL words: `ON DELETE CASCADE`, say.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    references: tuple[str, str]
+    target_columns: tuple[str, ...]
+    options: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        columns, target = ", ".join(self.columns), ", ".join(self.target_columns)
+        text = f"({columns}) REFERENCES {'.'.join(self.references)} ({target})"
+        return " ".join([text, *sorted(self.options)])
+
+
+@dataclass(frozen=True)
+class Persona:
+    """Someone whose view of the tables is tried: a role, and a query for the user id that the claims carry."""
+
+    name: str
+    role: str
+    claim: str | None = None
+
+
+@dataclass(frozen=True)
+class Ddl:
+    """One DDL file: its path under the migration's folder and its blocks by name."""
+
+    path: str
+    blocks: Mapping[str, Block]
+    foreign_keys: tuple[ForeignKey, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all blocks: two files of one digest make the same table."""
+        text = "\x00".join(f"{name}\x01{block.sql}" for name, block in self.blocks.items())
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One old and one new table, and how the columns that differ are filled on the way back and forth."""
+
+    old: str
+    new: str
+    key: tuple[str, ...]
+    changed_at: str | None
+    single_row: bool
+    back: Mapping[str, str]
+    forth: Mapping[str, str]
+    keep: tuple[str, ...]
+    old_ddl: Ddl
+    new_ddl: Ddl
+    view_ddl: Ddl
+
+    @property
+    def change_log(self) -> str:
+        """Name of the pair's change log in the private schema; also of the function that fills it."""
+        return shortened("change_log_", self.old)
+
+    @property
+    def op_suffix(self) -> str:
+        """The old table's name as far as Dagster's op names allow it (letters, digits, underscore)."""
+        return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in self.old)
+
+
+@dataclass(frozen=True)
+class Migration:
+    """The whole migration: pairs in order, and what has to exist around them."""
+
+    name: str
+    applied: date | None
+    schema: str
+    view_lifetime_days: int
+    required_roles: tuple[str, ...]
+    required_tables: tuple[tuple[str, str], ...]
+    required_functions: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    folder: Path
+    personas: tuple[Persona, ...] = ()
+
+    def pair(self, old: str) -> Pair:
+        """Return the pair whose old table is `old`. Raises `KeyError`."""
+        for pair in self.pairs:
+            if pair.old == old:
+                return pair
+        raise KeyError(old)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that decides what a run does."""
+        facts = [
+            [self.name, self.schema],
+            *(
+                [p.old, p.new, p.key, dict(p.back), dict(p.forth), p.keep]
+                + [d.digest for d in (p.old_ddl, p.new_ddl, p.view_ddl)]
+                for p in self.pairs
+            ),
+        ]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def shortened(prefix: str, name: str) -> str:
+    """Return `prefix + name`, cut and marked with a hash where PostgreSQL would cut it silently."""
+    full = prefix + name
+    if len(full.encode()) <= MAX_NAME_BYTES:
+        return full
+    mark = "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    room = MAX_NAME_BYTES - len(mark)
+    return full.encode()[:room].decode(errors="ignore") + mark
