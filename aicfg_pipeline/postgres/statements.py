@@ -19,10 +19,11 @@ from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 @cache
 def _blocks() -> Mapping[str, Block]:
     blocks: dict[str, Block] = {}
-    for path in sorted((bundled_sql() / "engine").glob("*.sql")):
-        for name, block in load_blocks(path, f"engine/{path.name}").items():
+    for path in sorted((bundled_sql() / "engine").rglob("*.sql")):
+        where = path.relative_to(bundled_sql()).as_posix()
+        for name, block in load_blocks(path, where).items():
             if name in blocks:
-                raise SpecError(f"engine/{path.name}: block {name} is there twice")
+                raise SpecError(f"{where}: block {name} is there twice")
             blocks[name] = block
     return blocks
 

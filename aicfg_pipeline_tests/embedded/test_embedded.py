@@ -133,7 +133,7 @@ def test_two_processes_start_it_at_once(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from aicfg_pipeline.postgres.embedded import Cluster
+        from aicfg_pipeline.embedded.cluster import Cluster
         cluster = Cluster(Path(sys.argv[1]), Path(sys.argv[2]), settings={"fsync": "off"})
         cluster.initialise()
         cluster.start()
@@ -288,7 +288,7 @@ def test_a_killed_first_start_is_made_again_while_another_waits(home: Path) -> N
     code = """
         import sys, time
         from pathlib import Path
-        from aicfg_pipeline.postgres.embedded import ensure_embedded
+        from aicfg_pipeline.embedded.database import ensure_embedded
         def slow(url):
             print("filled", flush=True)
             time.sleep(float(sys.argv[2]))

@@ -210,7 +210,7 @@ def finish(database: Database, walk: Walk, tmp_path: Path, monkeypatch: pytest.M
 ENGINE = """
 import sys
 from pathlib import Path
-from aicfg_pipeline.rollback.undo import undo_rollback
+from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline_tests.tools.migration import roll_back, running
 for _ in range(int(sys.argv[2])):
     with running(sys.argv[1]) as run:

@@ -35,37 +35,34 @@ SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition, c.convalida
 FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace n ON n.oid = r.relnamespace
 WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0 ORDER BY 1;
 
--- name: constraints -- check, unique and primary key constraints of a table, and its unique indexes that are no constraint
-SELECT c.conname AS name, c.contype::text AS kind, pg_get_expr(c.conbin, c.conrelid) AS expression, NULL AS predicate,
-       coalesce((SELECT (to_jsonb(i) ->> 'indnullsnotdistinct')::boolean FROM pg_index i WHERE i.indexrelid = c.conindid), false) AS nulls_are_equal,
-       ARRAY(SELECT a.attname FROM unnest(c.conkey) WITH ORDINALITY k(attnum, i)
-             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.i)::text[] AS columns
-FROM pg_constraint c WHERE c.conrelid = %(oid)s::oid AND c.contype IN ('c', 'u', 'p')
-UNION ALL
-SELECT ic.relname, 'i', NULL, pg_get_expr(i.indpred, i.indrelid), coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
-       ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, true) FROM generate_series(1, i.indnkeyatts) k)::text[]
-FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
-WHERE i.indrelid = %(oid)s::oid AND i.indisunique
-  AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
-ORDER BY 1;
-
 -- name: schema_exists -- whether a schema is there
 SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %(schema)s);
 
--- name: missing_roles -- which of these roles do not exist
-SELECT r FROM unnest(%(roles)s::text[]) AS r WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) ORDER BY 1;
+-- name: unhashable -- columns with a type that has no hash function, however deep inside arrays, composites, domains and ranges
+WITH RECURSIVE part (attname, oid) AS (
+    SELECT a.attname, a.atttypid FROM pg_attribute a WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT part.attname, inner_.oid FROM part JOIN pg_type t ON t.oid = part.oid CROSS JOIN LATERAL (
+        SELECT t.typbasetype AS oid WHERE t.typtype = 'd'
+        UNION ALL SELECT t.typelem WHERE t.typtype = 'b' AND t.typcategory = 'A'
+        UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
+    ) AS inner_
+)
+SELECT DISTINCT part.attname FROM part JOIN pg_type t ON t.oid = part.oid
+WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (
+    SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'hash'
+    JOIN pg_amproc p ON p.amprocfamily = o.opcfamily AND p.amproclefttype = o.opcintype AND p.amprocnum = 2
+    WHERE o.opcdefault AND (o.opcintype = t.oid OR EXISTS (
+        SELECT FROM pg_cast c WHERE c.castsource = t.oid AND c.casttarget = o.opcintype AND c.castmethod = 'b' AND c.castcontext = 'i')))
+ORDER BY 1;
 
--- name: missing_functions -- which of these functions (name with argument types) do not exist
-SELECT f FROM unnest(%(functions)s::text[]) AS f WHERE to_regprocedure(f) IS NULL ORDER BY 1;
-
--- name: own_relations -- everything that is left in the private schema
-SELECT c.relname AS name, c.relkind::text AS kind, c.oid::bigint AS oid
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'aicfg_rollback' AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1;
-
--- name: vacuum_in_progress -- vacuums (or what locks like one) on these relations; pg_stat_progress_vacuum hides other roles'
-SELECT l.pid, n.nspname AS schema, c.relname AS name, a.usesysid IS NULL AS automatic, coalesce(a.usename, '') AS user
-FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE l.granted AND l.locktype = 'relation' AND l.mode = 'ShareUpdateExclusiveLock' AND l.relation = ANY (%(relations)s::oid[])
-  AND l.pid <> pg_backend_pid() AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-ORDER BY l.pid;
+-- name: blockers_of_relations -- sessions that hold a lock on one of these relations
+SELECT DISTINCT a.pid, coalesce(a.usename, a.backend_type) AS user, coalesce(a.application_name, '') AS application,
+       coalesce(a.state, a.backend_type) AS state,
+       coalesce(to_char(a.query_start, 'YYYY-MM-DD HH24:MI:SS TZ'), '?') AS query_start,
+       left(regexp_replace(coalesce(a.query, ''), '\s+', ' ', 'g'), 120) AS query
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.granted AND l.locktype = 'relation' AND l.relation = ANY (%(relations)s::oid[]) AND a.pid <> pg_backend_pid()
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY a.pid;

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from aicfg_pipeline.errors import ConnectionLostError, LockTimeoutError
-from aicfg_pipeline.postgres import session as postgres_session
+from aicfg_pipeline.postgres import locks as postgres_locks
 from aicfg_pipeline.postgres.locks import BlockerWatch
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback import lifecycle
@@ -362,7 +362,7 @@ def test_pipeline_that_is_not_heard_of_any_more_gives_its_locks_back(
     migrated_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that was cut without either end being told would keep them until TCP gives up, two hours later."""
-    monkeypatch.setattr(postgres_session, "SILENCE_UNDER_LOCKS_MS", 200)
+    monkeypatch.setattr(postgres_locks, "SILENCE_UNDER_LOCKS_MS", 200)
     swap_rows = cut_over_step._swap_rows
 
     def silent(*arguments: Any) -> Any:

@@ -98,5 +98,24 @@ SET LOCAL enable_hashjoin TO DEFAULT;
 SET LOCAL enable_mergejoin TO DEFAULT;
 SET LOCAL join_collapse_limit TO DEFAULT;
 
--- name: vacuum_log -- entries that are done with, while the log is in use: it is not shortened, which would lock writers out
-VACUUM (SKIP_LOCKED, TRUNCATE false, ANALYZE) {log};
+-- name: copy_rows -- all rows in one statement: one snapshot, no row locks
+INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {source} AS source;
+
+-- name: replay_delete -- the rows whose keys are in the log, taken out of the copy
+DELETE FROM {target} AS target USING (SELECT DISTINCT {keys} FROM {pending} AS pending WHERE NOT aicfg_whole_table) AS logged
+WHERE {keys_equal};
+
+-- name: replay_insert -- and what they are now, put back
+INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {source_columns} FROM {wanted};
+
+-- name: wanted_keys -- each key that waits in the log once
+(SELECT DISTINCT {keys} FROM {pending} AS pending WHERE NOT aicfg_whole_table);
+
+-- name: replay_clear -- the entries that were replayed (in one snapshot: exactly those that were read)
+DELETE FROM {log} WHERE NOT aicfg_replayed;
+
+-- name: empty_copy -- after a TRUNCATE of the live table everything is copied again
+DELETE FROM {target};
+
+-- name: pending_entries -- the change log's entries that have not been replayed yet
+(SELECT * FROM {log} WHERE NOT aicfg_replayed);

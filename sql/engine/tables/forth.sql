@@ -1,8 +1,5 @@
 -- The way forward again: old rows into the parked new table, and the swap back.
 
--- name: pending_entries -- the change log's entries that have not been replayed yet
-(SELECT * FROM {log} WHERE NOT aicfg_replayed);
-
 -- name: remember_rows -- the parked rows as they are before their first replay: the old table has no place for all of it
 UPDATE {log} AS entry SET aicfg_was = CAST(aicfg_row AS text)
 FROM (SELECT {keys}, min(aicfg_seq) AS aicfg_first FROM {log}
@@ -59,10 +56,6 @@ ALTER TABLE {table} DISABLE TRIGGER {trigger};
 -- name: enable_trigger -- as it was
 ALTER TABLE {table} ENABLE {mode} TRIGGER {trigger};
 
--- name: foreign_keys_to -- tables whose rows refer to this one: replaying would cascade into them
-SELECT c.conrelid::regclass::text AS table, c.conname::text AS name FROM pg_constraint c
-WHERE c.contype = 'f' AND c.confrelid = %(oid)s::oid AND c.conrelid <> c.confrelid ORDER BY 1, 2;
-
 -- name: count_filled -- rows that have a value in a column
 SELECT {counts} FROM {table};
 
@@ -77,34 +70,3 @@ SELECT {keys} FROM ({different}) AS different WHERE NOT EXISTS (SELECT FROM {sam
 
 -- name: explained_forth -- a difference forth is right where the key waits in the log, or where there is none back
 (SELECT {keys}, aicfg_whole_table FROM {pending} AS pending UNION ALL SELECT {keys}, false FROM {same} AS same);
-
--- name: keep_rows -- the rows that the merge of coexisting tables overwrites, as they are
-CREATE TABLE {kept} AS SELECT parked.* FROM {parked} AS parked JOIN ({different}) AS different ON {keys_equal};
-
--- name: put_in_doubt -- rows that the merge changed before the change log began
-INSERT INTO {log} ({keys}) SELECT {keys} FROM ({different}) AS different;
-
--- name: own_relations_of -- indexes and sequences that carry a table's name along
-SELECT i.indexrelid::regclass::text, c.relname::text AS name, 'INDEX' AS kind
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = %(oid)s::oid
-UNION ALL
-SELECT c.oid::regclass::text, c.relname::text, 'SEQUENCE'
-FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s::oid
-  AND d.deptype IN ('a', 'i')
-ORDER BY 2;
-
--- name: rename_table -- out of the way
-ALTER TABLE {table} RENAME TO {name};
-
--- name: rename_index -- out of the way: another table of ours will want the name
-ALTER INDEX {index} RENAME TO {name};
-
--- name: rename_sequence -- the same
-ALTER SEQUENCE {sequence} RENAME TO {name};
-
--- name: add_constraint -- as it was recorded when it was taken off; validated later
-ALTER TABLE {table} ADD CONSTRAINT {constraint} {definition};
-
--- name: validate_constraint -- reads the table without a lock that blocks anyone
-ALTER TABLE {table} VALIDATE CONSTRAINT {constraint};

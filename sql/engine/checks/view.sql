@@ -1,4 +1,4 @@
--- What speaks for a rollback while the database is migrated.
+-- What `aicfg_pipeline.rollback.checks.view` runs.
 
 -- name: view_definition -- what a view reads, and whether with its readers' own rights
 SELECT pg_get_viewdef(c.oid, true) AS definition, pg_get_userbyid(c.relowner)::text AS owner,

@@ -1,13 +1,10 @@
--- What the plan looks for before anything is touched. Nothing in this file writes.
+-- What is around the tables. Nothing in this file writes.
 
--- name: scratch_schema -- made and rolled back in one transaction
-CREATE SCHEMA {schema};
+-- name: missing_roles -- which of these roles do not exist
+SELECT r FROM unnest(%(roles)s::text[]) AS r WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) ORDER BY 1;
 
--- name: privileges_on -- what we may do with a table that a foreign key refers to
-SELECT has_table_privilege(c.oid, 'SELECT') AS may_select,
-       has_table_privilege(c.oid, 'REFERENCES') AS may_reference,
-       row_security_active(c.oid) AS hides_rows
-FROM pg_class c WHERE c.oid = %(oid)s::oid;
+-- name: missing_functions -- which of these functions (name with argument types) do not exist
+SELECT f FROM unnest(%(functions)s::text[]) AS f WHERE to_regprocedure(f) IS NULL ORDER BY 1;
 
 -- name: may_create -- whether we may make our private schema here
 SELECT has_database_privilege(current_database(), 'CREATE');
@@ -16,54 +13,6 @@ SELECT has_database_privilege(current_database(), 'CREATE');
 SELECT ARRAY(SELECT a.attname FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(attnum, n)
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY a.attname)::text[] AS columns
 FROM pg_index i WHERE i.indrelid = %(oid)s::oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL;
-
--- name: rows_where -- the rows that a partial index has
-(SELECT * FROM {source} AS source WHERE {broken});
-
--- name: tally -- rows, and how many of them break each rule, in one scan
-SELECT {tallies} FROM {source} AS source;
-
--- name: tally_one -- how many rows break one rule
-(count(*) FILTER (WHERE {broken}))::bigint AS {name};
-
--- name: sample_keys -- a few keys of rows that break a rule
-SELECT jsonb_build_array({keys}) AS key FROM {source} AS source WHERE {broken} ORDER BY {keys} LIMIT 5;
-
--- name: duplicates -- values that occur more than once where they must be unique
-SELECT count(*)::bigint AS groups, coalesce(max(n), 0)::bigint AS most FROM (
-    SELECT count(*) AS n FROM (SELECT {expressions} FROM {source} AS source) AS rows WHERE {not_null} GROUP BY {names} HAVING count(*) > 1
-) AS repeated;
-
--- name: duplicate_keys -- the keys of a few rows that share such a value
-SELECT jsonb_build_array({keys}) AS key FROM (
-    SELECT {keys}, count(*) OVER (PARTITION BY {names}) AS aicfg_n FROM (SELECT source.*, {expressions} FROM {source} AS source) AS rows
-    WHERE {not_null}
-) AS counted WHERE aicfg_n > 1 ORDER BY {keys} LIMIT 6;
-
--- name: no_such_row -- a foreign key's columns that refer to nothing
-({filled} AND NOT EXISTS (SELECT FROM {table} AS referred WHERE {matches}));
-
--- name: values_lost -- values that would not survive the old column's type
-(CAST({column} AS {type})::text IS DISTINCT FROM {column}::text);
-
--- name: merge_kinds -- rows of two coexisting tables by kind, with a few keys of each
-SELECT kind, count(*)::bigint AS rows, (array_agg(key ORDER BY key::text))[1:5] AS sample FROM (
-    SELECT CASE WHEN {old_absent} THEN 'only_in_new' WHEN {new_absent} THEN 'only_in_old'
-                WHEN record_image_eq(ROW({new_columns}), ROW({old_columns})) THEN 'same'
-                WHEN {old_is_later} THEN 'old_is_later' WHEN {new_is_later} THEN 'new_is_later' ELSE 'same_time' END AS kind,
-           jsonb_build_array({any_keys}) AS key
-    FROM {new_rows} AS newer FULL JOIN {old_table} AS older ON {keys_equal}
-) AS judged GROUP BY kind ORDER BY kind;
-
--- name: long_transactions -- sessions whose transaction has held a lock on one of these relations for a while
-SELECT DISTINCT a.pid, coalesce(a.usename, '?') AS user, coalesce(a.application_name, '') AS application,
-       coalesce(a.state, '?') AS state, to_char(a.query_start, 'YYYY-MM-DD HH24:MI:SS TZ') AS query_start,
-       left(regexp_replace(coalesce(a.query, ''), '\s+', ' ', 'g'), 120) AS query
-FROM pg_stat_activity a JOIN pg_locks l USING (pid)
-WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
-  AND l.granted AND l.locktype = 'relation' AND l.relation = ANY (%(relations)s::oid[])
-  AND a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
-ORDER BY a.pid;
 
 -- name: dependents -- what refers to these relations and is not ours, with the statement that makes it anew
 WITH RECURSIVE
@@ -173,9 +122,3 @@ SELECT coalesce('security_invoker=true' = ANY (c.reloptions) OR 'security_invoke
                 OR 'security_invoker=1' = ANY (c.reloptions), false) AS invoker,
        (SELECT bool_or(t.relrowsecurity) FROM pg_class t WHERE t.oid = %(table)s::oid) AS protected
 FROM pg_class c WHERE c.oid = %(view)s::oid;
-
--- name: copy_nothing -- the copy without rows: fails where a type can't be assigned
-INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {source} AS source LIMIT 0;
-
--- name: earliest -- when the first of the rows that break a rule was changed
-SELECT min({column}) FROM {source} AS source WHERE {broken};

@@ -9,25 +9,6 @@ FROM {source} AS side;
 SELECT count(*)::bigint AS rows, coalesce(sum(hashtextextended(ROW({columns})::text, 0)), 0)::text AS checksum
 FROM {source} AS side;
 
--- name: unhashable -- columns with a type that has no hash function, however deep inside arrays, composites, domains and ranges
-WITH RECURSIVE part (attname, oid) AS (
-    SELECT a.attname, a.atttypid FROM pg_attribute a WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped
-    UNION
-    SELECT part.attname, inner_.oid FROM part JOIN pg_type t ON t.oid = part.oid CROSS JOIN LATERAL (
-        SELECT t.typbasetype AS oid WHERE t.typtype = 'd'
-        UNION ALL SELECT t.typelem WHERE t.typtype = 'b' AND t.typcategory = 'A'
-        UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-        UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
-    ) AS inner_
-)
-SELECT DISTINCT part.attname FROM part JOIN pg_type t ON t.oid = part.oid
-WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (
-    SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'hash'
-    JOIN pg_amproc p ON p.amprocfamily = o.opcfamily AND p.amproclefttype = o.opcintype AND p.amprocnum = 2
-    WHERE o.opcdefault AND (o.opcintype = t.oid OR EXISTS (
-        SELECT FROM pg_cast c WHERE c.castsource = t.oid AND c.casttarget = o.opcintype AND c.castmethod = 'b' AND c.castcontext = 'i')))
-ORDER BY 1;
-
 -- name: count_differences -- rows that differ to the last bit, and which of them the change log explains
 WITH different AS MATERIALIZED (
     SELECT {any_keys}, CASE WHEN {target_absent} THEN 'missing' WHEN {source_absent} THEN 'extra' ELSE 'changed' END AS kind
@@ -63,9 +44,6 @@ WHERE {target_absent} OR {source_absent} OR record_image_ne(ROW({source_columns}
 -- name: explained_by_log -- the row was written since, and the change log says so
 (EXISTS (SELECT FROM {log} AS whole WHERE whole.aicfg_whole_table) OR EXISTS (SELECT FROM {log} AS logged WHERE {keys_equal}));
 
--- name: count_rows -- exact
-SELECT count(*)::bigint FROM {table};
-
 -- name: sums_of_common_rows -- checksums of the rows that both sides have and the change log does not explain
 SELECT coalesce(sum({source_hash}), 0)::text AS before, coalesce(sum({target_hash}), 0)::text AS after, ARRAY[{counts}] AS counts
 FROM {source} AS source JOIN {target} AS target ON {keys_equal} CROSS JOIN LATERAL (SELECT {keys}) AS different
@@ -90,12 +68,3 @@ FROM (
 ) AS different
 WHERE NOT {explained}
 ORDER BY {keys};
-
--- name: first_of -- a few of them
-SELECT * FROM ({query}) AS all_of_them LIMIT {limit};
-
--- name: open_cursor -- so that any number of rows fits into memory
-DECLARE aicfg_rows NO SCROLL CURSOR FOR {query};
-
--- name: fetch_some -- the next rows
-FETCH {limit} FROM aicfg_rows;

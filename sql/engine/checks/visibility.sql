@@ -1,0 +1,32 @@
+-- What `aicfg_pipeline.rollback.checks.visibility` runs.
+
+-- name: persona_begins -- what follows is undone again
+SAVEPOINT aicfg_persona;
+
+-- name: persona_ends -- the pipeline's own role again
+ROLLBACK TO SAVEPOINT aicfg_persona;
+
+-- name: persona_claims -- the claims that the API sets for each request, in both spellings
+SELECT set_config('request.jwt.claim.sub', coalesce({id}, ''), true) AS sub,
+       set_config('request.jwt.claim.role', {role}, true) AS role,
+       set_config('request.jwt.claims', jsonb_build_object('sub', {id}, 'role', {role})::text, true) AS claims;
+
+-- name: become -- for the rest of the savepoint
+SET LOCAL ROLE {role};
+
+-- name: privileges_of -- what the role we have become may do with a relation
+SELECT has_schema_privilege(c.relnamespace, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT') AS may_select,
+       has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'INSERT') AS may_insert,
+       has_schema_privilege(c.relnamespace, 'USAGE') AND has_any_column_privilege(c.oid, 'UPDATE') AS may_update,
+       has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'DELETE') AS may_delete,
+       row_security_active(c.oid) AS filtered
+FROM pg_class c WHERE c.oid = %(oid)s::oid;
+
+-- name: update_policies -- which rows the role we have become may update, as the policies say
+SELECT pg_get_expr(p.polqual, p.polrelid) AS expression, p.polpermissive AS permissive
+FROM pg_policy p
+WHERE p.polrelid = %(oid)s::oid AND p.polcmd IN ('w', '*')
+  AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0 OR pg_has_role(r, 'USAGE'));
+
+-- name: visible_rows -- how many rows are seen, and how many of them an UPDATE would reach
+SELECT count(*)::bigint AS seen, count(*) FILTER (WHERE {updatable})::bigint AS updatable FROM {table};

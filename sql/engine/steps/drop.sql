@@ -1,0 +1,4 @@
+-- What `aicfg_pipeline.rollback.steps.drop` runs.
+
+-- name: drop_view -- without CASCADE
+DROP VIEW {view};

@@ -1,0 +1,23 @@
+-- What `aicfg_pipeline.rollback.tables.mapping` runs.
+
+-- name: mapped_source -- the live table's rows in the columns of the other one
+(SELECT {expressions} FROM {table});
+
+-- name: merged_source -- both tables by key: the later version of a row, and rows that only one side has
+(SELECT {picked} FROM {new_rows} AS newer FULL JOIN {old_table} AS older ON {keys_equal});
+
+-- name: mapped_rows_of_keys -- the keys come first: with few of them the joins are made in this order
+{wanted} AS wanted JOIN {source} AS source ON {keys_equal};
+
+-- name: merged_rows_of_keys -- the same of both tables, as merged_source has them; a FULL JOIN would read all of both
+(SELECT {picked} FROM {wanted} AS wanted LEFT JOIN {new_rows} AS newer ON {new_is_wanted} LEFT JOIN {old_table} AS older ON {old_is_wanted}
+ WHERE {new_key} IS NOT NULL OR {old_key} IS NOT NULL) AS source;
+
+-- name: picked_column -- the column of whichever version was chosen
+CASE WHEN {take_new} THEN {new_column} ELSE {old_column} END AS {column};
+
+-- name: take_new_by_time -- the new row, unless there is none or the old one was changed later
+({old_key} IS NULL OR ({new_key} IS NOT NULL AND coalesce({new_time} >= {old_time}, true)));
+
+-- name: take_new -- the new row wherever there is one
+({new_key} IS NOT NULL);

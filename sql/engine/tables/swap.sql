@@ -1,0 +1,26 @@
+-- The swap of names, and what belongs into its one transaction.
+
+-- name: lock_exclusively -- nobody reads or writes until the transaction ends
+LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;
+
+-- name: create_swap_schema -- lives only inside the cut-over's transaction: a stop on the way between two schemas
+CREATE SCHEMA aicfg_rollback_swap;
+
+-- name: drop_swap_schema -- it was never seen by anyone
+DROP SCHEMA aicfg_rollback_swap;
+
+-- name: table_to_schema -- a catalog update: milliseconds at any size
+ALTER TABLE {table} SET SCHEMA {schema};
+
+-- name: view_to_schema -- the same for a view
+ALTER VIEW {view} SET SCHEMA {schema};
+
+-- name: reload_api -- PostgREST reads the schema anew when this transaction commits
+NOTIFY pgrst, 'reload schema';
+
+-- name: mark_locked -- when the last lock was had
+SELECT set_config('aicfg.locked_at', clock_timestamp()::text, true);
+
+-- name: facts_with_lock_time -- facts of a ledger row, with the milliseconds since the last lock was had
+({facts} || jsonb_build_object('locks_held_ms',
+    round(extract(epoch FROM clock_timestamp() - current_setting('aicfg.locked_at')::timestamptz) * 1000, 2)));
