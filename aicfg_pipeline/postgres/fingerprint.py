@@ -64,9 +64,14 @@ class CommonSums:
 
 def take(session: Session, source: sql.Composable, names: Sequence[str], *, hashable: bool) -> Fingerprint:
     """Fingerprint a FROM item over the named columns; `hashable` false goes through the row's pinned text."""
-    block = "fingerprint" if hashable else "fingerprint_by_text"
-    row = session.one(engine(block, columns=columns(names, "side"), source=source))
+    row = session.one(query(source, names, hashable=hashable))
     return Fingerprint(row.rows, row.checksum)
+
+
+def query(source: sql.Composable, names: Sequence[str], *, hashable: bool) -> sql.Composed:
+    """Return the query for count and checksum of a FROM item; it holds no parameters."""
+    block = "fingerprint" if hashable else "fingerprint_by_text"
+    return engine(block, columns=columns(names, "side"), source=source)
 
 
 def differences(

@@ -35,7 +35,7 @@ def test_retaining_nothing_drops_in_the_same_run(migrated_database: Database, tm
     assert done.status == 0, done.output
     assert migrated_database.exists("public.sys_rag") == "r"
     assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") is None
-    assert len(list((tmp_path / "exports").glob("*.csv.gz"))) == 2
+    assert len(list((tmp_path / "exports").glob("*.copy.gz"))) == 2
 
 
 def test_the_password_login_over_tcp_works_and_is_shown_nowhere(migrated_database: Database, tmp_path: Path) -> None:

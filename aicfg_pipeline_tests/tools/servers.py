@@ -70,6 +70,12 @@ def pg_dump(version: int) -> Path:
     return available()[newest] / "pg_dump"
 
 
+def psql(version: int) -> Path:
+    """Return the psql of this version, or another where it has none."""
+    folders = [available()[version], *available().values()]
+    return next(folder / "psql" for folder in folders if (folder / "psql").exists())
+
+
 @dataclass
 class Database:
     """One database of a test, and what tests do with it."""

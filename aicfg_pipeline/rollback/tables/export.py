@@ -1,7 +1,11 @@
 """Writes a parked table to a file before it is dropped, and proves that the file reads back as the table.
 
-gzip CSV with a manifest beside it: columns, rows, checksums and the statements that load it again. Streams: memory
-does not grow with rows. Whether a table may be dropped is `drop`'s business.
+Three files: the rows (COPY's text format, gzip), a script that loads them again with psql and checks them, and a manifest
+that says what both are. Only this user may read them. Streams: memory does not grow with rows. Whether a table may be
+dropped is `drop`'s business.
+
+CSV will not do: psql takes a line `\\.` inside a quoted text for the end of the data. In the text format no value can look
+like that. Every column is written, generated ones too, and loaded into a plain table: nothing has to be computed again.
 """
 
 from __future__ import annotations
@@ -11,21 +15,25 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psycopg
+from psycopg import sql
 
 from aicfg_pipeline.errors import ExportError
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Column, Relation
 from aicfg_pipeline.postgres.fingerprint import Fingerprint
-from aicfg_pipeline.postgres.session import Session, server_errors
-from aicfg_pipeline.postgres.statements import columns, engine, ident
+from aicfg_pipeline.postgres.session import PINNED, Session, server_errors
+from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, text
 
 CHUNK = 1 << 20
+OWNER_ONLY = 0o600
 
 
 @dataclass(frozen=True)
@@ -45,23 +53,53 @@ class Export:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The table to be exported: its columns in their order, their collations where they are not their types'."""
+
+    relation: Relation
+    columns: tuple[Column, ...]
+    collations: Mapping[str, tuple[str, str]]
+    hashable: bool
+
+    @property
+    def names(self) -> list[str]:
+        return [c.name for c in self.columns]
+
+    @property
+    def table(self) -> sql.Identifier:
+        return ident(self.relation.schema, self.relation.name)
+
+    def plain_table(self, place: sql.Identifier) -> sql.Composed:
+        """Return the statement that makes a table for the export's rows."""
+        return engine("plain_table", table=place, columns=comma(self._plain_column(c) for c in self.columns))
+
+    def checksum(self, place: sql.Identifier) -> sql.Composed:
+        """Return the query for count and checksum of a table with these columns."""
+        return fingerprint.query(place, self.names, hashable=self.hashable)
+
+    def _plain_column(self, column: Column) -> sql.Composed:
+        parts: dict[str, sql.Composable] = {"name": ident(column.name), "type": text(column.type)}
+        if column.name in self.collations:
+            return engine("plain_column_collated", collation=ident(*self.collations[column.name]), **parts)
+        return engine("plain_column", **parts)
+
+
 def export_table(session: Session, relation: Relation, folder: Path, name: str, run_id: str) -> Export:
     """Write `relation` to `folder` and read it back. Raises `ExportError`; half a file is never left under its name."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
-    file = folder / f"{safe}-{stamp}-{secrets.token_hex(3)}.csv.gz"
-    wanted = tuple(c for c in catalog.columns(session, relation.oid))
-    partial = file.with_suffix(".partial")
+    source = _source(session, relation)
+    stem = _stem(name)
+    file, partial = folder / f"{stem}.copy.gz", folder / f"{stem}.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        whole, digest = _written(session, relation, wanted, partial)
-        _read_back(session, relation, wanted, partial, whole)
-        size = partial.stat().st_size
-        partial.rename(file)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        whole, digest = _write_rows(session, source, partial)
+        _read_back(session, source, partial, whole)
         export = Export(
-            str(file), str(file.with_suffix("").with_suffix(".json")), whole.rows, whole.checksum, digest, size
+            str(file), str(folder / f"{stem}.json"), whole.rows, whole.checksum, digest, partial.stat().st_size
         )
-        _write_manifest(export, relation, wanted, run_id)
+        _write_whole(folder / f"{stem}.load.sql", _load_script(session, source, export, stem))
+        _write_whole(Path(export.manifest), _manifest(session, source, export, stem, run_id))
+        partial.rename(file)
     except OSError as error:
         raise ExportError(
             f"The export of {relation} can't be written to {folder}: {error.strerror or error}.",
@@ -69,52 +107,73 @@ def export_table(session: Session, relation: Relation, folder: Path, name: str, 
             remedy="Set AICFG_EXPORT_DIR to such a folder and run the job drop_new_tables. Nothing was dropped.",
         ) from None
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
     return export
 
 
-def _table(relation: Relation) -> Any:
-    return ident(relation.schema, relation.name)
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # what is wrong with the folder is told already
+        path.unlink()
 
 
-def _written(session: Session, relation: Relation, wanted: tuple[Column, ...], path: Path) -> tuple[Fingerprint, str]:
-    names = [c.name for c in wanted]
+def _source(session: Session, relation: Relation) -> _Source:
+    found = session.all(engine("own_collations"), {"oid": relation.oid})
+    return _Source(
+        relation,
+        catalog.columns(session, relation.oid),
+        {c.column: (c.schema, c.collation) for c in found},
+        hashable=not catalog.unhashable_columns(session, relation.oid),
+    )
+
+
+def _stem(name: str) -> str:
+    """Return a file name without an ending that no other export has, and that no shell takes for anything else."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)
+    return f"{safe}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(3)}"
+
+
+def _write_rows(session: Session, source: _Source, path: Path) -> tuple[Fingerprint, str]:
     digest = hashlib.sha256()
-    hashable = not catalog.unhashable_columns(session, relation.oid)
     with session.transaction(snapshot=True, read_only=True):
-        whole = fingerprint.take(session, _table(relation), names, hashable=hashable)
-        statement = engine("copy_out", columns=columns(names), table=_table(relation))
+        whole = fingerprint.take(session, source.table, source.names, hashable=source.hashable)
+        statement = engine("copy_out", columns=columns(source.names), table=source.table)
         with (
-            gzip.open(path, "wb", compresslevel=6) as out,
+            _private_file(path) as raw,
+            gzip.open(raw, "wb", compresslevel=6) as out,
             server_errors(session.url),
             session.connection.cursor() as cursor,
             cursor.copy(statement) as copy,
         ):
-            os.chmod(path, 0o600)
             for block in copy:
                 digest.update(block)
                 out.write(bytes(block))
     return whole, digest.hexdigest()
 
 
+@contextmanager
+def _private_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file that only this user may read from its first byte on; it is on the disk when this ends."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as out:
+        yield out
+        out.flush()
+        os.fsync(out.fileno())
+
+
 class _Undo(Exception):
     """Leaves the transaction of the read-back, so that nothing of it stays."""
 
 
-def _read_back(
-    session: Session, relation: Relation, wanted: tuple[Column, ...], path: Path, whole: Fingerprint
-) -> None:
+def _read_back(session: Session, source: _Source, path: Path, whole: Fingerprint) -> None:
     """Load the file into a scratch table, compare the fingerprint, and roll back."""
-    names = [c.name for c in wanted]
+    relation = source.relation
     schema = f"aicfg_rollback_scratch_{secrets.token_hex(4)}"
-    copy_of = ident(schema, relation.name)
-    hashable = not catalog.unhashable_columns(session, relation.oid)
+    place = ident(schema, "loaded")
     try:
         with session.transaction():
             session.execute(engine("scratch_schema", schema=ident(schema)))
-            session.execute(engine("bare_like", copy=copy_of, table=_table(relation)))
-            _load(session, copy_of, names, path)
-            found = fingerprint.take(session, copy_of, names, hashable=hashable)
+            session.execute(source.plain_table(place))
+            _load(session, place, source.names, path)
+            found = fingerprint.take(session, place, source.names, hashable=source.hashable)
             raise _Undo
     except _Undo:
         pass
@@ -127,7 +186,7 @@ def _read_back(
         )
 
 
-def _load(session: Session, table: Any, names: list[str], path: Path) -> None:
+def _load(session: Session, table: sql.Identifier, names: list[str], path: Path) -> None:
     statement = engine("copy_in", table=table, columns=columns(names))
     with (
         gzip.open(path, "rb") as lines,
@@ -139,24 +198,75 @@ def _load(session: Session, table: Any, names: list[str], path: Path) -> None:
             copy.write(block)
 
 
-def _write_manifest(export: Export, relation: Relation, wanted: tuple[Column, ...], run_id: str) -> None:
-    path = Path(export.manifest)
-    names = ", ".join('"' + c.name.replace('"', '""') + '"' for c in wanted)
+# --- how to have it again --------------------------------------------------------------------------------------
+
+
+def _place(stem: str) -> tuple[str, str]:
+    """Return schema and table that the script loads into. Plain words: psql's \\copy takes no others on every version."""
+    return f"aicfg_export_{stem.rsplit('-', 1)[1]}", "loaded"
+
+
+def _load_script(session: Session, source: _Source, export: Export, stem: str) -> str:
+    schema, table = _place(stem)
+    place = ident(schema, table)
+    composed = engine(
+        "load_script",
+        settings=_settings(),
+        schema=ident(schema),
+        make_table=source.plain_table(place),
+        table=place,
+        shown=sql.Literal(f"{schema}.{table}"),
+        unpack=sql.Literal(f"gzip -dc {stem}.copy.gz"),
+        checksum=source.checksum(place),
+        rows=sql.Literal(export.rows),
+        expected=sql.Literal(export.checksum),
+        major=sql.Literal(session.version // 10_000),
+        columns_to_write=columns(c.name for c in source.columns if not c.generated),
+    )
+    return composed.as_string(session.connection) + ";\n"
+
+
+def _settings() -> sql.Composed:
+    """Return what a row's text and its checksum depend on, for one transaction."""
+    return sql.SQL(";\n").join(
+        engine("set_local", name=ident(name), value=sql.Literal(value)) for name, value in PINNED.items()
+    )
+
+
+def _manifest(session: Session, source: _Source, export: Export, stem: str, run_id: str) -> str:
+    schema, table = _place(stem)
+    command = f"psql -X -d $AICFG_DATABASE_URL -f {stem}.load.sql"
     manifest = {
-        "format": "gzip CSV as PostgreSQL's COPY (FORMAT csv, HEADER) writes it: NULL is empty, an empty text is quoted",
-        "table": relation.name,
+        "format": "gzip of PostgreSQL's COPY in its text format, UTF8: a row a line, columns cut by tabs, \\N is NULL",
+        "table": source.relation.name,
         "run_id": run_id,
         "written_at": datetime.now(UTC).isoformat(),
         "rows": export.rows,
         "checksum": export.checksum,
-        "checksum_is": "sum(hash_record_extended(row, 0)::numeric), comparable on a server of the same major version",
-        "sha256_of_csv": export.sha256,
-        "columns": [{"name": c.name, "type": c.type, "not_null": c.not_null} for c in wanted],
-        "load_again": [
-            "Make the table from the migration's new/*.sql, or with the columns above, then in psql:",
-            f"\\copy the_table ({names}) FROM PROGRAM 'gzip -dc {Path(export.file).name}' (FORMAT csv, HEADER true)",
+        "checksum_is": source.checksum(ident(schema, table)).as_string(session.connection),
+        "checksum_needs": f"PostgreSQL {session.version // 10_000}, and the settings that the script makes",
+        "sha256": export.sha256,
+        "sha256_is": f"gzip -dc {stem}.copy.gz | sha256sum",
+        "columns": [
+            {"name": c.name, "type": c.type, "not_null": c.not_null, "generated": c.generated, "identity": c.identity}
+            for c in source.columns
         ],
+        "load_again": command,
+        "load_again_does": "Run it in the folder of these files. It makes the table"
+        f" {schema}.{table}, fills it, and compares count and checksum with this page; where they differ, nothing stays."
+        " Its owner alone reads the table.",
+        "put_back": f"{command} -v into=public.the_table",
+        "put_back_does": "Does the same, and then inserts the rows into a table that is there, with the same column"
+        " names, made from the migration's new/*.sql, say. Generated columns are left to that table.",
     }
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.rename(path)
+    return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write_whole(path: Path, text_: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with _private_file(partial) as out:
+            out.write(text_.encode())
+        partial.rename(path)
+    finally:
+        _remove(partial)

@@ -89,7 +89,7 @@ def test_both_are_merged_and_the_superseded_one_is_parked(coexisting: Database, 
     with running(coexisting.url) as run:
         drop_parked(run, tmp_path)
         assert run.look()[OLD].state == State.ROLLED_BACK
-    names = {p.name.split("-")[0] for p in tmp_path.glob("*.csv.gz")}
+    names = {p.name.split("-")[0] for p in tmp_path.glob("*.copy.gz")}
     assert names == {OLD, NEW, "ai_cfg_sys_rag"}
     assert [
         r[0]
@@ -150,7 +150,7 @@ def test_undo_keeps_the_merged_rows_and_both_that_were_merged(coexisting: Databa
     with running(coexisting.url) as run:
         roll_back(run)
         drop_parked(run, tmp_path)
-    names = {p.name.split("-")[0] for p in tmp_path.glob("*.csv.gz")}
+    names = {p.name.split("-")[0] for p in tmp_path.glob("*.copy.gz")}
     assert {f"superseded_1_{NEW}", f"superseded_1_{OLD}"} <= names
     left = coexisting.query(
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'aicfg_rollback'::regnamespace"
