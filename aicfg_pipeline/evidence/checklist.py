@@ -78,7 +78,9 @@ def _line(
     ran = {c.name for c in checks}
     missing = [name for name in line.checks if name not in ran]
     evidence = [
-        LineEvidence(check=c.name, asset=c.asset, passed=c.passed, severity=c.severity, summary=c.summary)
+        LineEvidence(
+            check=c.name, asset=c.asset, passed=c.passed, outcome=c.outcome, severity=c.severity, summary=c.summary
+        )
         for c in sorted(checks, key=lambda c: line.checks.index(c.name))
     ]
     return ChecklistLine(
@@ -97,7 +99,10 @@ def _status(
     wrong = [c for c in checks if not c.passed]
     if any(c.severity == "ERROR" for c in wrong):
         return "failed"
-    covered = {c.pair for c in checks if c.name in line.needs}
+    needed = [c for c in checks if c.name in line.needs]
+    if needed and all(c.outcome == "not_applicable" for c in needed):
+        return "not_applicable"
+    covered = {c.pair for c in needed if c.outcome != "not_applicable"}
     if not covered:
         return "not_configured" if line.service else "not_run"
     if line.per_pair and not covered & set(restored) >= set(names):

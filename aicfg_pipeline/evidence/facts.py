@@ -15,7 +15,8 @@ FORMAT_VERSION: Literal[1] = 1
 
 Kind = Literal["rollback", "undo", "drop"]
 Outcome = Literal["succeeded", "failed", "refused", "nothing_to_do"]
-LineStatus = Literal["passed", "warned", "failed", "not_run", "not_configured"]
+LineStatus = Literal["passed", "warned", "failed", "not_run", "not_configured", "not_applicable"]
+CheckOutcome = Literal["passed", "failed", "not_applicable"]
 StatementKind = Literal["work", "read", "housekeeping"]
 Scalar = bool | int | float | str | None
 Facts = dict[str, Scalar | list[Scalar]]
@@ -137,6 +138,9 @@ class CheckFact(_Fact):
     pair: str
     name: str
     passed: bool
+    """Whether nothing is wrong: true for what does not apply, too. `outcome` tells the two apart."""
+    outcome: CheckOutcome | None = None
+    """Null in reports from before there was a third outcome."""
     severity: Literal["ERROR", "WARN"] = "ERROR"
     summary: str = ""
     facts: Facts = {}
@@ -148,6 +152,7 @@ class LineEvidence(_Fact):
     check: str
     asset: str
     passed: bool
+    outcome: CheckOutcome | None = None
     severity: Literal["ERROR", "WARN"] = "ERROR"
     summary: str = ""
 

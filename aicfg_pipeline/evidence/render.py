@@ -28,7 +28,9 @@ STATUS = {
     "failed": ("bad", "✕", "failed"),
     "not_run": ("none", "–", "not run"),
     "not_configured": ("none", "○", "not configured"),
+    "not_applicable": ("none", "·", "does not apply"),
 }
+ORDER = {"failed": 0, "warning": 1, "passed": 2, "does not apply": 3}
 TONES = {"succeeded": "ok", "nothing_to_do": "ok", "refused": "warn", "failed": "bad"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 LONG_STATEMENT = 220
@@ -74,6 +76,7 @@ def _environment() -> Environment:
         listed=_listed,
         untimed=_untimed,
         verdict=_check_status,
+        tally=_tally,
     )
     return made
 
@@ -91,17 +94,27 @@ def _headline(verdict: str) -> tuple[str, str]:
 
 
 def _check_status(check: Any) -> tuple[str, str, str]:
+    if check.outcome == "not_applicable":
+        return STATUS["not_applicable"]
     if check.passed:
         return STATUS["passed"]
     return STATUS["failed" if check.severity == "ERROR" else "warned"]
 
 
+def _tally(checks: Sequence[CheckFact]) -> str:
+    """Count the checks that passed among those that apply, and the others apart."""
+    applied = [c for c in checks if c.outcome != "not_applicable"]
+    others = len(checks) - len(applied)
+    apart = f", {others} {'do' if others != 1 else 'does'} not apply" if others else ""
+    return f"{sum(c.passed for c in applied)} of {len(applied)} passed{apart}"
+
+
 def _by_asset(checks: Sequence[CheckFact]) -> dict[str, list[CheckFact]]:
-    """Group the checks by asset, failed ones first within each."""
+    """Group the checks by asset, failed ones first within each and what does not apply last."""
     found: dict[str, list[CheckFact]] = {}
     for check in checks:
         found.setdefault(check.asset, []).append(check)
-    return {asset: sorted(mine, key=lambda c: c.passed) for asset, mine in found.items()}
+    return {asset: sorted(mine, key=lambda c: ORDER[_check_status(c)[2]]) for asset, mine in found.items()}
 
 
 def _listed(value: Scalar | Sequence[Scalar]) -> str:

@@ -23,7 +23,7 @@ from aicfg_pipeline.spec.model import Migration, Pair
 def check_specs(pair: Pair) -> list[AssetCheckSpec]:
     """Return the checks of one pair, on the assets they are about."""
     return [
-        AssetCheckSpec(name=c.name, asset=asset_key(pair, c.asset), description=c.description) for c in verify.CATALOG
+        AssetCheckSpec(name=c.name, asset=asset_key(pair, c.asset), description=c.description) for c in verify.CHECKS
     ]
 
 
@@ -38,6 +38,10 @@ def _checks_of(migration: Migration, pair: Pair) -> AssetChecksDefinition:
         wanted = [(pair.old, key.name) for key in context.selected_asset_check_keys]
         with postgres.session("aicfg_pipeline checks") as session:
             for check in verify.run_checks(session, migration, only=wanted):
-                yield check_result(migration, check)
+                result = check_result(migration, check)
+                if result is None:
+                    context.log.info(f"does not apply: {check.pair}: {check.name}: {check.summary}")
+                else:
+                    yield result
 
     return checks_

@@ -89,8 +89,13 @@ def failures() -> Iterator[None]:
         raise StepFailure(error) from None
 
 
-def check_evaluation(migration: Migration, check: Check) -> AssetCheckEvaluation:
-    """Return a check's verdict as an event that an op may log."""
+def check_evaluation(migration: Migration, check: Check) -> AssetCheckEvaluation | None:
+    """Return a check's verdict as an event that an op may log; None where the check does not apply.
+
+    Dagster knows two outcomes only, and a check that looked at nothing has neither.
+    """
+    if not check.applies:
+        return None
     return AssetCheckEvaluation(
         asset_key=key_of(migration, check),
         check_name=check.name,
@@ -101,8 +106,10 @@ def check_evaluation(migration: Migration, check: Check) -> AssetCheckEvaluation
     )
 
 
-def check_result(migration: Migration, check: Check) -> AssetCheckResult:
-    """Return a check's verdict as the result of an asset check."""
+def check_result(migration: Migration, check: Check) -> AssetCheckResult | None:
+    """Return a check's verdict as the result of an asset check; None where the check does not apply."""
+    if not check.applies:
+        return None
     return AssetCheckResult(
         asset_key=key_of(migration, check),
         check_name=check.name,

@@ -62,7 +62,7 @@ def _started(entries: Sequence[Entry]) -> Mapping[str, Any]:
 def recorded_checks(run: Run) -> list[Check]:
     """Return the checks as the run's verification recorded them; none where it did not come that far."""
     entries = [e for e in ledger.read(run.session).of_run(run.run_id) if e.step == "verify"]
-    return [Check(**c) for c in entries[-1].facts.get("checks", [])] if entries else []
+    return [Check.read(c) for c in entries[-1].facts.get("checks", [])] if entries else []
 
 
 def failure_report(migration: Migration) -> HookDefinition:

@@ -31,8 +31,8 @@ from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
 from aicfg_pipeline.runbook import checks as service_checks
 from aicfg_pipeline.runbook import reasons
 from aicfg_pipeline.runbook import steps as service_steps
-from aicfg_pipeline.runbook.checks import ENDPOINTS, LAMBDAS, LOGS, REPOSITORY, Reading
-from aicfg_pipeline.runbook.reasons import ADVICE, History, Reasons
+from aicfg_pipeline.runbook.checks import ENDPOINTS, LAMBDAS, LOGS, REPOSITORY, Reading, ServiceCheck
+from aicfg_pipeline.runbook.reasons import ADVICE, History, Reason, Reasons
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec.model import Migration
 
@@ -136,7 +136,8 @@ def _series(instance: DagsterInstance, key: AssetKey, limit: int) -> Iterator[di
 
 def looked_events(migration: Migration, looked: Looked) -> list[AssetObservation | AssetCheckEvaluation]:
     """Return everything of one look as events."""
-    return [*looked.observations(), *(check_evaluation(migration, c) for c in looked.checks)]
+    evaluations = [check_evaluation(migration, c) for c in looked.checks]
+    return [*looked.observations(), *(e for e in evaluations if e is not None)]
 
 
 # --- from the assets' pages ------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ def looked_events(migration: Migration, looked: Looked) -> list[AssetObservation
 
 def build_service_checks(migration: Migration) -> list[AssetChecksDefinition]:
     """Return the checks of the services, to be run from their assets' pages."""
-    infos = (*service_checks.CATALOG, *reasons.CATALOG)
+    infos: list[ServiceCheck | Reason] = [*service_checks.CATALOG, *reasons.CATALOG]
     specs = [AssetCheckSpec(name=i.name, asset=service_key(i.service), description=i.description) for i in infos]
 
     @multi_asset_check(name="checks_of_services", specs=specs, can_subset=True)
@@ -161,18 +162,21 @@ def build_service_checks(migration: Migration) -> list[AssetChecksDefinition]:
             if not any(k.asset_key == key and k.name == info.name for k in context.selected_asset_check_keys):
                 continue
             check = made.get((info.service, info.name))
-            if check is not None:
-                yield check_result(migration, check)
-                continue
-            told = next(
-                (line for line in lines if line.startswith(info.service)), "There is nothing to judge just now."
-            )
-            yield AssetCheckResult(
-                asset_key=key,
-                check_name=info.name,
-                passed="not configured" not in told,
-                severity=AssetCheckSeverity.WARN,
-                description=told,
-            )
+            result = check_result(migration, check) if check else _by_hand(key, info.name, lines)
+            if result is None:
+                told = check.summary if check else "There is nothing to judge just now."
+                context.log.info(f"does not apply: {info.service}: {info.name}: {told}")
+            else:
+                yield result
 
     return [checks_]
+
+
+def _by_hand(key: AssetKey, name: str, lines: Sequence[str]) -> AssetCheckResult | None:
+    """Warn that a service is not configured, so that a person has to look; None where it is."""
+    told = next((line for line in lines if line.startswith(key.path[-1]) and "not configured" in line), None)
+    if told is None:
+        return None
+    return AssetCheckResult(
+        asset_key=key, check_name=name, passed=False, severity=AssetCheckSeverity.WARN, description=told
+    )

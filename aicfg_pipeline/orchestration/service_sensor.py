@@ -62,7 +62,7 @@ def build_service_sensors(migration: Migration) -> list[SensorDefinition]:
 
 
 def _told(looked: Looked) -> str:
-    wrong = [c for c in looked.checks if not c.passed]
+    wrong = [c for c in looked.checks if c.failed]
     return "; ".join(f"{c.name}: {c.summary}" for c in wrong) or "Everything answers as it should."
 
 

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from psycopg import sql
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.checks.check import Check
+from aicfg_pipeline.rollback.checks.check import Check, Verdict, failed, not_applicable, passed
 from aicfg_pipeline.rollback.state import Look, look
 from aicfg_pipeline.runbook import remembered
 from aicfg_pipeline.runbook.remembered import Clock
@@ -32,24 +32,6 @@ LONGEST_SPAN = timedelta(hours=1)
 """An hourly verification looks no further back in the logs than this, or an old error would fail it for ever."""
 
 LAMBDAS, ENDPOINTS, LOGS, REPOSITORY = "lambdas", "endpoints", "logs", "repository"
-Severity = Literal["ERROR", "WARN"]
-
-
-@dataclass(frozen=True)
-class ServiceCheckInfo:
-    """What is known of a check before it runs: its name, and which service it is about."""
-
-    name: str
-    service: str
-    description: str
-
-
-CATALOG: tuple[ServiceCheckInfo, ...] = (
-    ServiceCheckInfo("lambda_deployed", LAMBDAS, "Every function was deployed after the cut-over and is active."),
-    ServiceCheckInfo("endpoints", ENDPOINTS, "Every probe answers as expected, with what the database has."),
-    ServiceCheckInfo("logs", LOGS, "No error in the log groups since what runs now was deployed."),
-    ServiceCheckInfo("schema_files", REPOSITORY, "Code and schema files are restored and name no new table."),
-)
 
 
 @dataclass(frozen=True)
@@ -232,29 +214,50 @@ def read_services(
 # --- verdicts --------------------------------------------------------------------------------------------------
 
 
+Judge = Callable[[Reading, ServicesSettings], Verdict]
+
+
+@dataclass(frozen=True)
+class ServiceCheck:
+    """A check of one service: what is known of it before it runs, and the function that judges a reading."""
+
+    name: str
+    service: str
+    description: str
+    judge: Judge
+
+    def __call__(self, reading: Reading, services: ServicesSettings) -> Check:
+        """Judge a reading. It stops a run only once something is rolled back."""
+        why = reading.complaints.get(self.service)
+        verdict = failed(f"Could not be looked at: {why}") if why else self.judge(reading, services)
+        return Check.of(verdict, self.name, self.service, "service", "ERROR" if reading.restored else "WARN")
+
+
+CATALOG: list[ServiceCheck] = []
+"""Every check of a service, in the order in which they are declared below."""
+
+
+def service_check(name: str, service: str) -> Callable[[Judge], ServiceCheck]:
+    """Declare a check of a service. The first line of the function's docstring is what people read of it."""
+
+    def declared(judge: Judge) -> ServiceCheck:
+        made = ServiceCheck(name, service, (judge.__doc__ or name).strip().splitlines()[0], judge)
+        CATALOG.append(made)
+        return made
+
+    return declared
+
+
 def judge(reading: Reading, services: ServicesSettings) -> list[Check]:
-    """Return the checks of the services that are configured. They stop a run only once something is rolled back."""
-    severity: Severity = "ERROR" if reading.restored else "WARN"
-    return [
-        _JUDGES[info.name](info, reading, severity, services)
-        for info in CATALOG
-        if getattr(services, info.service) is not None
-    ]
+    """Return the checks of the services that are configured."""
+    return [check(reading, services) for check in CATALOG if getattr(services, check.service) is not None]
 
 
-def _check(info: ServiceCheckInfo, passed: bool, summary: str, severity: Severity, **facts: Any) -> Check:
-    return Check(info.name, info.service, "service", passed, summary, severity, facts)
-
-
-def _unread(info: ServiceCheckInfo, reading: Reading, severity: Severity) -> Check | None:
-    why = reading.complaints.get(info.service)
-    return _check(info, False, f"Could not be looked at: {why}", severity) if why else None
-
-
-def _lambda_deployed(info: ServiceCheckInfo, reading: Reading, severity: Severity, services: ServicesSettings) -> Check:
-    unread = _unread(info, reading, severity)
-    if unread or not reading.restored:
-        return unread or _check(info, True, "Nothing was rolled back, so no deploy is due.", severity)
+@service_check("lambda_deployed", LAMBDAS)
+def lambda_deployed(reading: Reading, services: ServicesSettings) -> Verdict:
+    """Every function was deployed after the cut-over and is active."""
+    if not reading.restored:
+        return not_applicable("Nothing was rolled back, so no deploy is due.")
     found = reading.deployments or ()
     wrong = [d for d in found if not d.ok]
     facts = {
@@ -263,27 +266,25 @@ def _lambda_deployed(info: ServiceCheckInfo, reading: Reading, severity: Severit
         "last_modified": {d.function: d.last_modified for d in found},
     }
     if not wrong:
-        return _check(
-            info, True, f"{_names(d.function for d in found)}: deployed after the cut-over.", severity, **facts
-        )
+        return passed(f"{_names(d.function for d in found)}: deployed after the cut-over.", facts)
     told = "; ".join(f"{d.function}: {d.reason}" for d in wrong)
     if services.deploy is None:
-        return _check(info, False, f"{told}. Deploying is not configured: do it by hand.", "WARN", **facts)
-    return _check(info, False, f"{told}.", severity, **facts)
+        return failed(f"{told}. Deploying is not configured: do it by hand.", facts, severity="WARN")
+    return failed(f"{told}.", facts)
 
 
-def _endpoints(info: ServiceCheckInfo, reading: Reading, severity: Severity, services: ServicesSettings) -> Check:
-    unread = _unread(info, reading, severity)
-    if unread:
-        return unread
+@service_check("endpoints", ENDPOINTS)
+def endpoints(reading: Reading, services: ServicesSettings) -> Verdict:
+    """Every probe answers as expected, with what the database has."""
     results = reading.probes or ()
     wrong = [r for r in results if not r.ok]
     facts = probe_facts(results) | {"endpoints": len(results), "failing": len(wrong)}
     if wrong:
-        return _check(info, False, "; ".join(_probe_told(r) for r in wrong) + ".", severity, **facts)
+        return failed("; ".join(_probe_told(r) for r in wrong) + ".", facts)
+    if not results:
+        return not_applicable("No probe is configured.", facts)
     slowest = max((r.latency_ms or 0.0 for r in results), default=0.0)
-    told = f"{_names(r.name for r in results)}: as expected, slowest {slowest:.0f} ms."
-    return _check(info, True, told, severity, **facts)
+    return passed(f"{_names(r.name for r in results)}: as expected, slowest {slowest:.0f} ms.", facts)
 
 
 def _probe_told(result: ProbeResult) -> str:
@@ -301,10 +302,9 @@ def probe_facts(results: Sequence[ProbeResult]) -> dict[str, Any]:
     return facts
 
 
-def _logs(info: ServiceCheckInfo, reading: Reading, severity: Severity, services: ServicesSettings) -> Check:
-    unread = _unread(info, reading, severity)
-    if unread:
-        return unread
+@service_check("logs", LOGS)
+def logs(reading: Reading, services: ServicesSettings) -> Verdict:
+    """No error in the log groups since the code that runs now was deployed."""
     report = reading.logs
     assert report is not None
     facts = log_facts(report)
@@ -317,7 +317,7 @@ def _logs(info: ServiceCheckInfo, reading: Reading, severity: Severity, services
         }
     told += "".join(f" [{s.text}]" for s in report.samples[:2])
     notes = f" ({'; '.join(report.notes)})" if report.notes else ""
-    return _check(info, report.ok, f"{told}.{notes}", severity, **facts)
+    return passed(f"{told}.{notes}", facts) if report.ok else failed(f"{told}.{notes}", facts)
 
 
 def log_facts(report: LogReport) -> dict[str, Any]:
@@ -333,23 +333,16 @@ def log_facts(report: LogReport) -> dict[str, Any]:
     }
 
 
-def _schema_files(info: ServiceCheckInfo, reading: Reading, severity: Severity, services: ServicesSettings) -> Check:
-    unread = _unread(info, reading, severity)
-    if unread or not reading.restored:
-        return unread or _check(info, True, "Nothing was rolled back, so the files keep the new names.", severity)
+@service_check("schema_files", REPOSITORY)
+def schema_files(reading: Reading, services: ServicesSettings) -> Verdict:
+    """Code and schema files are restored and name no new table."""
+    if not reading.restored:
+        return not_applicable("Nothing was rolled back, so the files keep the new names.")
     wrong = reading.files or ()
     if wrong:
-        return _check(info, False, "; ".join(wrong[:10]) + ".", severity, wrong=len(wrong))
-    return _check(info, True, "Restored, and no new table name is left in code or schema files.", severity, wrong=0)
+        return failed("; ".join(wrong[:10]) + ".", {"wrong": len(wrong)})
+    return passed("Restored, and no new table name is left in code or schema files.", {"wrong": 0})
 
 
 def _names(names: Any) -> str:
     return ", ".join(names)
-
-
-_JUDGES: dict[str, Callable[[ServiceCheckInfo, Reading, Severity, ServicesSettings], Check]] = {
-    "lambda_deployed": _lambda_deployed,
-    "endpoints": _endpoints,
-    "logs": _logs,
-    "schema_files": _schema_files,
-}

@@ -17,11 +17,11 @@ from statistics import median
 from typing import Any
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.rollback.checks.check import Check
+from aicfg_pipeline.rollback.checks.check import Check, Verdict, failed, not_applicable, passed
 from aicfg_pipeline.rollback.hazards import Subject, find_hazards
 from aicfg_pipeline.rollback.run import Settings
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
-from aicfg_pipeline.runbook.checks import Reading, ServiceCheckInfo
+from aicfg_pipeline.runbook.checks import Reading
 from aicfg_pipeline.services.settings import ServicesSettings, WatchSettings
 from aicfg_pipeline.spec.model import Migration
 
@@ -30,11 +30,21 @@ ENOUGH_HISTORY = 10
 FAR = 5.0
 LATENCY_FLOOR_MS, ERRORS_FLOOR = 500.0, 5.0
 
-CATALOG: tuple[ServiceCheckInfo, ...] = (
-    ServiceCheckInfo("api_endpoints_fail", ADVICE, "Reason 1: API endpoints fail to read or write AI config data."),
-    ServiceCheckInfo("lambda_table_errors", ADVICE, "Reason 2: Lambda functions show errors related to table names."),
-    ServiceCheckInfo("data_integrity", ADVICE, "Reason 3: data integrity issues in the new tables."),
-    ServiceCheckInfo("unexpected_behaviour", ADVICE, "Reason 4: unexpected application behaviour, see the docs."),
+
+@dataclass(frozen=True)
+class Reason:
+    """One of the runbook's four reasons: its name, the asset it is shown on, and what it is."""
+
+    name: str
+    service: str
+    description: str
+
+
+CATALOG: tuple[Reason, ...] = (
+    Reason("api_endpoints_fail", ADVICE, "Reason 1: API endpoints fail to read or write AI config data."),
+    Reason("lambda_table_errors", ADVICE, "Reason 2: Lambda functions show errors related to table names."),
+    Reason("data_integrity", ADVICE, "Reason 3: data integrity issues in the new tables."),
+    Reason("unexpected_behaviour", ADVICE, "Reason 4: unexpected application behaviour, see the docs."),
 )
 
 _WRONG_DATA = frozenset({"value", "shape", "slow"})
@@ -64,7 +74,7 @@ class Reasons:
     @property
     def advised(self) -> tuple[str, ...]:
         """The reasons for which a rollback is advised."""
-        return tuple(c.name for c in self.checks if not c.passed)
+        return tuple(c.name for c in self.checks if c.failed)
 
 
 def integrity_problems(session: Session, migration: Migration) -> list[str]:
@@ -101,7 +111,11 @@ def weigh(reading: Reading, history: History, services: ServicesSettings, integr
         "data_integrity": integrity is not None,
         "unexpected_behaviour": services.endpoints is not None or services.logs is not None,
     }
-    checks = [_verdict(i, evidence[i.name] or [], counts[i.name], watch) for i in CATALOG if looked_at[i.name]]
+    checks = [
+        Check.of(_verdict(evidence[r.name], counts[r.name], watch), r.name, r.service, "service", "WARN")
+        for r in CATALOG
+        if looked_at[r.name]
+    ]
     at = reading.at if counts_now or history.counted_at is None else history.counted_at
     return Reasons(tuple(checks), counts, at)
 
@@ -115,17 +129,18 @@ def _count(name: str, seen: Sequence[str] | None, history: History, counts_now: 
     return before + 1 if counts_now else max(before, 1)
 
 
-def _verdict(info: ServiceCheckInfo, seen: Sequence[str], count: int, watch: WatchSettings) -> Check:
+def _verdict(seen: Sequence[str] | None, count: int, watch: WatchSettings) -> Verdict:
     facts: dict[str, Any] = {"consecutive": count, "advised_from": watch.consecutive}
+    if seen is None:
+        return not_applicable("This could not be looked at now; the count stays as it was.", facts)
     if not seen:
-        return Check(info.name, ADVICE, "service", True, "Nothing of the kind.", "WARN", facts)
+        return passed("Nothing of the kind.", facts)
     facts["evidence"] = list(seen[:10])
     told = "; ".join(seen[:3])
     if count < watch.consecutive:
-        summary = f"{told}. Seen {count} of {watch.consecutive} times in a row: it may pass."
-        return Check(info.name, ADVICE, "service", True, summary, "WARN", facts)
+        return passed(f"{told}. Seen {count} of {watch.consecutive} times in a row: it may pass.", facts)
     summary = f"{told}. Seen {count} times in a row: a rollback is advised (job rollback; nothing starts it by itself)."
-    return Check(info.name, ADVICE, "service", False, summary, "WARN", facts)
+    return failed(summary, facts)
 
 
 def _failing(reading: Reading) -> list[str]:
@@ -134,8 +149,10 @@ def _failing(reading: Reading) -> list[str]:
     return told + ([reading.complaints["endpoints"]] if "endpoints" in reading.complaints else [])
 
 
-def _table_errors(reading: Reading) -> list[str]:
-    if reading.logs is None or not reading.logs.missing_tables:
+def _table_errors(reading: Reading) -> list[str] | None:
+    if reading.logs is None:
+        return None
+    if not reading.logs.missing_tables:
         return []
     tables = ", ".join(reading.logs.tables) or "a table that does not exist"
     return [
@@ -144,7 +161,9 @@ def _table_errors(reading: Reading) -> list[str]:
     ]
 
 
-def _unexpected(reading: Reading, history: History) -> list[str]:
+def _unexpected(reading: Reading, history: History) -> list[str] | None:
+    if reading.probes is None and reading.logs is None:
+        return None
     seen = [f"{r.name}: {r.kind}: {r.reason}" for r in reading.probes or () if not r.ok and r.kind in _WRONG_DATA]
     for result in reading.probes or ():
         series = history.latencies.get(result.name, ())

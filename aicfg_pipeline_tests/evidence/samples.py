@@ -77,8 +77,8 @@ def data_checks(old: str = "org_prompt_engineering", *, passed: bool = True) -> 
         "differences": {"differences": 1, "unexplained": 0, "sample": []},
     }
     return [
-        Check("row_count", old, "old", passed, "400 rows before, 401 after.", facts=facts),
-        Check("checksum", old, "old", passed, "Checksums told apart.", facts=facts),
+        Check("row_count", old, "old", "passed" if passed else "failed", "400 rows before, 401 after.", facts=facts),
+        Check("checksum", old, "old", "passed" if passed else "failed", "Checksums told apart.", facts=facts),
     ]
 
 

@@ -81,3 +81,10 @@ def test_a_check_with_nothing_to_look_at_proves_nothing():
     assert [status(n, checks) for n in (1, 2, 3, 4)] == ["passed"] * 4
     assert [status(n, checks, restored={"a"}) for n in (1, 2, 3, 4)] == ["not_run"] * 4
     assert status(4, both("row_count", passed=False), restored=set()) == "failed"
+
+
+def test_a_line_whose_checks_do_not_apply_is_not_passed() -> None:
+    """12 A5: what looked at nothing has proven nothing."""
+    nothing = [c.model_copy(update={"outcome": "not_applicable"}) for c in both("row_count")]
+    assert status(4, nothing) == "not_applicable"
+    assert status(4, [nothing[0], check("row_count", "b")]) == "not_run"

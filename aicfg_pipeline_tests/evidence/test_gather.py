@@ -219,7 +219,7 @@ def test_steps_left_to_a_person():
 
 def test_data_checks_show_no_text_values():
     facts = {"custom_prompt": "private words", "rows_before": 3, "columns": ["a"], "table": [{"x": "private words"}]}
-    check = Check("rows", OLD, "old", False, "2 rows differ.", facts=facts)
+    check = Check("rows", OLD, "old", "failed", "2 rows differ.", facts=facts)
     evidence = one_pair(checks=[check])
     assert evidence.checks[0].facts == {"rows_before": 3, "columns": ["a"]}
     assert "private words" not in evidence.model_dump_json()
@@ -227,7 +227,7 @@ def test_data_checks_show_no_text_values():
 
 def test_catalog_checks_show_their_differences():
     lines = [{"what": "column a: default", "expected": "1", "found": "2"}]
-    check = Check("structure", OLD, "old", False, "1 difference.", facts={"differences": lines, "facts_compared": 9})
+    check = Check("structure", OLD, "old", "failed", "1 difference.", facts={"differences": lines, "facts_compared": 9})
     assert one_pair(checks=[check]).checks[0].facts == {
         "differences": ["column a: default: expected 1, found 2"],
         "facts_compared": 9,
@@ -235,7 +235,7 @@ def test_catalog_checks_show_their_differences():
 
 
 def test_assets_are_named_as_dagster_names_them():
-    checks = [Check("c", OLD, kind, True, "") for kind in ("old", "new", "view")]
+    checks = [Check("c", OLD, kind, "passed", "") for kind in ("old", "new", "view")]
     assert [c.asset for c in sample(checks=checks).checks] == [
         f"old/{OLD}",
         "new/ai_cfg_org_prompts",

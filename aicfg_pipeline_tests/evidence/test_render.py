@@ -29,7 +29,10 @@ REFUTED = {
 
 def variants() -> dict[str, Evidence]:
     """Every branch of the template."""
-    failing = [*data_checks(passed=False), Check("grants", "sys_rag", "old", False, "anon may read", severity="WARN")]
+    failing = [
+        *data_checks(passed=False),
+        Check("grants", "sys_rag", "old", "failed", "anon may read", severity="WARN"),
+    ]
     return {
         "succeeded": sample(),
         "by_hand": sample(by_hand=ServicesSettings().manual_steps(PAIRS), who="ada"),
@@ -159,7 +162,7 @@ def planted(evidence: Evidence, text: str) -> Evidence:
 
 
 def test_every_status_has_a_sign():
-    assert set(STATUS) == {"passed", "warned", "failed", "not_run", "not_configured"}
+    assert set(STATUS) == {"passed", "warned", "failed", "not_run", "not_configured", "not_applicable"}
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium")
@@ -183,3 +186,13 @@ def test_fits_a_phone_and_prints_open(name, tmp_path):
         assert page.locator("svg:visible").count() == 1
         assert problems == []
         browser.close()
+
+
+def test_a_check_that_does_not_apply_is_grey_and_counted_apart():
+    """12 A5."""
+    checks = [*data_checks(), Check("views_gone", "sys_rag", "view", "not_applicable", "There is nothing to check.")]
+    page = html(sample(checks=checks))
+    caption = page[page.index('<span class="id">view/sys_rag</span>') :]
+    assert "0 of 0 passed, 1 does not apply" in caption[:200]
+    assert '<span class="mark none"' in caption[:600]
+    assert "does not apply" in caption[200:600]

@@ -12,8 +12,9 @@ from aicfg_pipeline.orchestration.reports import against_last_report
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.service_checks import look_at_services
 from aicfg_pipeline.orchestration.services import ServicesResource
-from aicfg_pipeline.rollback.checks.check import Check, Watch
+from aicfg_pipeline.rollback.checks.check import Check, Tally
 from aicfg_pipeline.rollback.checks.rows import write_differences
+from aicfg_pipeline.rollback.checks.watch import Watch
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.spec.model import Migration
@@ -32,11 +33,15 @@ def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
 
 def _log_checks(context: OpExecutionContext, run: Run, checks: list[Check]) -> None:
     for check in checks:
-        context.log_event(check_evaluation(run.migration, check))  # type: ignore[arg-type]  # it takes them, untyped
-        if not check.passed:
+        evaluation = check_evaluation(run.migration, check)
+        if evaluation is None:
+            context.log.info(f"does not apply: {check.asset} {check.pair}: {check.name}: {check.summary}")
+            continue
+        context.log_event(evaluation)  # type: ignore[arg-type]  # it takes them, untyped
+        if check.failed:
             context.log.warning(f"FAILED {check.asset} {check.pair}: {check.name}: {check.summary}")
     if checks:  # each verdict is an event of its own already
-        context.log.info(f"{sum(c.passed for c in checks)} of {len(checks)} checks passed")
+        context.log.info(str(Tally.of(checks)))
 
 
 def log_service_checks(context: OpExecutionContext, run: Run, services: ServicesResource) -> list[Check]:
@@ -83,10 +88,11 @@ def verify_op(migration: Migration) -> OpDefinition:
                     checks = run_and_log_checks(context, run) + log_service_checks(context, run, services)
                     _log_findings(context, run, checks)
                 verify.gate(checks, remedy="Mend what is named and run verify again.")
-        counts = {"checks": len(checks), "passed": sum(c.passed for c in checks)}
-        context.log.info(f"verify: {counts['passed']} of {counts['checks']} checks passed")
+        tally = Tally.of(checks)
+        counts = {"checks": len(checks), "passed": tally.passed, "do_not_apply": tally.not_applicable}
+        context.log.info(f"verify: {tally}")
         if not cut:
-            print(f"verify: {counts['passed']} of {counts['checks']} checks passed", flush=True)
+            print(f"verify: {tally}", flush=True)
         yield Output(cut, metadata=metadata(counts))
 
     return verify_
@@ -107,12 +113,6 @@ def _log_findings(context: OpExecutionContext, run: Run, checks: list[Check]) ->
 
 def _record_verify(run: Run, checks: list[Check]) -> None:
     wrong = verify.failed(checks)
-    facts = {
-        "checks": [
-            {"pair": c.pair, "asset": c.asset, "name": c.name, "passed": c.passed, "summary": c.summary,
-             "severity": c.severity}
-            for c in checks
-        ]
-    }  # fmt: skip
+    facts = {"checks": [c.recorded for c in checks]}
     with run.writing():
         run.record("verify", "failed" if wrong else "passed", facts=facts)

@@ -1,58 +1,176 @@
-"""What a check is: a name, the asset it is about, a verdict and what it saw; and what checks have in common. No check is here."""
+"""What a check is: a name, the asset it is about, an outcome and what it saw. No check is here.
+
+A check's function returns a verdict (`passed`, `failed` or `not_applicable`); the decorator `check` says the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from aicfg_pipeline.errors import ConnectionLostError, LockTimeoutError, PipelineError
-from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.rollback.ledger import Ledger
-from aicfg_pipeline.rollback.state import Look, PairState, State
-from aicfg_pipeline.rollback.tables import change_log
-from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked
-from aicfg_pipeline.spec.model import Migration, Pair
+from aicfg_pipeline.rollback.checks.watch import Watch
+from aicfg_pipeline.spec.model import Pair
 
-LIVE = (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED)
-
+Kind = Literal["old", "new", "view", "service"]
+Severity = Literal["ERROR", "WARN"]
+Outcome = Literal["passed", "failed", "not_applicable"]
 
 ATTEMPTS = 4
-
 
 Result = TypeVar("Result")
 
 
-def restored(watch: Watch, pair: Pair) -> Relation | None:
-    """Return the old table where it is the one in use: after a rollback, or where nothing was ever migrated."""
-    state = watch.state(pair)
-    if state.state in LIVE or (state.state in (State.COEXISTING, State.MISSING) and was_rolled_back(watch, pair)):
-        return state.at_old_name if state.at_old_name and state.at_old_name.is_table else None
-    return None
+# --- verdicts --------------------------------------------------------------------------------------------------
 
 
-def was_rolled_back(watch: Watch, pair: Pair) -> bool:
-    """Say whether the last that the ledger has of a pair is its cut-over, not a migration or an undo."""
-    ends = ("cut_over", "migrate", "undo", "drop")
-    last = [e.step for e in watch.ledger.entries if e.pair == pair.old and e.step in ends and e.outcome == "done"]
-    return bool(last) and last[-1] in ("cut_over", "drop")
+@dataclass(frozen=True)
+class Verdict:
+    """What a check's function returns. `severity` None is the one that the check was declared with."""
+
+    outcome: Outcome
+    summary: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    severity: Severity | None = None
 
 
-def nothing_yet(watch: Watch, pair: Pair, name: str, kind: Kind = "old") -> Check:
+def passed(summary: str, facts: Mapping[str, Any] | None = None, *, severity: Severity | None = None) -> Verdict:
+    """It was looked at, and it is as it should be."""
+    return Verdict("passed", summary, facts or {}, severity)
+
+
+def failed(summary: str, facts: Mapping[str, Any] | None = None, *, severity: Severity | None = None) -> Verdict:
+    """It was looked at and is not as it should be, or it could not be looked at."""
+    return Verdict("failed", summary, facts or {}, severity)
+
+
+def not_applicable(summary: str, facts: Mapping[str, Any] | None = None) -> Verdict:
+    """There is nothing to look at in this state, so nothing is known to be right or wrong."""
+    return Verdict("not_applicable", summary, facts or {})
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check that was made. `asset` is the kind of thing it is about; `facts` are plain values.
+
+    `pair` is the pair's old table, or which service (then `asset` is "service").
+    """
+
+    name: str
+    pair: str
+    asset: Kind
+    outcome: Outcome
+    summary: str
+    severity: Severity = "ERROR"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, verdict: Verdict, name: str, pair: str, asset: Kind, severity: Severity) -> Check:
+        """Return a verdict with what it is about."""
+        return cls(name, pair, asset, verdict.outcome, verdict.summary, verdict.severity or severity, verdict.facts)
+
+    @classmethod
+    def read(cls, recorded: Mapping[str, Any]) -> Check:
+        """Return a check as the ledger has it. Older rows have only `passed`, a third outcome they did not know."""
+        outcome: Outcome = recorded.get("outcome") or ("passed" if recorded["passed"] else "failed")
+        named = {k: recorded[k] for k in ("name", "pair", "asset", "summary")}
+        return cls(**named, outcome=outcome, severity=recorded.get("severity", "ERROR"))
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The check for the ledger. `passed` is for readers that know two outcomes: whether anything is wrong."""
+        return {
+            "pair": self.pair,
+            "asset": self.asset,
+            "name": self.name,
+            "passed": not self.failed,
+            "outcome": self.outcome,
+            "summary": self.summary,
+            "severity": self.severity,
+        }
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was looked at and is right."""
+        return self.outcome == "passed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is wrong."""
+        return self.outcome == "failed"
+
+    @property
+    def applies(self) -> bool:
+        """Whether there was something to look at."""
+        return self.outcome != "not_applicable"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many checks came out how. What does not apply is counted apart."""
+
+    passed: int
+    failed: int
+    not_applicable: int
+
+    @classmethod
+    def of(cls, checks: Iterable[Check]) -> Tally:
+        """Count checks."""
+        outcomes = [c.outcome for c in checks]
+        return cls(outcomes.count("passed"), outcomes.count("failed"), outcomes.count("not_applicable"))
+
+    @property
+    def applied(self) -> int:
+        """How many had something to look at."""
+        return self.passed + self.failed
+
+    def __str__(self) -> str:
+        apart = f", {self.not_applicable} {'do' if self.not_applicable != 1 else 'does'} not apply"
+        return f"{self.passed} of {self.applied} checks passed{apart if self.not_applicable else ''}"
+
+
+# --- declaring a check -----------------------------------------------------------------------------------------
+
+
+LookFunction = Callable[[Watch, Pair], Verdict]
+
+
+@dataclass(frozen=True)
+class PairCheck:
+    """A check of one pair: what is known of it before it runs, and the function that looks."""
+
+    name: str
+    asset: Kind
+    severity: Severity
+    description: str
+    look: LookFunction
+
+    def __call__(self, watch: Watch, pair: Pair) -> Check:
+        """Look, again where a lock was not to be had. A check that can't be carried out has failed, and says why."""
+        try:
+            verdict = patiently(lambda: self.look(watch, pair))
+        except ConnectionLostError:
+            raise
+        except PipelineError as error:
+            verdict = failed(f"This could not be checked: {' '.join(error.found.split())}")
+        return Check.of(verdict, self.name, pair.old, self.asset, self.severity)
+
+
+def check(name: str, *, asset: Kind = "old", severity: Severity = "ERROR") -> Callable[[LookFunction], PairCheck]:
+    """Declare a check. The first line of the function's docstring is what people read of it."""
+
+    def declared(look: LookFunction) -> PairCheck:
+        description = (look.__doc__ or name).strip().splitlines()[0]
+        return PairCheck(name, asset, severity, description, look)
+
+    return declared
+
+
+def nothing_yet(watch: Watch, pair: Pair) -> Verdict:
     """Return the verdict of a check that has nothing to look at in this state."""
     state = watch.state(pair)
-    return Check(name, pair.old, kind, True, f"There is nothing to check yet ({state.state}: {state.because}).")
-
-
-def checked(name: str, pair: Pair, kind: Kind, work: Callable[[], Check]) -> Check:
-    """Run a check again where a lock was not to be had; one that can't be carried out has failed, and says why."""
-    try:
-        return patiently(work)
-    except ConnectionLostError:
-        raise
-    except PipelineError as error:
-        return Check(name, pair.old, kind, False, f"This could not be checked: {' '.join(error.found.split())}")
+    return not_applicable(f"There is nothing to check yet ({state.state}: {state.because}).")
 
 
 def patiently(work: Callable[[], Result]) -> Result:
@@ -63,66 +181,3 @@ def patiently(work: Callable[[], Result]) -> Result:
         except LockTimeoutError:
             continue
     return work()
-
-
-Kind = Literal["old", "new", "view", "service"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """A verdict. `asset` is the kind of thing it is about; `facts` are plain values, for metadata and evidence.
-
-    `pair` is the pair's old table, or which service (then `asset` is "service").
-    """
-
-    name: str
-    pair: str
-    asset: Kind
-    passed: bool
-    summary: str
-    severity: Literal["ERROR", "WARN"] = "ERROR"
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Watch:
-    """What every check is given. Comparisons are made once per pair and shared between the checks of one run."""
-
-    session: Session
-    migration: Migration
-    look: Look
-    comparisons: dict[str, Comparison] = field(default_factory=dict)
-
-    def state(self, pair: Pair) -> PairState:
-        """Return the state of a pair."""
-        return self.look[pair.old]
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger as it was looked at."""
-        return self.look.ledger
-
-    def comparison(self, pair: Pair) -> Comparison:
-        """Compare old and parked table in one snapshot, once."""
-        if pair.old not in self.comparisons:
-            self.comparisons[pair.old] = compare_parked(self.session, self.state(pair))
-        return self.comparisons[pair.old]
-
-
-CheckFunction = Callable[[Watch, Pair], Check]
-
-
-def about(kind: Kind) -> Callable[[CheckFunction], CheckFunction]:
-    """Mark a check as one about new tables or views; without it a check is about the old table."""
-
-    def mark(check: CheckFunction) -> CheckFunction:
-        check.assets = (kind,)  # type: ignore[attr-defined]
-        return check
-
-    return mark
-
-
-def log_size(watch: Watch, pair: Pair) -> change_log.LogSize:
-    """Count the pair's change log."""
-    with watch.session.transaction(read_only=True):
-        return change_log.size(watch.session, pair)

@@ -1,71 +1,58 @@
-"""What a check is: a name, the asset it is about, a verdict and what it saw. And two checks of the data.
+"""Two checks of the data: as many rows as before, and the same values in them.
 
 Each check fails for one reason: `row_count` for rows that only one side has, `checksum` for values that are not the
-same in a row that both have, and `rows` (in `differences`) for anything in such a row that is not the same to the last
-bit. The same functions gate the rollback, run from an asset's page and run in the job `verify`. Checks of structure
-and security have files of their own.
+same in a row that both have, and `rows` (in `rows`) for anything in such a row that is not the same to the last bit.
+The same functions gate the rollback, run from an asset's page and run in the job `verify`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.fingerprint import CommonSums
 from aicfg_pipeline.postgres.statements import engine, ident, private
-from aicfg_pipeline.rollback.checks.check import Check, CheckFunction, Watch, log_size
+from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
+from aicfg_pipeline.rollback.checks.watch import Watch, log_size
 from aicfg_pipeline.rollback.state import State
-from aicfg_pipeline.rollback.tables.comparison import (
-    Comparison,
-    comparing,
-    parked_sides,
-)
+from aicfg_pipeline.rollback.tables.comparison import Comparison, comparing, parked_sides
 from aicfg_pipeline.spec.model import Pair
 
-# --- the checks ------------------------------------------------------------------------------------------------
 
-
-def row_count(watch: Watch, pair: Pair) -> Check:
+@check("row_count")
+def row_count(watch: Watch, pair: Pair) -> Verdict:
     """As many rows after the rollback as before it, but for the keys written since."""
-    return data_check(watch, pair, "row_count", _rows_agree)
+    return data_verdict(watch, pair, _rows_agree)
 
 
-def checksum(watch: Watch, pair: Pair) -> Check:
+@check("checksum")
+def checksum(watch: Watch, pair: Pair) -> Verdict:
     """The same values after the rollback as before it, but for the keys written since; names the columns at fault."""
-    return data_check(watch, pair, "checksum", lambda found: _checksums_agree(watch, pair, found))
+    return data_verdict(watch, pair, lambda found: _checksums_agree(watch, pair, found))
 
 
-Verdict = tuple[bool, str, dict[str, Any]]
 Judge = Callable[[Comparison], Verdict]
 
 
-def data_check(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
+def data_verdict(watch: Watch, pair: Pair, judge: Judge) -> Verdict:
     """Compare while the new table is parked; after the drop tell what was proven; before there is nothing to say."""
     state = watch.state(pair)
     if state.state == State.CUT_OVER:
-        return _while_parked(watch, pair, name, judge)
+        return _while_parked(watch, pair, judge)
     if state.state == State.ROLLED_BACK:
-        return _after_drop(watch, pair, name)
+        return _after_drop(watch, pair)
     if state.state == State.MISSING:
-        return Check(name, pair.old, "old", False, f"There is nothing to compare: {state.because}.")
-    return Check(
-        name, pair.old, "old", True, f"Nothing was rolled back ({state.state}), so there is no before and after."
-    )
+        return failed(f"There is nothing to compare: {state.because}.")
+    return not_applicable(f"Nothing was rolled back ({state.state}), so there is no before and after.")
 
 
-def _while_parked(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
+def _while_parked(watch: Watch, pair: Pair, judge: Judge) -> Verdict:
     if watch.state(pair).log is None:
-        return Check(
-            name,
-            pair.old,
-            "old",
-            False,
-            "The change log is gone, so differences from the parked table can't be judged.",
-        )
+        return failed("The change log is gone, so differences from the parked table can't be judged.")
     found = watch.comparison(pair)
     written = log_size(watch, pair)
-    passed, summary, more = judge(found)
+    judged = judge(found)
     facts = {
         **found.facts,
         "dagster/row_count": found.after.rows,
@@ -76,9 +63,9 @@ def _while_parked(watch: Watch, pair: Pair, name: str, judge: Judge) -> Check:
         "keys_written_since": written.keys,
         "differing_rows": found.differences.differences,
         "unexplained_rows": found.differences.unexplained,
-        **more,
+        **judged.facts,
     }
-    return Check(name, pair.old, "old", passed, f"{summary} {written.keys} keys were written since.", facts=facts)
+    return replace(judged, summary=f"{judged.summary} {written.keys} keys were written since.", facts=facts)
 
 
 def _rows_agree(found: Comparison) -> Verdict:
@@ -95,20 +82,17 @@ def _rows_agree(found: Comparison) -> Verdict:
         )
     elif not adds_up:
         summary += "; the numbers don't add up: a key is there more than once"
-    return (
-        not alone and adds_up,
-        f"{summary}.",
-        {"rows_missing": seen.unexplained_missing, "rows_new": seen.unexplained_extra},
-    )
+    facts = {"rows_missing": seen.unexplained_missing, "rows_new": seen.unexplained_extra}
+    return passed(f"{summary}.", facts) if not alone and adds_up else failed(f"{summary}.", facts)
 
 
 def _checksums_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
     if found.before.checksum == found.after.checksum:
-        return True, f"Checksums equal: {found.before.checksum}.", {}
+        return passed(f"Checksums equal: {found.before.checksum}.")
     told = f"Checksums {found.before.checksum} before, {found.after.checksum} after"
     if not found.differences.unexplained_changed:
         why = "rows that only one side has" if found.differences.unexplained else "what the change log has"
-        return True, f"{told}: all of it comes from {why}.", {}
+        return passed(f"{told}: all of it comes from {why}.")
     sums = _common_sums(watch, pair)
     facts = {
         "columns_at_fault": sums.columns,
@@ -116,9 +100,9 @@ def _checksums_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
         "common_checksum_after": sums.after,
     }
     if sums.before == sums.after:
-        return True, f"{told}; of the rows that both sides have and nobody has written since, equal.", facts
+        return passed(f"{told}; of the rows that both sides have and nobody has written since, equal.", facts)
     columns = ", ".join(f"{name} ({rows} rows)" for name, rows in sums.columns.items())
-    return False, f"{told}; columns at fault: {columns}{_keys(found, 'changed')}.", facts
+    return failed(f"{told}; columns at fault: {columns}{_keys(found, 'changed')}.", facts)
 
 
 def _common_sums(watch: Watch, pair: Pair) -> CommonSums:
@@ -136,28 +120,19 @@ def _keys(found: Comparison, *kinds: str) -> str:
     return f": {'; '.join(keys[:5])}" if keys else ""
 
 
-def _after_drop(watch: Watch, pair: Pair, name: str) -> Check:
+def _after_drop(watch: Watch, pair: Pair) -> Verdict:
     proven = watch.ledger.last("drop", pair=pair.old, outcome="done")
     if proven is None:
-        return Check(
-            name,
-            pair.old,
-            "old",
-            True,
-            "The new table is gone without a drop of ours in the ledger: there is nothing left to compare with.",
-            severity="WARN",
+        return not_applicable(
+            "The new table is gone without a drop of ours in the ledger: there is nothing left to compare with."
         )
     before, after = proven.facts["before"], proven.facts["after"]
     now = count_rows(watch, pair)
-    return Check(
-        name,
-        pair.old,
-        "old",
-        True,
+    return passed(
         f"Proven on {proven.at:%Y-%m-%d %H:%M:%S %Z}, at the drop: {before['rows']:,} rows before,"
         f" {after['rows']:,} after, {proven.facts['unexplained_rows']} unexplained."
         " The table is in ordinary use since.",
-        facts={**proven.facts, "proven_at": proven.at.isoformat(), "dagster/row_count": now},
+        {**proven.facts, "proven_at": proven.at.isoformat(), "dagster/row_count": now},
     )
 
 
@@ -166,6 +141,3 @@ def count_rows(watch: Watch, pair: Pair) -> int:
     old = watch.state(pair).old_table
     with watch.session.transaction(read_only=True):
         return int(watch.session.scalar(engine("count_rows", table=ident(old.schema, old.name))))
-
-
-DATA_CHECKS: tuple[CheckFunction, ...] = (row_count, checksum)

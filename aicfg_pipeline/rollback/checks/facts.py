@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aicfg_pipeline.rollback.checks.check import Check
+from aicfg_pipeline.rollback.checks.check import Verdict, failed, passed
 from aicfg_pipeline.spec.model import Pair
 
 Facts = dict[tuple[str, str], str]
@@ -64,14 +64,11 @@ def _short(value: str) -> str:
 
 
 def compared(
-    name: str, pair: Pair, expected: Facts, found: Facts, *, what: str, facts: Mapping[str, Any] | None = None
-) -> Check:
+    pair: Pair, expected: Facts, found: Facts, *, what: str, facts: Mapping[str, Any] | None = None
+) -> Verdict:
     """Return the verdict of a comparison of facts."""
     lines = differences(expected, found)
     seen = {"facts_compared": len(expected.keys() | found.keys()), "differences": lines, **(facts or {})}
     if lines:
-        return Check(
-            name, pair.old, "old", False, f"{what} differ from {pair.old_ddl.path}: {told(lines)}.", facts=seen
-        )
-    same = f"{what} are as {pair.old_ddl.path} makes them ({seen['facts_compared']} facts)."
-    return Check(name, pair.old, "old", True, same, facts=seen)
+        return failed(f"{what} differ from {pair.old_ddl.path}: {told(lines)}.", seen)
+    return passed(f"{what} are as {pair.old_ddl.path} makes them ({seen['facts_compared']} facts).", seen)

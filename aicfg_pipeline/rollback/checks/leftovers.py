@@ -9,7 +9,8 @@ from typing import Any
 
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.rollback.checks.check import Check, Watch, about, checked, nothing_yet, restored, was_rolled_back
+from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, nothing_yet, passed
+from aicfg_pipeline.rollback.checks.watch import Watch, restored, was_rolled_back
 from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.spec.model import Pair
 
@@ -24,61 +25,59 @@ def _dropped(watch: Watch, pair: Pair) -> bool:
     return drop is not None and (swap is None or drop.id > swap.id)
 
 
-@about("new")
-def new_tables_gone(watch: Watch, pair: Pair) -> Check:
+@check("new_tables_gone", asset="new")
+def new_tables_gone(watch: Watch, pair: Pair) -> Verdict:
     """Nothing has the new name any more; after the drop it is not parked either."""
     state = watch.state(pair)
     if state.state not in (State.CUT_OVER, State.ROLLED_BACK) and not was_rolled_back(watch, pair):
-        return nothing_yet(watch, pair, "new_tables_gone", "new")
+        return nothing_yet(watch, pair)
     dropped = _dropped(watch, pair)
     wrong: list[Relation] = [r for r in (state.at_new_name,) if r is not None]
     wrong += [state.private_new] if dropped and state.private_new is not None else []
     facts = {"found": [str(r) for r in wrong], "dropped": dropped}
     if wrong:
         names = " and ".join(str(r) for r in wrong)
-        summary = f"There is {names}, although {pair.new} was rolled back."
-        return Check("new_tables_gone", pair.old, "new", False, summary, facts=facts)
+        return failed(f"There is {names}, although {pair.new} was rolled back.", facts)
     where = f"{state.private_new} is parked" if state.private_new else "it is gone for good"
-    return Check("new_tables_gone", pair.old, "new", True, f"Nothing is called {pair.new} now; {where}.", facts=facts)
+    return passed(f"Nothing is called {pair.new} now; {where}.", facts)
 
 
-@about("view")
-def views_gone(watch: Watch, pair: Pair) -> Check:
+@check("views_gone", asset="view")
+def views_gone(watch: Watch, pair: Pair) -> Verdict:
     """The old name is a table's again; after the drop the view is not parked either."""
     state = watch.state(pair)
     if state.state not in (State.CUT_OVER, State.ROLLED_BACK) and not was_rolled_back(watch, pair):
-        return nothing_yet(watch, pair, "views_gone", "view")
+        return nothing_yet(watch, pair)
     parked = state.private_old if state.private_old and state.private_old.is_view else None
     there = state.at_old_name if state.at_old_name and not state.at_old_name.is_table else None
     wrong = [str(r) for r in (there, parked if _dropped(watch, pair) else None) if r is not None]
     facts = {"found": wrong, "dropped": _dropped(watch, pair)}
     if wrong:
-        summary = f"There is {' and '.join(wrong)}, although the view was rolled back."
-        return Check("views_gone", pair.old, "view", False, summary, facts=facts)
+        return failed(f"There is {' and '.join(wrong)}, although the view was rolled back.", facts)
     where = f"{parked} is parked" if parked else "it is gone for good"
-    return Check("views_gone", pair.old, "view", True, f"No view is called {pair.old}; {where}.", facts=facts)
+    return passed(f"No view is called {pair.old}; {where}.", facts)
 
 
-def nothing_left(watch: Watch, pair: Pair) -> Check:
+@check("nothing_left")
+def nothing_left(watch: Watch, pair: Pair) -> Verdict:
     """After the drop nothing of the pipeline is left but the ledger; until then this lists what there is."""
     state = watch.state(pair)
     if state.state not in (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED):
-        return nothing_yet(watch, pair, "nothing_left")
-    return checked("nothing_left", pair, "old", lambda: _nothing_left(watch, pair))
+        return nothing_yet(watch, pair)
+    return _nothing_left(watch, pair)
 
 
-def _nothing_left(watch: Watch, pair: Pair) -> Check:
+def _nothing_left(watch: Watch, pair: Pair) -> Verdict:
     with watch.session.transaction(read_only=True):
         rows = watch.session.all(engine("leftovers"))
     found = [_named(r) for r in rows if not _known(watch, pair, r)]
     facts: dict[str, Any] = {"found": found}
     if watch.state(pair).state == State.CUT_OVER:
         there = ", ".join(found) or "nothing"
-        return Check("nothing_left", pair.old, "old", True, f"Until the drop there is: {there}.", facts=facts)
+        return not_applicable(f"Until the drop there is: {there}.", facts)
     if found:
-        summary = f"Besides the ledger there is still: {', '.join(found)}."
-        return Check("nothing_left", pair.old, "old", False, summary, facts=facts)
-    return Check("nothing_left", pair.old, "old", True, "Nothing of the pipeline is left but the ledger.", facts=facts)
+        return failed(f"Besides the ledger there is still: {', '.join(found)}.", facts)
+    return passed("Nothing of the pipeline is left but the ledger.", facts)
 
 
 def _named(row: Any) -> str:
@@ -99,11 +98,12 @@ def _belongs(state: PairState, row: Any) -> bool:
     return row.on_oid in [r.oid for r in relations]
 
 
-def api_schema_cache(watch: Watch, pair: Pair) -> Check:
+@check("api_schema_cache")
+def api_schema_cache(watch: Watch, pair: Pair) -> Verdict:
     """PostgREST was told to read the schema anew when the names changed hands."""
     entries = [e for e in watch.ledger.entries if e.step in SCHEMA_STEPS and e.pair == pair.old and e.outcome == "done"]
     if not entries or restored(watch, pair) is None:
-        return nothing_yet(watch, pair, "api_schema_cache")
+        return nothing_yet(watch, pair)
     last = entries[-1]
     facts = {"step": last.step, "at": last.at.isoformat(), "told": bool(last.facts.get("api_notified"))}
     when = f"{last.at:%Y-%m-%d %H:%M:%S %Z}"
@@ -112,6 +112,5 @@ def api_schema_cache(watch: Watch, pair: Pair) -> Check:
             f"The step {last.step} of {when} did not tell PostgREST, which may still serve the schema as it was before."
             " Say NOTIFY pgrst, 'reload schema'."
         )
-        return Check("api_schema_cache", pair.old, "old", False, summary, facts=facts)
-    summary = f"PostgREST was told on {when}, in the transaction of the step {last.step}."
-    return Check("api_schema_cache", pair.old, "old", True, summary, facts=facts)
+        return failed(summary, facts)
+    return passed(f"PostgREST was told on {when}, in the transaction of the step {last.step}.", facts)

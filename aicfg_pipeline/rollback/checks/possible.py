@@ -6,7 +6,8 @@ A warning, never a gate: the plan is the gate. What each hazard looks for is in 
 from __future__ import annotations
 
 from aicfg_pipeline.errors import LockTimeoutError
-from aicfg_pipeline.rollback.checks.check import Check, Watch, about
+from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
+from aicfg_pipeline.rollback.checks.watch import Watch
 from aicfg_pipeline.rollback.hazards import Hazard, Subject
 from aicfg_pipeline.rollback.hazards.rows import of_pair
 from aicfg_pipeline.rollback.run import Settings
@@ -16,29 +17,25 @@ from aicfg_pipeline.spec.model import Pair
 NOT_POSSIBLE = "A rollback is not possible because"
 
 
-@about("new")
-def rollback_possible(watch: Watch, pair: Pair) -> Check:
+@check("rollback_possible", asset="new", severity="WARN")
+def rollback_possible(watch: Watch, pair: Pair) -> Verdict:
     """The rows satisfy what the old table asks for, so that a rollback stays possible."""
     state = watch.state(pair)
     if state.state == State.MISSING:
-        return _verdict(pair, False, f"{NOT_POSSIBLE} the tables are missing: {state.because}.")
+        return failed(f"{NOT_POSSIBLE} the tables are missing: {state.because}.")
     if state.state not in TO_ROLL_BACK:
-        return _verdict(pair, True, f"There is nothing to roll back ({state.state}).")
+        return not_applicable(f"There is nothing to roll back ({state.state}).")
     subject = Subject(watch.session, watch.migration, watch.look, Settings(), must_confirm=False)
     try:
         found = [h for h in of_pair(subject, state) if not h.acceptable]
     except LockTimeoutError as error:
-        return _verdict(pair, False, f"Whether a rollback is possible could not be found out now: {error.found}")
+        return failed(f"Whether a rollback is possible could not be found out now: {error.found}")
     if not found:
-        return _verdict(pair, True, f"Every row of {pair.new} satisfies what {pair.old} asks for.")
-    return _verdict(pair, False, f"{NOT_POSSIBLE} {'; '.join(_told(h) for h in found)}", found)
+        return passed(f"Every row of {pair.new} satisfies what {pair.old} asks for.")
+    facts = {"hazards": [{"code": h.code, "found": h.found, "remedy": h.remedy} for h in found]}
+    return failed(f"{NOT_POSSIBLE} {'; '.join(_told(h) for h in found)}", facts)
 
 
 def _told(hazard: Hazard) -> str:
     since = hazard.facts.get("since")
     return f"{hazard.found.rstrip('.')}{f', at least since {since}' if since else ''}."
-
-
-def _verdict(pair: Pair, passed: bool, summary: str, hazards: list[Hazard] | None = None) -> Check:
-    facts = {"hazards": [{"code": h.code, "found": h.found, "remedy": h.remedy} for h in hazards or []]}
-    return Check("rollback_possible", pair.old, "new", passed, summary, severity="WARN", facts=facts if hazards else {})

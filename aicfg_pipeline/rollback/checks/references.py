@@ -6,26 +6,28 @@ Which foreign keys there should be is `structure`'s; here it is whether they hol
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 from psycopg import sql
 
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, engine, ident
-from aicfg_pipeline.rollback.checks.check import Check, Watch, checked, nothing_yet, restored
+from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, nothing_yet, passed
+from aicfg_pipeline.rollback.checks.watch import Watch, restored
 from aicfg_pipeline.spec.model import ForeignKey, Pair
 
 
-def references(watch: Watch, pair: Pair) -> Check:
+@check("references")
+def references(watch: Watch, pair: Pair) -> Verdict:
     """Every foreign key is validated, no row refers to nothing, and nothing else refers to a parked table."""
     table = restored(watch, pair)
     if table is None:
-        return nothing_yet(watch, pair, "references")
-    return checked("references", pair, "old", lambda: _references(watch, pair, table))
+        return nothing_yet(watch, pair)
+    return _references(watch, pair, table)
 
 
-def _references(watch: Watch, pair: Pair, table: Relation) -> Check:
+def _references(watch: Watch, pair: Pair, table: Relation) -> Verdict:
     search_path = (watch.migration.schema, "extensions")
     with watch.session.transaction(snapshot=True, read_only=True, search_path=search_path):
         unvalidated = [k.name for k in catalog.foreign_keys(watch.session, table.oid) if not k.validated]
@@ -47,10 +49,9 @@ def _references(watch: Watch, pair: Pair, table: Relation) -> Check:
     if wrong:
         known = _accepted(watch, pair) and not unvalidated and not orphans
         told = f"{'; '.join(wrong)}.{' The operator accepted that; the drop waits for it.' if known else ''}{hint}"
-        severity: Literal["ERROR", "WARN"] = "WARN" if known else "ERROR"
-        return Check("references", pair.old, "old", False, told, severity=severity, facts=facts)
+        return failed(told, facts, severity="WARN" if known else None)
     held = f"{len(pair.old_ddl.foreign_keys)} foreign keys hold; nothing refers to a parked table."
-    return Check("references", pair.old, "old", True, held + hint, facts=facts)
+    return passed(held + hint, facts)
 
 
 def _accepted(watch: Watch, pair: Pair) -> bool:

@@ -18,8 +18,9 @@ from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.postgres.fingerprint import SAMPLE
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, private
-from aicfg_pipeline.rollback.checks.check import Check, Watch
-from aicfg_pipeline.rollback.checks.data import Verdict, data_check
+from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, passed
+from aicfg_pipeline.rollback.checks.data import data_verdict
+from aicfg_pipeline.rollback.checks.watch import Watch
 from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.rollback.tables.comparison import Comparison, comparing, parked_sides
 from aicfg_pipeline.spec.model import Pair
@@ -37,22 +38,23 @@ BATCH = 2_000
 Cell = dict[str, Any]
 
 
-def rows(watch: Watch, pair: Pair) -> Check:
+@check("rows")
+def rows(watch: Watch, pair: Pair) -> Verdict:
     """Every row that both sides have is the same to the last bit, but for the keys written since."""
-    return data_check(watch, pair, "rows", lambda found: _rows_agree(watch, pair, found))
+    return data_verdict(watch, pair, lambda found: _rows_agree(watch, pair, found))
 
 
 def _rows_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
     seen = found.differences
     if not seen.unexplained:
-        return True, f"Row by row the same, but for {seen.differences} rows that were written since.", {}
+        return passed(f"Row by row the same, but for {seen.differences} rows that were written since.")
     cells = first_differences(watch.session, watch.state(pair))
     keys = list(dict.fromkeys(f"{c['key']} ({c['kind']})" for c in cells))
     facts = {"first_keys": keys, "before_and_after": markdown(cells)}
     if not seen.unexplained_changed:
-        return True, "Every row that both sides have is the same; for the others see row_count.", facts
+        return passed("Every row that both sides have is the same; for the others see row_count.", facts)
     summary = f"{seen.unexplained_changed} rows are not what they were, and nothing in the change log explains it"
-    return False, f"{summary}: {'; '.join(k for k in keys if k.endswith('(changed)'))[:300]}.", facts
+    return failed(f"{summary}: {'; '.join(k for k in keys if k.endswith('(changed)'))[:300]}.", facts)
 
 
 # --- reading the rows ------------------------------------------------------------------------------------------

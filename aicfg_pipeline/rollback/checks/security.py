@@ -8,56 +8,45 @@ from __future__ import annotations
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.checks.check import Check, Watch, checked, nothing_yet, patiently, restored
+from aicfg_pipeline.rollback.checks.check import Verdict, check, nothing_yet
 from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, compared
+from aicfg_pipeline.rollback.checks.watch import Watch, restored
 from aicfg_pipeline.rollback.tables import ddl
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.spec.model import Migration, Pair
 
 
-def row_level_security(watch: Watch, pair: Pair) -> Check:
+@check("row_level_security")
+def row_level_security(watch: Watch, pair: Pair) -> Verdict:
     """Row level security is switched on as it was, with the same policies for the same roles."""
     table = restored(watch, pair)
     if table is None:
-        return nothing_yet(watch, pair, "row_level_security")
+        return nothing_yet(watch, pair)
     session = watch.session
-
-    def work() -> Check:
-        with scratch_table(session, watch.migration, pair.old_ddl, pair.old, "row_level_security") as scratch:
-            expected = _policies(session, scratch)
-        with session.transaction(read_only=True, search_path=(watch.migration.schema, "extensions")):
-            found = _policies(session, table)
-        return compared("row_level_security", pair, expected, found, what="Row level security and its policies")
-
-    return checked("row_level_security", pair, "old", work)
+    with scratch_table(session, watch.migration, pair.old_ddl, pair.old, "row_level_security") as scratch:
+        expected = _policies(session, scratch)
+    with session.transaction(read_only=True, search_path=(watch.migration.schema, "extensions")):
+        found = _policies(session, table)
+    return compared(pair, expected, found, what="Row level security and its policies")
 
 
 def _policies(session: Session, table: Relation) -> Facts:
     return as_facts(session.all(engine("row_level_security_facts"), {"oid": table.oid}))
 
 
-def grants(watch: Watch, pair: Pair) -> Check:
+@check("grants")
+def grants(watch: Watch, pair: Pair) -> Verdict:
     """Exactly the privileges that the DDL file grants: nothing of the project's default privileges, nothing since."""
     table = restored(watch, pair)
     if table is None:
-        return nothing_yet(watch, pair, "grants")
+        return nothing_yet(watch, pair)
     roles = watched_roles(watch.migration)
-
-    def work() -> Check:
-        expected = patiently(lambda: expected_grants(watch.session, watch.migration, pair))
-        with watch.session.transaction(read_only=True):
-            found = _grants(watch.session, table, roles)
-        without = [r for r in roles if not any(o == f"role {r}" for o, _ in found)]
-        return compared(
-            "grants",
-            pair,
-            expected,
-            found,
-            what="Privileges",
-            facts={"roles_with_nothing": without, "privileges": {f"{o}: {a}": v for (o, a), v in found.items()}},
-        )
-
-    return checked("grants", pair, "old", work)
+    expected = expected_grants(watch.session, watch.migration, pair)
+    with watch.session.transaction(read_only=True):
+        found = _grants(watch.session, table, roles)
+    without = [r for r in roles if not any(o == f"role {r}" for o, _ in found)]
+    facts = {"roles_with_nothing": without, "privileges": {f"{o}: {a}": v for (o, a), v in found.items()}}
+    return compared(pair, expected, found, what="Privileges", facts=facts)
 
 
 def watched_roles(migration: Migration) -> list[str]:

@@ -13,8 +13,9 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, engine, ident, private, text
-from aicfg_pipeline.rollback.checks.check import Check, Watch, checked, nothing_yet, patiently, restored
+from aicfg_pipeline.rollback.checks.check import Verdict, check, nothing_yet
 from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, compared
+from aicfg_pipeline.rollback.checks.watch import Watch, restored
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
@@ -22,24 +23,25 @@ from aicfg_pipeline.spec.ddl import Function, function_name_tokens, trigger_func
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, ForeignKey, Migration, Pair
 
 
-def structure(watch: Watch, pair: Pair) -> Check:
+@check("structure")
+def structure(watch: Watch, pair: Pair) -> Verdict:
     """Columns, constraints, indexes, triggers, comments, owner and storage are as the DDL file makes them."""
     table = restored(watch, pair)
     if table is None:
-        return nothing_yet(watch, pair, "structure")
-    return checked("structure", pair, "old", lambda: _compared(watch, pair, table))
+        return nothing_yet(watch, pair)
+    return _compared(watch, pair, table)
 
 
-def _compared(watch: Watch, pair: Pair, table: Relation) -> Check:
+def _compared(watch: Watch, pair: Pair, table: Relation) -> Verdict:
     ours = watch.state(pair).state == State.CUT_OVER
-    expected = patiently(lambda: expected_facts(watch.session, watch.migration, pair, ours=ours))
+    expected = expected_facts(watch.session, watch.migration, pair, ours=ours)
     functions = [name for name, _ in trigger_functions(pair, watch.migration.schema)]
     with watch.session.transaction(read_only=True, search_path=(watch.migration.schema, "extensions")):
         found = table_facts(watch.session, table, functions, ours=ours)
     owner = expected_owner(watch, pair)
     if owner is not None:
         expected["table", "owner"], found["table", "owner"] = owner, table.owner
-    return compared("structure", pair, expected, found, what="Columns, constraints, indexes and triggers")
+    return compared(pair, expected, found, what="Columns, constraints, indexes and triggers")
 
 
 def expected_owner(watch: Watch, pair: Pair) -> str | None:

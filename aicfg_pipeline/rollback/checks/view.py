@@ -12,7 +12,8 @@ from typing import Any
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.checks.check import Check, Watch, about, checked
+from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
+from aicfg_pipeline.rollback.checks.watch import Watch
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
 from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
@@ -21,33 +22,28 @@ from aicfg_pipeline.spec.model import Pair
 ADVISED = "A rollback is advised because"
 
 
-def _verdict(name: str, pair: Pair, passed: bool, summary: str, **facts: Any) -> Check:
-    return Check(name, pair.old, "view", passed, summary, severity="WARN", facts=facts)
-
-
 def _view(watch: Watch, pair: Pair) -> Relation | None:
     state = watch.state(pair)
     there = state.state in TO_ROLL_BACK and state.at_old_name is not None and state.at_old_name.is_view
     return state.at_old_name if there else None
 
 
-def _no_view(watch: Watch, pair: Pair, name: str) -> Check:
-    return _verdict(name, pair, True, f"There is no view to look at ({watch.state(pair).state}).")
+def _no_view(watch: Watch, pair: Pair) -> Verdict:
+    return not_applicable(f"There is no view to look at ({watch.state(pair).state}).")
 
 
-@about("view")
-def view_agrees(watch: Watch, pair: Pair) -> Check:
+@check("view_agrees", asset="view", severity="WARN")
+def view_agrees(watch: Watch, pair: Pair) -> Verdict:
     """The view is a plain select of every column of the new table, so that both names show the same rows."""
     state, view = watch.state(pair), _view(watch, pair)
     if view is None and state.state in (State.MIGRATED, State.COPYING):
-        summary = f"{ADVISED} nothing has the old name {pair.old}: code that still uses it fails."
-        return _verdict("view_agrees", pair, False, summary)
+        return failed(f"{ADVISED} nothing has the old name {pair.old}: code that still uses it fails.")
     if view is None:
-        return _no_view(watch, pair, "view_agrees")
-    return checked("view_agrees", pair, "view", lambda: _agrees(watch, pair, view))
+        return _no_view(watch, pair)
+    return _agrees(watch, pair, view)
 
 
-def _agrees(watch: Watch, pair: Pair, view: Relation) -> Check:
+def _agrees(watch: Watch, pair: Pair, view: Relation) -> Verdict:
     session, table = watch.session, watch.state(pair).new_table
     with scratch_table(session, watch.migration, pair.view_ddl, pair.old, "view") as made:
         expected = session.one(engine("view_definition"), {"oid": made.oid})
@@ -56,7 +52,7 @@ def _agrees(watch: Watch, pair: Pair, view: Relation) -> Check:
         of_table = [c.name for c in catalog.columns(session, table.oid)]
         places = {"view": ident(view.schema, view.name), "table": ident(table.schema, table.name)}
         rows = session.one(engine("count_both", **places))
-    facts = {
+    facts: dict[str, Any] = {
         "definition": " ".join(found.definition.split()),
         "expected_definition": " ".join(expected.definition.split()),
         "view_rows": rows.view_rows,
@@ -71,50 +67,42 @@ def _agrees(watch: Watch, pair: Pair, view: Relation) -> Check:
     elif found.definition != expected.definition:
         why = f"the view {pair.old} is not a plain select of every column of {pair.new}"
     else:
-        summary = f"The view shows every column and row of {pair.new}: {rows.view_rows:,} rows."
-        return _verdict("view_agrees", pair, True, summary, **facts)
-    return _verdict("view_agrees", pair, False, f"{ADVISED} {why}.", **facts)
+        return passed(f"The view shows every column and row of {pair.new}: {rows.view_rows:,} rows.", facts)
+    return failed(f"{ADVISED} {why}.", facts)
 
 
-@about("view")
-def view_security(watch: Watch, pair: Pair) -> Check:
+@check("view_security", asset="view", severity="WARN")
+def view_security(watch: Watch, pair: Pair) -> Verdict:
     """Readers of the view pass the row level security of the new table, where the server can do that."""
     view = _view(watch, pair)
     if view is None:
-        return _no_view(watch, pair, "view_security")
+        return _no_view(watch, pair)
     if watch.session.version < SECURITY_INVOKER_SINCE:
-        return _verdict(
-            "view_security",
-            pair,
-            True,
+        return not_applicable(
             "This server can't make views read with their readers' rights (15 and later can);"
             " view_visible_rows tells who sees more than they should.",
         )
     with watch.session.transaction(read_only=True):
         found = watch.session.one(engine("view_definition"), {"oid": view.oid})
     if found.invoker:
-        return _verdict(
-            "view_security", pair, True, "The view reads with the rights of whoever reads it.", owner=found.owner
-        )
+        return passed("The view reads with the rights of whoever reads it.", {"owner": found.owner})
     summary = (
         f"{ADVISED} the view {pair.old} reads with the rights of {found.owner}, past the row level security of"
         f" {pair.new}."
         f" (Or at once: ALTER VIEW {pair.old} SET (security_invoker = true).)"
     )
-    return _verdict("view_security", pair, False, summary, owner=found.owner)
+    return failed(summary, {"owner": found.owner})
 
 
-@about("view")
-def view_lifetime(watch: Watch, pair: Pair) -> Check:
+@check("view_lifetime", asset="view", severity="WARN")
+def view_lifetime(watch: Watch, pair: Pair) -> Verdict:
     """The view is not older than the migration says that it may become."""
     view = _view(watch, pair)
     if view is None:
-        return _no_view(watch, pair, "view_lifetime")
+        return _no_view(watch, pair)
     since, days = _since(watch, pair), watch.migration.view_lifetime_days
     if since is None:
-        return _verdict(
-            "view_lifetime", pair, True, "Neither migration.yaml nor the ledger says since when it is there."
-        )
+        return not_applicable("Neither migration.yaml nor the ledger says since when it is there.")
     with watch.session.transaction(read_only=True):
         today: date = watch.session.scalar(engine("today"))
     age = (today - since).days
@@ -124,8 +112,8 @@ def view_lifetime(watch: Watch, pair: Pair) -> Check:
             f"{ADVISED} the view {pair.old} was meant for {days} days and is there for {age}: roll back now, or change"
             " the code that still uses the old name and drop the view."
         )
-        return _verdict("view_lifetime", pair, False, summary, **facts)
-    return _verdict("view_lifetime", pair, True, f"The view is there for {age} of its {days} days.", **facts)
+        return failed(summary, facts)
+    return passed(f"The view is there for {age} of its {days} days.", facts)
 
 
 def _since(watch: Watch, pair: Pair) -> date | None:

@@ -14,7 +14,8 @@ from aicfg_pipeline.errors import ConnectionLostError, DatabaseError
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident, text
-from aicfg_pipeline.rollback.checks.check import Check, Watch, about, checked, nothing_yet, restored
+from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, nothing_yet, passed
+from aicfg_pipeline.rollback.checks.watch import Watch, restored
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK
 from aicfg_pipeline.spec.model import Migration, Pair, Persona
 
@@ -97,25 +98,25 @@ def _share(part: int, whole: int) -> str:
 # --- the checks ------------------------------------------------------------------------------------------------
 
 
-def visible_rows(watch: Watch, pair: Pair) -> Check:
+@check("visible_rows")
+def visible_rows(watch: Watch, pair: Pair) -> Verdict:
     """The same people see and may change the same share of the rows as before the cut-over."""
     table = restored(watch, pair)
     if table is None:
-        return nothing_yet(watch, pair, "visible_rows")
-
-    def work() -> Check:
-        after = visible_rows_facts(watch.session, watch.migration, pair, table)
-        before = _recorded(watch, pair)
-        facts = {"before": before, "after": after}
-        if before is None:
-            summary = f"Nobody noted who saw what before; now: {_told(after)}."
-            return Check("visible_rows", pair.old, "old", True, summary, facts=facts)
-        changed = _changed(before, after)
-        if changed:
-            return Check("visible_rows", pair.old, "old", False, f"{'; '.join(changed)}.", facts=facts)
-        return Check("visible_rows", pair.old, "old", True, f"As before: {_told(after)}.", facts=facts)
-
-    return checked("visible_rows", pair, "old", work)
+        return nothing_yet(watch, pair)
+    after = visible_rows_facts(watch.session, watch.migration, pair, table)
+    before = _recorded(watch, pair)
+    facts = {"before": before, "after": after}
+    if not after:
+        return not_applicable("The migration names no persona, so nobody's rows are counted.", facts)
+    if before is None:
+        return not_applicable(f"Nobody noted who saw what before; now: {_told(after)}.", facts)
+    if not any(seen["tried"] for seen in after.values()):
+        return not_applicable(f"No persona could be tried: {_told(after)}.", facts)
+    changed = _changed(before, after)
+    if changed:
+        return failed(f"{'; '.join(changed)}.", facts)
+    return passed(f"As before: {_told(after)}.", facts)
 
 
 def _recorded(watch: Watch, pair: Pair) -> dict[str, Seen] | None:
@@ -151,28 +152,24 @@ def _told(seen: dict[str, Seen]) -> str:
     )
 
 
-@about("view")
-def view_visible_rows(watch: Watch, pair: Pair) -> Check:
+@check("view_visible_rows", asset="view", severity="WARN")
+def view_visible_rows(watch: Watch, pair: Pair) -> Verdict:
     """Nobody sees more rows through the view than in the new table itself. Reported; it never blocks."""
     state = watch.state(pair)
     view = state.at_old_name
     if state.state not in TO_ROLL_BACK or view is None or not view.is_view:
-        return Check("view_visible_rows", pair.old, "view", True, f"There is no view ({state.state}).", severity="WARN")
-
-    def work() -> Check:
-        through = visible_rows_facts(watch.session, watch.migration, pair, view)
-        directly = visible_rows_facts(watch.session, watch.migration, pair, state.new_table)
-        facts = {"through_the_view": through, "in_the_table": directly}
-        more = [
-            f"{name} ({s['role']}) sees {s['seen']} rows through the view and"
-            f" {directly[name].get('seen', 0)} in the table"
-            for name, s in through.items()
-            if s["tried"] and s["sees"] != directly[name].get("sees") and s["seen"] > directly[name].get("seen", 0)
-        ]
-        if more:
-            summary = f"The view bypasses row level security. A rollback is advised because {'; '.join(more)}."
-            return Check("view_visible_rows", pair.old, "view", False, summary, severity="WARN", facts=facts)
-        summary = f"Nobody sees more through the view than in the table: {_told(through)}."
-        return Check("view_visible_rows", pair.old, "view", True, summary, severity="WARN", facts=facts)
-
-    return checked("view_visible_rows", pair, "view", work)
+        return not_applicable(f"There is no view ({state.state}).")
+    through = visible_rows_facts(watch.session, watch.migration, pair, view)
+    directly = visible_rows_facts(watch.session, watch.migration, pair, state.new_table)
+    facts = {"through_the_view": through, "in_the_table": directly}
+    if not through:
+        return not_applicable("The migration names no persona, so nobody's rows are counted.", facts)
+    more = [
+        f"{name} ({s['role']}) sees {s['seen']} rows through the view and {directly[name].get('seen', 0)} in the table"
+        for name, s in through.items()
+        if s["tried"] and s["sees"] != directly[name].get("sees") and s["seen"] > directly[name].get("seen", 0)
+    ]
+    if more:
+        summary = f"The view bypasses row level security. A rollback is advised because {'; '.join(more)}."
+        return failed(summary, facts)
+    return passed(f"Nobody sees more through the view than in the table: {_told(through)}.", facts)

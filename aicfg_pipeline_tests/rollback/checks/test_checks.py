@@ -33,7 +33,7 @@ def checks(url: str) -> list[Check]:
 
 
 def failing(url: str) -> set[str]:
-    return {c.name for c in checks(url) if not c.passed}
+    return {c.name for c in checks(url) if c.failed}
 
 
 def of(url: str, name: str, old: str = "org_prompt_engineering") -> Check:
@@ -277,7 +277,7 @@ NOT_INVOKER = "ALTER VIEW public.{} SET (security_invoker = false)"
 def test_when_to_roll_back(migrated_database: Database, what: str, expected: set[str]) -> None:
     assert failing(migrated_database.url) == set()
     migrated_database.execute(what)
-    found = [c for c in checks(migrated_database.url) if not c.passed]
+    found = [c for c in checks(migrated_database.url) if c.failed]
     assert {c.name for c in found} == expected
     assert all(c.severity == "WARN" and "rollback is advised because" in c.summary for c in found)
 
@@ -287,7 +287,7 @@ def test_all_pass_where_nothing_is_wrong(
     old_database: Database, migrated_database: Database, cut_over_database: Database, dropped_database: Database
 ) -> None:
     for database in (old_database, migrated_database, cut_over_database, dropped_database):
-        assert [c for c in checks(database.url) if not c.passed and c.name != "view_visible_rows"] == []
+        assert [c for c in checks(database.url) if c.failed and c.name != "view_visible_rows"] == []
 
 
 def test_default_privileges_do_not_leak_in(cut_over_database: Database) -> None:
@@ -379,6 +379,6 @@ def test_only_access_share_on_the_users_tables(cut_over_database: Database) -> N
     for pair in migration.pairs:
         assert structure(watch, pair).passed
         for check in run_checks(session, migration):
-            assert check.passed, check
+            assert not check.failed, check
     session.close()
     assert {mode for _, mode in seen} == {"AccessShareLock"}

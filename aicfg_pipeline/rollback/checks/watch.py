@@ -1,0 +1,61 @@
+"""What every check is given: the session, the migration and one look at the database; and what it says of a pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.tables import change_log
+from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked
+from aicfg_pipeline.spec.model import Migration, Pair
+
+LIVE = (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED)
+
+
+@dataclass
+class Watch:
+    """What every check is given. Comparisons are made once per pair and shared between the checks of one run."""
+
+    session: Session
+    migration: Migration
+    look: Look
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
+
+    def state(self, pair: Pair) -> PairState:
+        """Return the state of a pair."""
+        return self.look[pair.old]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger as it was looked at."""
+        return self.look.ledger
+
+    def comparison(self, pair: Pair) -> Comparison:
+        """Compare old and parked table in one snapshot, once."""
+        if pair.old not in self.comparisons:
+            self.comparisons[pair.old] = compare_parked(self.session, self.state(pair))
+        return self.comparisons[pair.old]
+
+
+def restored(watch: Watch, pair: Pair) -> Relation | None:
+    """Return the old table where it is the one in use: after a rollback, or where nothing was ever migrated."""
+    state = watch.state(pair)
+    if state.state in LIVE or (state.state in (State.COEXISTING, State.MISSING) and was_rolled_back(watch, pair)):
+        return state.at_old_name if state.at_old_name and state.at_old_name.is_table else None
+    return None
+
+
+def was_rolled_back(watch: Watch, pair: Pair) -> bool:
+    """Say whether the last that the ledger has of a pair is its cut-over, not a migration or an undo."""
+    ends = ("cut_over", "migrate", "undo", "drop")
+    last = [e.step for e in watch.ledger.entries if e.pair == pair.old and e.step in ends and e.outcome == "done"]
+    return bool(last) and last[-1] in ("cut_over", "drop")
+
+
+def log_size(watch: Watch, pair: Pair) -> change_log.LogSize:
+    """Count the pair's change log."""
+    with watch.session.transaction(read_only=True):
+        return change_log.size(watch.session, pair)
