@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg import sql
 
@@ -155,16 +155,19 @@ class BlockerWatch:
                 self._said.append(line)
 
 
+Result = TypeVar("Result")
+
+
 def with_lock_retries(
-    work: Callable[[], None],
+    work: Callable[[], Result],
     *,
     watch: BlockerWatch,
     what: str,
     say: Callable[[str], None],
     attempts: int = LOCK_ATTEMPTS,
     remedy: str | None = None,
-) -> LockReport:
-    """Run `work` until its locks are had: jittered pauses in between, and a report of who blocks.
+) -> tuple[Result, LockReport]:
+    """Run `work` until its locks are had: jittered pauses in between. Returns what it returned, and who blocked.
 
     `work` must be one transaction that leaves nothing behind when it fails. Raises `LockTimeoutError` after the
     last attempt; the database is then as before.
@@ -175,10 +178,10 @@ def with_lock_retries(
         report.attempts += 1
         began = time.perf_counter()
         try:
-            work()
+            result = work()
             for line in watch.taken()[1]:
                 say(f"{what}: {line}")
-            return report
+            return result, report
         except LockTimeoutError as error:
             report.waited_ms += (time.perf_counter() - began) * 1000
             found, done = watch.taken()

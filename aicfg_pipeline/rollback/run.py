@@ -18,6 +18,7 @@ from aicfg_pipeline.postgres.locks import (
     SILENCE_MS,
     BlockerWatch,
     LockReport,
+    Result,
     deadlock_timeout_ms,
     with_lock_retries,
 )
@@ -98,15 +99,17 @@ class Run:
             self.session, self.run_id, step, outcome, pair=pair, plan_hash=self.plan_hash, facts=facts
         )
 
-    def with_locks(self, work: Callable[[], None], *, what: str, oids: list[int]) -> LockReport:
-        """Run a transaction that needs locks on relations others use, with retries and a report of who blocks.
+    def with_locks(self, work: Callable[[], Result], *, what: str, oids: list[int]) -> tuple[Result, LockReport]:
+        """Run a transaction that needs locks on relations others use, with retries.
+
+        Returns what the work returned, and a report of who was in the way.
 
         Before each attempt a vacuum on one of them is waited out.
         """
 
-        def attempt() -> None:
+        def attempt() -> Result:
             self.clear_autovacuum(oids)
-            work()
+            return work()
 
         pid = self.session.connection.info.backend_pid
         with (

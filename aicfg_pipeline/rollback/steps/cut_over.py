@@ -6,26 +6,21 @@ can wait is done after. Undoing the swap is `undo`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
-from aicfg_pipeline.postgres.statements import comma, engine, ident, private, text
+from aicfg_pipeline.postgres.statements import engine, ident, private, text
 from aicfg_pipeline.rollback.checks.visibility import visible_rows_facts
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences
-from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up_for_swap
-from aicfg_pipeline.rollback.tables.ddl import SWAP
-from aicfg_pipeline.rollback.tables.swap import UnderLocks
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
 
 
 def cut_over(run: Run) -> dict[str, Any]:
@@ -82,46 +77,24 @@ def _oids(states: tuple[PairState, ...]) -> list[int]:
 
 def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> dict[str, Any]:
     """Swap, with retries. `seen` is who saw what before, for the check `visible_rows`."""
-    replays = [replay_back(run, s) for s in states]
     referred = catalog.relations(run.session, {k.references for s in states for k in s.pair.old_ddl.foreign_keys})
-    oids = [*_oids(states), *(r.oid for r in referred.values())]
-    timing: dict[str, Any] = {}
-
-    moves = [*(a for s in states for a in _advances(run, s)), *move_statements(states)]
-
-    def work() -> None:
-        catch_up_for_swap(run, replays, oids)
-        _swap_once(run, states, replays, moves, seen, timing)
-
-    report = run.with_locks(work, what="cut over", oids=oids)
-    timing.update(lock_attempts=report.attempts, blockers=report.blockers)
+    planned = Swap(
+        step="cut_over",
+        search_path=ddl.building_path(run),
+        keys=[text(k) for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")],
+        tables=lock_order(states),
+        replays=[replay_back(run, s) for s in states],
+        moves=[*(a for s in states for a in _advances(run, s)), *move_statements(states)],
+        facts={s.pair.old: _facts(run, s, seen) for s in states},
+        oids=[*_oids(states), *(r.oid for r in referred.values())],
+    )
+    timing = swap(run, planned, what="cut over")
     run.say(
         f"cut over: {', '.join(s.pair.old for s in states)} are tables again; all locks held for"
         f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
-        f" {report.attempts} attempt(s)"
+        f" {timing['lock_attempts']} attempt(s)"
     )
     return timing
-
-
-def _swap_once(
-    run: Run,
-    states: tuple[PairState, ...],
-    replays: Sequence[Replay],
-    moves: list[sql.Composable],
-    seen: Mapping[str, Any],
-    timing: dict[str, Any],
-) -> None:
-    with run.writing(search_path=ddl.building_path(run), lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
-        keys = [text(k) for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")]
-        # the keys first, while no reader or writer of these tables waits for us
-        locks = [*keys, engine("lock_exclusively", tables=comma(lock_order(states)))]
-        under_locks = UnderLocks(session, locks, replays)
-        statements = [*under_locks.replay, *moves]
-        session.note(statements)  # before they run: their ledger rows are written in the same round trip
-        rows = _swap_rows(run, states, seen, under_locks.entries)
-        session.script([*statements, *rows], note=False)
-    timing["locks_held_ms"] = under_locks.held_ms()
-    timing["keys_replayed"] = under_locks.entries
 
 
 def _advances(run: Run, state: PairState) -> list[sql.Composable]:
@@ -129,66 +102,39 @@ def _advances(run: Run, state: PairState) -> list[sql.Composable]:
     return sequences.advance_statements(run.session, state.new_table, state.shadow)
 
 
-def _swap_rows(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any], replayed: int) -> list[sql.Composable]:
-    """Return the ledger's rows about the swap."""
-    rows: list[sql.Composable] = []
+def _facts(run: Run, state: PairState, seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the ledger's row says about the swap of one pair."""
     until = datetime.now(UTC) + timedelta(days=run.settings.retain_days)
-    for state in states:
-        facts = {
-            "new_table": state.pair.new,
-            "superseded": state.superseded is not None,
-            "view": bool(state.at_old_name and state.at_old_name.is_view),
-            "retain_until": until.isoformat(),
-            "retain_days": run.settings.retain_days,
-            "api_notified": True,
-            "keys_replayed": replayed,
-            "visible_rows": seen[state.pair.old],
-        }
-        with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
-        rows.append(run.record_statement("cut_over", "done", pair=state.pair.old, facts=with_time))
-    return rows
+    return {
+        "new_table": state.pair.new,
+        "superseded": state.superseded is not None,
+        "view": bool(state.at_old_name and state.at_old_name.is_view),
+        "retain_until": until.isoformat(),
+        "retain_days": run.settings.retain_days,
+        "visible_rows": seen[state.pair.old],
+    }
 
 
 def move_statements(states: tuple[PairState, ...]) -> list[sql.Composable]:
     """The swap itself: what changes in the catalog for all pairs, and word of it to PostgREST."""
-    return [
-        engine("create_swap_schema"),
-        *(s for state in states for s in (*_dressed(state), *_moved(state))),
-        engine("drop_swap_schema"),
-        engine("reload_api"),
-    ]
+    return within_swap_schema([s for state in states for s in (*_dressed(state), *_moved(state))])
 
 
 def _dressed(state: PairState) -> list[sql.Composable]:
     """The shadow gets its triggers, the change log moves from the live tables to it, autovacuum comes back."""
     shadow = private(state.pair.old)
-    triggers = state.pair.old_ddl.blocks.get("triggers")
     return [
         *(s for r in state.live_tables for s in change_log.detach_statements(ident(r.schema, r.name))),
-        *(text(s) for s in (triggers.statements if triggers else ())),
+        *(text(s) for s in ddl.statements(state.pair.old_ddl, "triggers")),
         *change_log.attach_statements(state.pair, shadow),
         engine("autovacuum_again", table=shadow),
     ]
 
 
 def _moved(state: PairState) -> list[sql.Composable]:
-    """The swap of one pair, through a schema that exists only inside this transaction."""
-    new, pair = state.new_table, state.pair
-    schema, mine, swap = ident(new.schema), ident(PRIVATE_SCHEMA), ident(SWAP)
-    at_old = state.at_old_name
-    block = "view_to_schema" if at_old and at_old.is_view else "table_to_schema"
-    part = "view" if at_old and at_old.is_view else "table"
-    away: list[sql.Composable] = []
-    back: list[sql.Composable] = []
-    if at_old:
-        away = [engine(block, **{part: ident(new.schema, pair.old)}, schema=swap)]
-        back = [engine(block, **{part: ident(SWAP, pair.old)}, schema=mine)]
-    return [
-        *away,
-        engine("table_to_schema", table=private(pair.old), schema=schema),
-        engine("table_to_schema", table=ident(new.schema, pair.new), schema=mine),
-        *back,
-    ]
+    """The view or table at the old name and the new table leave, the shadow comes."""
+    leaving = moving(state.at_old_name, state.new_table)
+    return exchange(state.new_table.schema, leaving, [Moving(state.pair.old)])
 
 
 # --- what can wait ---------------------------------------------------------------------------------------------

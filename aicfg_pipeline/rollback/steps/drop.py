@@ -94,14 +94,12 @@ def _dropped(run: Run, state: PairState, folder: Path) -> dict[str, Any]:
     for relation in tables:
         run.say(f"{relation.name}: exporting to {folder}")
         exports.append(export_table(run.session, relation, folder, relation.name, run.run_id).facts)
-    outcome: dict[str, Any] = {}
 
-    def work() -> None:
-        outcome.clear()
-        outcome.update(_drop_once(run, state, tables, exports))
+    def work() -> dict[str, Any]:
+        return _drop_once(run, state, tables, exports)
 
     oids = [r.oid for r in (state.at_old_name, *parked_relations(run, state)) if r is not None]
-    run.with_locks(work, what=f"{state.pair.old}: drop", oids=oids)
+    outcome, _ = run.with_locks(work, what=f"{state.pair.old}: drop", oids=oids)
     files = ", ".join(Path(e["file"]).name for e in exports)
     run.say(f"{state.pair.old}: {', '.join(r.name for r in tables)} dropped; export: {files}")
     return outcome

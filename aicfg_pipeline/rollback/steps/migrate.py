@@ -28,18 +28,17 @@ def migrate(run: Run) -> dict[str, Any]:
     if not todo:
         run.say("migrate: nothing to do, every pair is migrated")
         return {}
-    rows: dict[str, Any] = {}
 
-    def work() -> None:
+    def work() -> dict[str, int]:
         with run.writing(search_path=ddl.building_path(run, run.migration.schema)) as session:
             session.script(ledger.prepare_statements())
             tables = [ident(s.old_table.schema, s.old_table.name) for s in todo]
             session.execute(engine("lock_exclusively", tables=comma(tables)))
-            for state in todo:
-                rows[state.pair.old] = _migrated(run, state)
+            rows = {s.pair.old: _migrated(run, s) for s in todo}
             session.execute(engine("reload_api"))
+        return rows
 
-    run.with_locks(work, what="migrate", oids=[s.old_table.oid for s in todo])
+    rows, _ = run.with_locks(work, what="migrate", oids=[s.old_table.oid for s in todo])
     for old, count in rows.items():
         run.say(f"{old}: {count:,} rows moved to {run.migration.pair(old).new}; {old} is a view now")
     return rows

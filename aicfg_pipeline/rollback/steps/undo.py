@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
@@ -22,9 +21,9 @@ from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences
-from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up, catch_up_for_swap
+from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides
-from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE, SWAP
+from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.tables.forth import (
     Forth,
     different,
@@ -34,8 +33,8 @@ from aicfg_pipeline.rollback.tables.forth import (
     way_forth,
 )
 from aicfg_pipeline.rollback.tables.sources import forth_source
-from aicfg_pipeline.rollback.tables.swap import UnderLocks
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, shortened
+from aicfg_pipeline.rollback.tables.swap import Swap, exchange, moving, swap, within_swap_schema
+from aicfg_pipeline.spec.model import shortened
 
 STEP = "undo"
 MEND_ATTEMPTS = 3
@@ -227,60 +226,29 @@ def _oids(states: Sequence[PairState]) -> list[int]:
 
 def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> dict[str, Any]:
     look = run.look()
-    ways = {s.pair.old: way_forth(run.session, s, look.ledger) for s in states}
-    referred = {tuple(k["references"]) for w in ways.values() for k in w.foreign_keys}
-    oids = [*_oids(states), *(r.oid for r in catalog.relations(run.session, referred).values())]
-    replays = [replay_forth(w) for w in ways.values()]
-    moves = [(s, _Away(run, look, s)) for s in states]
+    ways = [way_forth(run.session, s, look.ledger) for s in states]
+    aways = {s.pair.old: _Away(run, look, s) for s in states}
+    keys = [(w.target, k) for w in ways for k in w.foreign_keys]
+    referred = catalog.relations(run.session, {tuple(k["references"]) for _, k in keys})
     advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
-    timing: dict[str, Any] = {}
-
-    def work() -> None:
-        catch_up_for_swap(run, replays, oids)
-        _swap_once(run, moves, advances, ways, replays, proven, timing)
-
-    report = run.with_locks(work, what="undo", oids=oids)
-    timing.update(lock_attempts=report.attempts, blockers=report.blockers)
+    moved = [m for s in states for m in _moved(run, s, aways[s.pair.old])]
+    planned = Swap(
+        step=STEP,
+        search_path=ddl.building_path(run, run.migration.schema),
+        keys=[foreign_keys.put_on_statement(target, dict(k)) for target, k in keys],
+        tables=lock_order(states),
+        replays=[replay_forth(w) for w in ways],
+        moves=[*advances, *within_swap_schema(moved)],
+        facts={old: {**proven[old].facts, **away.facts} for old, away in aways.items()},
+        oids=[*_oids(states), *(r.oid for r in referred.values())],
+    )
+    timing = swap(run, planned, what="undo")
     run.say(
         f"undo: {', '.join(s.pair.new for s in states)} in use again; all locks held for"
         f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
-        f" {report.attempts} attempt(s)"
+        f" {timing['lock_attempts']} attempt(s)"
     )
     return timing
-
-
-def _swap_once(
-    run: Run,
-    moves: Sequence[tuple[PairState, _Away]],
-    advances: Sequence[sql.Composable],
-    ways: Mapping[str, Forth],
-    replays: Sequence[Replay],
-    proven: Mapping[str, Comparison],
-    timing: dict[str, Any],
-) -> None:
-    path = ddl.building_path(run, run.migration.schema)
-    with run.writing(search_path=path, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
-        keys = [foreign_keys.put_on_statement(w.target, dict(k)) for w in ways.values() for k in w.foreign_keys]
-        # the keys first, while no reader or writer of these tables waits for us
-        locks = [*keys, engine("lock_exclusively", tables=comma(lock_order([s for s, _ in moves])))]
-        under_locks = UnderLocks(session, locks, replays)
-        replayed = under_locks.entries
-        statements = [
-            *under_locks.replay,
-            *advances,
-            engine("create_swap_schema"),
-            *(s for state, away in moves for s in _moved(run, state, away)),
-            engine("drop_swap_schema"),
-            engine("reload_api"),
-        ]
-        session.note(statements)  # before they run: their ledger rows are written in the same round trip
-        for state, away in moves:
-            facts = {**proven[state.pair.old].facts, **away.facts, "keys_replayed": replayed, "api_notified": True}
-            with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(facts)))
-            statements.append(run.record_statement(STEP, "done", pair=state.pair.old, facts=with_time))
-        session.script(statements, note=False)
-    timing["locks_held_ms"] = under_locks.held_ms()
-    timing["keys_replayed"] = replayed
 
 
 class _Away:
@@ -309,24 +277,19 @@ class _Away:
 
 
 def _moved(run: Run, state: PairState, away: _Away) -> list[sql.Composable]:
-    """The swap of one pair, through a schema that exists only inside this transaction."""
+    """The old table leaves, the new table and its view come; without a view of before one is made."""
     pair, schema = state.pair, state.old_table.schema
-    old = ident(schema, pair.old)
-    parked_view = state.private_old if state.private_old and state.private_old.is_view else None
-    view: list[sql.Composable] = []
-    if parked_view:
-        view = [engine("view_to_schema", view=private(pair.old), schema=ident(schema))]
-        if run.session.version >= SECURITY_INVOKER_SINCE:
-            view.append(engine("security_invoker", view=old))
+    view = state.private_old if state.private_old and state.private_old.is_view else None
+    if view is None:
+        hardened = _view_made(run, state)
+    elif run.session.version >= SECURITY_INVOKER_SINCE:
+        hardened = [engine("security_invoker", view=ident(schema, pair.old))]
     else:
-        view = _view_made(run, state)
+        hardened = []
     return [
-        *change_log.detach_statements(old),
+        *change_log.detach_statements(ident(schema, pair.old)),
         *away.statements,
-        engine("table_to_schema", table=old, schema=ident(SWAP)),
-        engine("table_to_schema", table=private(pair.new), schema=ident(schema)),
-        *view,
-        engine("table_to_schema", table=ident(SWAP, pair.old), schema=ident(PRIVATE_SCHEMA)),
+        *exchange(schema, moving(state.old_table), moving(state.parked, view), then=hardened),
     ]
 
 

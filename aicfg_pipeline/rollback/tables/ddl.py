@@ -10,7 +10,6 @@ from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Ddl
 
-SWAP = "aicfg_rollback_swap"
 SECURITY_INVOKER_SINCE = 150_000
 
 

@@ -1,32 +1,145 @@
-"""The swap of names under locks. What is swapped, and in which direction, is the steps' to say."""
+"""The swap of names: one short transaction under locks, the same for both directions.
+
+Locks, the last replay, the moves between schemas, the ledger's rows, and how long it all took. Which tables go where,
+and what the ledger says of it, is for the steps to say.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
-from aicfg_pipeline.postgres.locks import take_locks
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.postgres.statements import comma, engine, ident
+from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
-from aicfg_pipeline.rollback.tables.catch_up import Replay
+from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up_for_swap
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+
+SWAP = "aicfg_rollback_swap"
 
 
-class UnderLocks:
+@dataclass(frozen=True)
+class Swap:
+    """One swap of names of several pairs.
+
+    `keys` are foreign keys that are put on first: they lock the tables that they refer to, while nobody waits for ours.
+    `tables` are locked in this order, `moves` run after the last replay. `facts` is what the ledger's row of each pair
+    says, besides the keys replayed and the time. `oids` are all relations that are locked.
+    """
+
+    step: str
+    search_path: tuple[str, ...]
+    keys: Sequence[sql.Composable]
+    tables: Sequence[sql.Identifier]
+    replays: Sequence[Replay]
+    moves: Sequence[sql.Composable]
+    facts: Mapping[str, Mapping[str, Any]]
+    oids: Sequence[int]
+
+    @property
+    def locks(self) -> list[sql.Composable]:
+        """The statements that take the locks, in order."""
+        return [*self.keys, engine("lock_exclusively", tables=comma(self.tables))]
+
+
+def swap(run: Run, planned: Swap, *, what: str) -> dict[str, Any]:
+    """Swap, with retries. Returns locks held in milliseconds, entries replayed, attempts and blockers.
+
+    Raises `LockTimeoutError` where the locks are not to be had; nothing has changed then.
+    """
+
+    def work() -> dict[str, Any]:
+        catch_up_for_swap(run, planned.replays, list(planned.oids))
+        return _swap_once(run, planned)
+
+    timing, report = run.with_locks(work, what=what, oids=list(planned.oids))
+    return {**timing, "lock_attempts": report.attempts, "blockers": report.blockers}
+
+
+def _swap_once(run: Run, planned: Swap) -> dict[str, Any]:
+    with run.writing(search_path=planned.search_path, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+        held = _UnderLocks(session, planned)
+        statements = [*held.replay, *planned.moves]
+        session.note(statements)  # before they run: their ledger rows are written in the same round trip
+        rows = [_row(run, planned.step, old, facts, held.entries) for old, facts in planned.facts.items()]
+        session.script([*statements, *rows], note=False)
+    return {"locks_held_ms": held.milliseconds(), "keys_replayed": held.entries}
+
+
+class _UnderLocks:
     """Takes the locks, and in the same round trip counts what is left to replay; each further one is waited for.
 
     `replay` are the statements for what is left, `entries` their number.
     """
 
-    def __init__(self, session: Session, locks: Sequence[sql.Composable], replays: Sequence[Replay]) -> None:
-        count = change_log.count_waiting([(r.pair, r.target) for r in replays])
-        waiting = change_log.counted(take_locks(session, locks, then=[engine("mark_locked"), *count]))
+    def __init__(self, session: Session, planned: Swap) -> None:
+        count = change_log.count_waiting([(r.pair, r.target) for r in planned.replays])
+        waiting = change_log.counted(take_locks(session, planned.locks, then=[engine("mark_locked"), *count]))
         self._since = time.perf_counter() - (waiting[0].held_ms or 0.0) / 1000
-        self.replay = [s for r, w in zip(replays, waiting, strict=True) for s in r.script(w)]
+        self.replay = [s for r, w in zip(planned.replays, waiting, strict=True) for s in r.script(w)]
         self.entries = sum(w.entries for w in waiting)
 
-    def held_ms(self) -> float:
-        """Return for how long the locks have been held, in milliseconds: until the answer to the last statement."""
+    def milliseconds(self) -> float:
+        """Return for how long the locks have been held: until the answer to the last statement."""
         return round((time.perf_counter() - self._since) * 1000, 2)
+
+
+def _row(run: Run, step: str, old: str, facts: Mapping[str, Any], replayed: int) -> sql.Composed:
+    """Return the ledger's row about the swap of one pair; the server adds how long the locks were held."""
+    known = {**facts, "keys_replayed": replayed, "api_notified": True}
+    with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(known)))
+    return run.record_statement(step, "done", pair=old, facts=with_time)
+
+
+# --- which relations go where ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A relation that changes its schema, there or yet to be made."""
+
+    name: str
+    is_view: bool = False
+
+
+def moving(*relations: Relation | None) -> list[Moving]:
+    """Return those relations that are there, as what moves."""
+    return [Moving(r.name, r.is_view) for r in relations if r is not None]
+
+
+def within_swap_schema(statements: Sequence[sql.Composable]) -> list[sql.Composable]:
+    """Return the moves of all pairs with the schema that they pass through, and word of it to PostgREST."""
+    return [engine("create_swap_schema"), *statements, engine("drop_swap_schema"), engine("reload_api")]
+
+
+def exchange(
+    schema: str,
+    leaving: Sequence[Moving],
+    coming: Sequence[Moving],
+    then: Sequence[sql.Composable] = (),
+) -> list[sql.Composable]:
+    """Return what takes `leaving` out of `schema` into the private one, and brings `coming` from there.
+
+    All that leave go first, into a schema that exists only inside this transaction: a table that was renamed has kept
+    the names of its indexes and sequences, which are the very ones that come. `then` runs in between, when the names in
+    `schema` are those that are to be and nothing of ours is left in their way.
+    """
+    return [
+        *(_moved(schema, r, SWAP) for r in leaving),
+        *(_moved(PRIVATE_SCHEMA, r, schema) for r in coming),
+        *then,
+        *(_moved(SWAP, r, PRIVATE_SCHEMA) for r in leaving),
+    ]
+
+
+def _moved(there: str, relation: Moving, to: str) -> sql.Composed:
+    block, part = ("view_to_schema", "view") if relation.is_view else ("table_to_schema", "table")
+    return engine(block, **{part: ident(there, relation.name)}, schema=ident(to))
