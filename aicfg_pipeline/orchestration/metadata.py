@@ -155,11 +155,13 @@ def _hazard_lines(plan: Plan, accepted: tuple[str, ...]) -> list[str]:
 def _statement_lines(plan: Plan) -> list[str]:
     if plan.nothing_to_do:
         return ["Nothing to roll back."]
-    lines, step = ["### Statements, in the order they run"], None
+    lines, part = ["### Statements, in the order they run"], ("", "")
     for number, statement in enumerate(plan.statements, 1):
-        if statement.step != step:
-            lines += ["```"] if step else []
-            step = statement.step
-            lines += ["", f"#### {step}", "", "```sql"]
-        lines.append(f"-- {number}\n{statement.sql};")
+        if (statement.step, statement.pair or "") != part:
+            lines += ["```"] if part[0] else []
+            part = (statement.step, statement.pair or "")
+            lines += ["", f"#### {' '.join(part).strip()}", "", "```sql"]
+        lines.append(f"-- {number}: {statement.why}")
+        lines += [f"-- only if: {statement.provided}"] if statement.provided else []
+        lines.append(f"{statement.sql};")
     return [*lines, "```"]

@@ -16,7 +16,7 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, comma, engine, keys_equal
+from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, keys_equal
 
 SAMPLE = 50
 
@@ -64,12 +64,12 @@ class CommonSums:
 
 def take(session: Session, source: sql.Composable, names: Sequence[str], *, hashable: bool) -> Fingerprint:
     """Fingerprint a FROM item over the named columns; `hashable` false goes through the row's pinned text."""
-    row = session.one(query(source, names, hashable=hashable))
+    row = session.one(fingerprint_query(source, names, hashable=hashable), note=True)
     return Fingerprint(row.rows, row.checksum)
 
 
-def query(source: sql.Composable, names: Sequence[str], *, hashable: bool) -> sql.Composed:
-    """Return the query for count and checksum of a FROM item; it holds no parameters."""
+def fingerprint_query(source: sql.Composable, names: Sequence[str], *, hashable: bool) -> Statement:
+    """Return the query for row count and checksum of a FROM item."""
     block = "fingerprint" if hashable else "fingerprint_by_text"
     return engine(block, columns=columns(names, "side"), source=source)
 
@@ -85,19 +85,7 @@ def differences(
     sample: int = SAMPLE,
 ) -> Differences:
     """Compare two FROM items row by row. A difference whose key is in `log` is explained."""
-    row = session.one(
-        # no parameters: a percent sign in a name or an expression would be taken for one
-        engine(
-            "count_differences",
-            sample=sql.Literal(sample),
-            log=log if log is not None else engine("no_log", keys=columns(key), table=source),
-            entry_keys=columns(key, "entry"),
-            entry_is_wanted=keys_equal(key, "entry", "wanted"),
-            different_is_known=keys_equal(key, "different", "known"),
-            is_known=sql.Identifier("known", key[0]),
-            **_joined(source, target, names, key, None),  # it joins with the log by itself
-        )
-    )
+    row = session.one(differences_query(source, target, names, key, log=log, sample=sample), note=True)
     return Differences(
         row.differences,
         row.unexplained,
@@ -106,6 +94,28 @@ def differences(
         extra=row.extra,
         unexplained_missing=row.unexplained_missing,
         unexplained_extra=row.unexplained_extra,
+    )
+
+
+def differences_query(
+    source: sql.Composable,
+    target: sql.Composable,
+    names: Sequence[str],
+    key: Sequence[str],
+    *,
+    log: sql.Composable | None = None,
+    sample: int = SAMPLE,
+) -> Statement:
+    """Return the query for the number of rows that differ, by kind, and how many of them the log explains."""
+    return engine(  # no parameters: a percent sign in a name or an expression would be taken for one
+        "count_differences",
+        sample=sql.Literal(sample),
+        log=log if log is not None else engine("no_log", keys=columns(key), table=source),
+        entry_keys=columns(key, "entry"),
+        entry_is_wanted=keys_equal(key, "entry", "wanted"),
+        different_is_known=keys_equal(key, "different", "known"),
+        is_known=sql.Identifier("known", key[0]),
+        **_joined(source, target, names, key, None),  # it joins with the log by itself
     )
 
 

@@ -90,7 +90,8 @@ def take_locks(
         if then and statement is statements[-1]:
             rows = session.script_rows([*limited, *then])
         else:
-            session.script(limited)
+            session.script(limited, note=False)
+        session.note([statement])
     return rows
 
 

@@ -26,7 +26,7 @@ from aicfg_pipeline.errors import (
     redact,
 )
 from aicfg_pipeline.postgres.address import parts_of, secrets_of, shown
-from aicfg_pipeline.postgres.statements import comma, engine, ident
+from aicfg_pipeline.postgres.statements import Statement, comma, engine, ident, is_noted
 
 PINNED = {
     "TimeZone": "UTC",
@@ -52,7 +52,7 @@ Query = sql.Composable | str
 
 
 @dataclass
-class Statement:
+class Executed:
     """One executed statement: its text without values, and how long it took in milliseconds (None within a script)."""
 
     sql: str
@@ -65,7 +65,7 @@ class Session:
 
     connection: psycopg.Connection[Any]
     url: str
-    journal: list[Statement] = field(default_factory=list)
+    journal: list[Executed] = field(default_factory=list)
     recording: bool = False
 
     # --- statements ----------------------------------------------------------------------------------------
@@ -93,9 +93,8 @@ class Session:
                 self.note(statements)
 
     def script_rows(self, statements: Sequence[sql.Composable]) -> list[Any]:
-        """Run several statements in one round trip; return the last one's rows."""
+        """Run several statements in one round trip; return the last one's rows. They are not noted."""
         cursor = self.execute(sql.SQL(";\n").join(statements), note=False)
-        self.note(statements)
         while cursor.nextset():
             pass
         return cursor.fetchall()
@@ -104,15 +103,16 @@ class Session:
         """Note statements for the ledger, where the session records."""
         if self.recording:
             rounded = None if ms is None else round(ms, 2)
-            self.journal += [Statement(" ".join(s.as_string(self.connection).split()), rounded) for s in statements]
+            shown = [" ".join(s.as_string(self.connection).split()) for s in statements if is_noted(s)]
+            self.journal += [Executed(text, rounded) for text in shown]
 
     def all(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[Any]:
-        """Return all rows as named tuples."""
-        return self.execute(query, params).fetchall()
+        """Return all rows as named tuples. What only looks is not noted."""
+        return self.execute(query, params, note=False).fetchall()
 
-    def one(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
-        """Return the first row as a named tuple, or None."""
-        return self.execute(query, params).fetchone()
+    def one(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None, *, note: bool = False) -> Any:
+        """Return the first row as a named tuple, or None; with `note` the ledger has it as a proof of ours."""
+        return self.execute(query, params, note=note).fetchone()
 
     def scalar(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
         """Return the first column of the first row, or None."""
@@ -136,15 +136,16 @@ class Session:
 
         `first` runs before anything that takes the snapshot: the place for LOCK TABLE.
         """
-        mode = "BEGIN ISOLATION LEVEL " + ("REPEATABLE READ" if snapshot else "READ COMMITTED")
-        self.execute(mode + (" READ ONLY" if read_only else ""))
+        self.execute(begin_statement(snapshot=snapshot, read_only=read_only))
         try:
             local = {**PINNED, "lock_timeout": f"{lock_timeout_ms}ms", **(settings or {})}
             if self.version >= TRANSACTION_TIMEOUT_SINCE:
                 local["transaction_timeout"] = "0"
             path = comma(ident(s) for s in search_path or ("pg_catalog",))
             settings_ = [engine("set_local", name=ident(k), value=sql.Literal(v)) for k, v in local.items()]
-            self.script([*settings_, engine("set_local", name=ident("search_path"), value=path)])
+            there = engine("set_local", name=ident("search_path"), value=path)
+            self.script([*settings_, there], note=False)
+            self.note([there])
             if first is not None:
                 self.execute(first)
             yield self
@@ -170,6 +171,12 @@ class Session:
     def version(self) -> int:
         """The server's version as PostgreSQL numbers it: 180002 for 18.2."""
         return self.connection.info.server_version
+
+
+def begin_statement(*, snapshot: bool = False, read_only: bool = False) -> Statement:
+    """Return what begins a transaction."""
+    level = sql.SQL("REPEATABLE READ" if snapshot else "READ COMMITTED")
+    return engine("begin", level=level, mode=sql.SQL(" READ ONLY" if read_only else ""))
 
 
 _BROKE = "The connection to the database broke: "

@@ -28,14 +28,47 @@ def _blocks() -> Mapping[str, Block]:
     return blocks
 
 
-def engine(name: str, /, **parts: sql.Composable) -> sql.Composed:
+class Statement(sql.Composed):
+    """A statement that knows what it is for: `why` is the line above its block.
+
+    `provided` says what has to be the case for it to run at all. One that is not `noted` is in no ledger and no plan: a
+    setting that depends on the moment.
+    """
+
+    def __init__(self, statement: sql.Composable, why: str, *, provided: str | None = None, noted: bool = True) -> None:
+        super().__init__([statement])
+        self.why, self.provided, self.noted = why, provided, noted
+
+
+def engine(name: str, /, **parts: sql.Composable) -> Statement:
     """Return the engine's block `name` with its `{placeholders}` filled. Raises `KeyError` for an unknown name."""
-    return sql.SQL(_blocks()[name].sql.rstrip().removesuffix(";")).format(**parts)
+    block = _blocks()[name]
+    return Statement(sql.SQL(block.sql.rstrip().removesuffix(";")).format(**parts), block.description)
 
 
-def describe(name: str) -> str:
-    """Return the line that says what the block `name` is for."""
-    return _blocks()[name].description
+def provided(what: str, statements: Iterable[sql.Composable]) -> list[sql.Composable]:
+    """Return statements as such that run only under a condition."""
+    return [Statement(s, why_of(s), provided=what, noted=is_noted(s)) for s in statements]
+
+
+def unnoted(statement: Statement) -> Statement:
+    """Return a statement as one that neither ledger nor plan has."""
+    return Statement(statement, statement.why, provided=statement.provided, noted=False)
+
+
+def why_of(statement: sql.Composable) -> str:
+    """Return what a statement is for; empty where it does not know."""
+    return statement.why if isinstance(statement, Statement) else ""
+
+
+def provided_of(statement: sql.Composable) -> str | None:
+    """Return under which condition a statement runs; None where there is none."""
+    return statement.provided if isinstance(statement, Statement) else None
+
+
+def is_noted(statement: sql.Composable) -> bool:
+    """Say whether a statement belongs into ledger and plan."""
+    return not isinstance(statement, Statement) or statement.noted
 
 
 def ident(*parts: str) -> sql.Identifier:

@@ -88,6 +88,20 @@ def append(
     session.execute(row, note=False)
 
 
+def placeholder(step: str, outcome: str, pair: str | None) -> sql.Composed:
+    """Return the row that a plan shows: what is known only at run time stands as a variable of psql."""
+    return engine(
+        "append_ledger",
+        run_id=sql.SQL(":'run_id'"),
+        step=sql.Literal(step),
+        outcome=sql.Literal(outcome),
+        pair=sql.Literal(pair),
+        plan_hash=sql.SQL(":'plan_hash'"),
+        facts=sql.SQL(":'facts'"),
+        statements=sql.Literal("[]"),
+    )
+
+
 def append_statement(
     session: Session,
     run_id: str,

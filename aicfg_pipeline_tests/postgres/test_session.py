@@ -101,7 +101,8 @@ def test_long_transaction_is_not_ended_by_the_servers_timeouts(empty_database: D
 
 def test_statements_are_recorded_without_their_values(session: Session) -> None:
     session.recording = True
-    session.scalar("SELECT   %(a)s::text", {"a": SECRET})
+    session.execute("SELECT   %(a)s::text", {"a": SECRET})
+    session.scalar("SELECT 1")  # what only looks is in no ledger
     assert [s.sql for s in session.journal] == ["SELECT %(a)s::text"]
 
 

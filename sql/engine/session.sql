@@ -1,5 +1,8 @@
 -- What `aicfg_pipeline.postgres.session` runs.
 
+-- name: begin -- a transaction
+BEGIN ISOLATION LEVEL {level}{mode};
+
 -- name: set_local -- one setting for the rest of the transaction; takes no snapshot, as set_config() would
 SET LOCAL {name} TO {value};
 

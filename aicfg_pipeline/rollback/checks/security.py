@@ -57,7 +57,8 @@ def watched_roles(migration: Migration) -> list[str]:
 def expected_grants(session: Session, migration: Migration, pair: Pair) -> Facts:
     """Find the privileges that the DDL file grants, whatever the default privileges of this project are."""
     with scratch_table(session, migration, pair.old_ddl, pair.old) as table:
-        ddl.only_own_grants(session, pair.old_ddl, ident(table.schema, table.name), table.oid)
+        for statement in ddl.own_grants(session, pair.old_ddl, ident(table.schema, table.name), table):
+            session.execute(statement)
         return _grants(session, table, watched_roles(migration))
 
 

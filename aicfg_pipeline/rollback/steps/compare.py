@@ -6,18 +6,23 @@ for anyone. The comparisons after the cut-over are `verify`'s.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import comma, engine, private
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables.catch_up import catch_up
-from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides
+from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.sources import shadow_source
+from aicfg_pipeline.rollback.work import Work, begun
 
 
 def compare(run: Run) -> dict[str, dict[str, Any]]:
@@ -30,12 +35,43 @@ def compare(run: Run) -> dict[str, dict[str, Any]]:
         catch_up(run, replay_back(run, state))
     results: dict[str, Comparison] = {}
     sources = {s.pair.old: shadow_source(run.session, s) for s in states}
-    lock = engine("lock_for_read", tables=comma(t for s in sources.values() for t in s.tables))
-    with run.writing(snapshot=True, first=lock, settings=COMPARE_SETTINGS) as session:
+    with begun(run, _comparing(sources)) as session:
         for state in states:
             results[state.pair.old] = _compared(run, session, state, sources[state.pair.old])
     _gate(results)
     return {old: result.facts for old, result in results.items()}
+
+
+def works(run: Run, states: Sequence[PairState], models: Mapping[str, Relation]) -> Iterator[Work]:
+    """Yield what this step does. `models` are the shadows, or tables made like them."""
+    for state in states:
+        yield replay_back(run, state, models[state.pair.old]).work()
+    sources = {s.pair.old: shadow_source(run.session, s, models[s.pair.old]) for s in states}
+    proofs = [
+        p
+        for s in states
+        for p in comparison_statements(
+            sources[s.pair.old],
+            private(s.pair.old),
+            s.pair.key,
+            private(s.pair.change_log),
+            hashable=not catalog.unhashable_columns(run.session, models[s.pair.old].oid),
+        )
+    ]
+    yield replace(_comparing(sources), then=proofs)
+
+
+def _comparing(sources: Mapping[str, Source]) -> Work:
+    lock = engine("lock_for_read", tables=comma(t for s in sources.values() for t in s.tables))
+    return Work(
+        "compare",
+        None,
+        "prove every shadow against the live rows; only reads",
+        locks=[lock],
+        settings=COMPARE_SETTINGS,
+        snapshot=True,
+        outcome="proven",
+    )
 
 
 def _compared(run: Run, session: Session, state: PairState, source: Source) -> Comparison:

@@ -16,14 +16,16 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import PipelineError, StateError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.locks import take_locks
+from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import observer
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys
-from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, PROGRESS_SECONDS, Replay, catch_up
+from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, PROGRESS_SECONDS, Replay, catch_up, vacuuming
+from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.sources import shadow_source
+from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 STEP = "copy_back"
@@ -45,7 +47,8 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
     _indexed(run, state, facts)
     back = replay_back(run, state)
     facts["keys_replayed"] = catch_up(run, back)
-    _vacuumed(run, state)
+    # outside any transaction: the shadow's own autovacuum is off until the cut-over
+    carry_out(run.session, _vacuuming(state).then)
     facts["keys_replayed"] += catch_up(run, back)
     facts["seconds"] = round(time.perf_counter() - began, 3)
     run.say(
@@ -112,22 +115,16 @@ def _has_triggers(run: Run, state: PairState) -> bool:
 
 def _prepare(run: Run, state: PairState) -> None:
     pair = state.pair
-    live = [ident(r.schema, r.name) for r in state.live_tables]
     identity = shadow_identity(run, state)
-    oids = [r.oid for r in state.live_tables]
-    lock = engine("lock_for_trigger", tables=comma(live))
+    preparing = _preparing(run, state)
 
     def work() -> None:
-        with run.writing(search_path=ddl.building_path(run)) as session:
-            ddl.run_block(session, pair.old_ddl, "table")
-            session.execute(engine("no_autovacuum", table=private(pair.old)))
-            session.script(change_log.create_statements(pair, live[0]))
-            take_locks(session, [lock])
-            session.script([s for table in live for s in change_log.attach_statements(pair, table)])
+        with begun(run, preparing) as session:
+            session.script(preparing.then)
             shadow = catalog.relations(session, [(PRIVATE_SCHEMA, pair.old)])[PRIVATE_SCHEMA, pair.old]
-            run.record("copy_back", "prepared", pair=pair.old, facts={"shadow_oid": shadow.oid, "identity": identity})
+            run.record(STEP, "prepared", pair=pair.old, facts={"shadow_oid": shadow.oid, "identity": identity})
 
-    run.with_locks(work, what=f"{pair.old}: change log", oids=oids)
+    run.with_locks(work, what=f"{pair.old}: change log", oids=[r.oid for r in state.live_tables])
 
 
 def discard(run: Run, state: PairState, because: str) -> None:
@@ -135,7 +132,7 @@ def discard(run: Run, state: PairState, because: str) -> None:
     pair = state.pair
     live = state.live_tables
     if state.shadow:  # a shadow has none; what an undo has left has some, and its drop would lock all they refer to
-        foreign_keys.take_off(run, pair, state.shadow, step="copy_back")
+        foreign_keys.take_off(run, pair, state.shadow, step=STEP)
 
     def work() -> None:
         with run.writing() as session:
@@ -148,7 +145,7 @@ def discard(run: Run, state: PairState, because: str) -> None:
                 session.script(change_log.drop_statements(pair))
             if state.shadow:
                 session.execute(engine("drop_table", table=private(pair.old)))
-            run.record("copy_back", "discarded", pair=pair.old, facts={"because": because})
+            run.record(STEP, "discarded", pair=pair.old, facts={"because": because})
 
     run.with_locks(work, what=f"{pair.old}: discarding the shadow", oids=[r.oid for r in live])
 
@@ -169,18 +166,12 @@ def _copied(run: Run, state: PairState, facts: dict[str, Any]) -> None:
     done = _done(run, state, "copied")
     if done is None:
         assert state.shadow is not None
-        source = shadow_source(run.session, state)
+        copying = _copying(state, shadow_source(run.session, state))
         began = time.perf_counter()
-        with (
-            _progress(run, state),
-            run.writing(settings=COPY_SETTINGS) as session,
-        ):
-            statement = engine(
-                "copy_rows", target=private(state.pair.old), columns=columns(source.columns), source=source.query
-            )
-            done = {"shadow_oid": state.shadow.oid, "rows": session.execute(statement).rowcount}
+        with _progress(run, state), begun(run, copying) as session:
+            done = {"shadow_oid": state.shadow.oid, "rows": carry_out(session, copying.then)}
             done["copy_seconds"] = round(time.perf_counter() - began, 3)
-            run.record("copy_back", "copied", pair=state.pair.old, facts=done)
+            run.record(STEP, "copied", pair=state.pair.old, facts=done)
     facts.update(rows=done["rows"], copy_seconds=done["copy_seconds"])
 
 
@@ -188,12 +179,12 @@ def _indexed(run: Run, state: PairState, facts: dict[str, Any]) -> None:
     done = _done(run, state, "indexed")
     if done is None:
         assert state.shadow is not None
+        indexing = _indexing(run, state, state.shadow)
         began = time.perf_counter()
-        with run.writing(search_path=ddl.building_path(run), settings=INDEX_SETTINGS) as session:
-            ddl.run_blocks(session, state.pair.old_ddl, "indexes", "row_level_security", "comments")
-            ddl.only_own_grants(session, state.pair.old_ddl, private(state.pair.old), state.shadow.oid)
+        with begun(run, indexing) as session:
+            carry_out(session, indexing.then)
             done = {"shadow_oid": state.shadow.oid, "index_seconds": round(time.perf_counter() - began, 3)}
-            run.record("copy_back", "indexed", pair=state.pair.old, facts=done)
+            run.record(STEP, "indexed", pair=state.pair.old, facts=done)
     facts["index_seconds"] = done["index_seconds"]
 
 
@@ -229,9 +220,9 @@ def _progress(run: Run, state: PairState) -> Iterator[None]:
 # --- catching up -----------------------------------------------------------------------------------------------
 
 
-def replay_back(run: Run, state: PairState) -> Replay:
+def replay_back(run: Run, state: PairState, model: Relation | None = None) -> Replay:
     """Return how a shadow is brought up to date with its live rows."""
-    pair, source, shadow = state.pair, shadow_source(run.session, state), private(state.pair.old)
+    pair, source, shadow = state.pair, shadow_source(run.session, state, model), private(state.pair.old)
 
     def make(whole_table: bool) -> list[sql.Composable]:
         return change_log.replay_statements(pair, source, shadow, whole_table=whole_table)
@@ -239,6 +230,62 @@ def replay_back(run: Run, state: PairState) -> Replay:
     return Replay(pair, STEP, source.tables, shadow, make)
 
 
-def _vacuumed(run: Run, state: PairState) -> None:
-    """Vacuum outside any transaction: the shadow's own autovacuum is off until the cut-over."""
-    run.session.execute(engine("vacuum", table=private(state.pair.old)))
+# --- what it does, as data -------------------------------------------------------------------------------------
+
+
+def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
+    """Yield what this step does from where the pair is. `model` is the shadow, or a table made like it."""
+    there = state.shadow is not None
+    if not there:
+        yield _preparing(run, state)
+    if not there or _done(run, state, "copied") is None:
+        yield _copying(state, shadow_source(run.session, state, model))
+    if not there or _done(run, state, "indexed") is None:
+        yield _indexing(run, state, model)
+    replaying = replay_back(run, state, model).work()
+    yield replaying
+    yield _vacuuming(state)
+    yield replaying
+
+
+def _preparing(run: Run, state: PairState) -> Work:
+    pair, live = state.pair, [ident(r.schema, r.name) for r in state.live_tables]
+    return Work(
+        STEP,
+        pair.old,
+        "make the shadow, and the log of what is written from now on",
+        before=[
+            *ddl.statements(pair.old_ddl, "table"),
+            engine("no_autovacuum", table=private(pair.old)),
+            *change_log.create_statements(pair, live[0]),
+        ],
+        locks=[engine("lock_for_trigger", tables=comma(live))],
+        then=[s for table in live for s in change_log.attach_statements(pair, table)],
+        search_path=ddl.building_path(run),
+        outcome="prepared",
+    )
+
+
+def _copying(state: PairState, source: Source) -> Work:
+    copy = engine("copy_rows", target=private(state.pair.old), columns=columns(source.columns), source=source.query)
+    return Work(STEP, state.pair.old, "copy all rows", then=[copy], settings=COPY_SETTINGS, outcome="copied")
+
+
+def _indexing(run: Run, state: PairState, model: Relation) -> Work:
+    pair = state.pair
+    return Work(
+        STEP,
+        pair.old,
+        "make what is quicker to make once the rows are in",
+        then=[
+            *ddl.statements(pair.old_ddl, "indexes", "row_level_security", "comments"),
+            *ddl.own_grants(run.session, pair.old_ddl, private(pair.old), model),
+        ],
+        search_path=ddl.building_path(run),
+        settings=INDEX_SETTINGS,
+        outcome="indexed",
+    )
+
+
+def _vacuuming(state: PairState) -> Work:
+    return vacuuming(STEP, state.pair, private(state.pair.old))

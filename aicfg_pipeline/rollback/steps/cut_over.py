@@ -6,7 +6,7 @@ can wait is done after. Undoing the swap is `undo`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,13 +14,18 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.statements import engine, ident, private, text
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.rollback.checks.visibility import visible_rows_facts
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
+from aicfg_pipeline.rollback.work import Work, begun, carry_out
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+
+STEP = "cut_over"
 
 
 def cut_over(run: Run) -> dict[str, Any]:
@@ -77,18 +82,8 @@ def _oids(states: tuple[PairState, ...]) -> list[int]:
 
 def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> dict[str, Any]:
     """Swap, with retries. `seen` is who saw what before, for the check `visible_rows`."""
-    referred = catalog.relations(run.session, {k.references for s in states for k in s.pair.old_ddl.foreign_keys})
-    planned = Swap(
-        step="cut_over",
-        search_path=ddl.building_path(run),
-        keys=[text(k) for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")],
-        tables=lock_order(states),
-        replays=[replay_back(run, s) for s in states],
-        moves=[*(a for s in states for a in _advances(run, s)), *move_statements(states)],
-        facts={s.pair.old: _facts(run, s, seen) for s in states},
-        oids=[*_oids(states), *(r.oid for r in referred.values())],
-    )
-    timing = swap(run, planned, what="cut over")
+    facts = {s.pair.old: _facts(run, s, seen) for s in states}
+    timing = swap(run, _swapping(run, states, _shadows(states), facts), what="cut over")
     run.say(
         f"cut over: {', '.join(s.pair.old for s in states)} are tables again; all locks held for"
         f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
@@ -97,9 +92,30 @@ def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> d
     return timing
 
 
-def _advances(run: Run, state: PairState) -> list[sql.Composable]:
-    assert state.shadow is not None
-    return sequences.advance_statements(run.session, state.new_table, state.shadow)
+def _shadows(states: tuple[PairState, ...]) -> dict[str, Relation]:
+    return {s.pair.old: s.shadow for s in states if s.shadow is not None}
+
+
+def _swapping(
+    run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation], facts: Mapping[str, Mapping[str, Any]]
+) -> Swap:
+    """Return the swap. `models` are the shadows, or tables made like them."""
+    referred = catalog.relations(run.session, {k.references for s in states for k in s.pair.old_ddl.foreign_keys})
+    advances = [
+        a
+        for s in states
+        for a in sequences.advance_statements(run.session, s.new_table, models[s.pair.old], schema=PRIVATE_SCHEMA)
+    ]
+    return Swap(
+        step=STEP,
+        search_path=ddl.building_path(run),
+        keys=[k for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")],
+        tables=lock_order(states),
+        replays=[replay_back(run, s, models[s.pair.old]) for s in states],
+        moves=[*advances, *within_swap_schema([m for s in states for m in (*_dressed(s), *_moved(s))])],
+        facts=facts,
+        oids=[*_oids(states), *(r.oid for r in referred.values())],
+    )
 
 
 def _facts(run: Run, state: PairState, seen: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,17 +131,12 @@ def _facts(run: Run, state: PairState, seen: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def move_statements(states: tuple[PairState, ...]) -> list[sql.Composable]:
-    """The swap itself: what changes in the catalog for all pairs, and word of it to PostgREST."""
-    return within_swap_schema([s for state in states for s in (*_dressed(state), *_moved(state))])
-
-
 def _dressed(state: PairState) -> list[sql.Composable]:
     """The shadow gets its triggers, the change log moves from the live tables to it, autovacuum comes back."""
     shadow = private(state.pair.old)
     return [
         *(s for r in state.live_tables for s in change_log.detach_statements(ident(r.schema, r.name))),
-        *(text(s) for s in ddl.statements(state.pair.old_ddl, "triggers")),
+        *ddl.statements(state.pair.old_ddl, "triggers"),
         *change_log.attach_statements(state.pair, shadow),
         engine("autovacuum_again", table=shadow),
     ]
@@ -167,7 +178,33 @@ def _parked_keys_removed(run: Run, state: PairState) -> list[str]:
 def _validated(run: Run, state: PairState) -> list[str]:
     waiting = [k.name for k in catalog.foreign_keys(run.session, state.old_table.oid) if not k.validated]
     if waiting:
-        with run.writing(search_path=run.search_path) as session:
-            ddl.run_block(session, state.pair.old_ddl, "validate")
+        validating = _validating(run, state)
+        with begun(run, validating) as session:
+            carry_out(session, validating.then)
             run.record("settle", "validated", pair=state.pair.old, facts={"foreign_keys": waiting})
     return waiting
+
+
+# --- what it does, as data -------------------------------------------------------------------------------------
+
+
+def works(run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation]) -> Iterator[Work]:
+    """Yield what this step does. `models` are the shadows, or tables made like them."""
+    planned = _swapping(run, states, models, {})
+    for replay in planned.replays:
+        yield replay.work()
+    yield planned.work
+    for state in states:
+        for relation in state.live_tables:
+            for key in catalog.foreign_keys(run.session, relation.oid):
+                yield foreign_keys.taking_off("settle", state.pair, private(relation.name), key.name)
+        validating = _validating(run, state)
+        if validating.then:
+            yield validating
+
+
+def _validating(run: Run, state: PairState) -> Work:
+    valid = ddl.statements(state.pair.old_ddl, "validate")
+    return Work(
+        "settle", state.pair.old, "prove the foreign keys for the rows that are there", then=valid, outcome="validated"
+    )

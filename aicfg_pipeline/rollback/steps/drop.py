@@ -6,7 +6,8 @@ and where the export can't be written or read back. CASCADE is never used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from psycopg import sql
 from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Ledger
@@ -24,9 +24,12 @@ from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.rollback.steps.verify import gate
 from aicfg_pipeline.rollback.tables import change_log
-from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked
+from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked, comparison_statements, parked_sides
 from aicfg_pipeline.rollback.tables.export import export_table
+from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+
+STEP = "drop"
 
 
 def retained_until(book: Ledger, old: str) -> datetime | None:
@@ -107,19 +110,12 @@ def _dropped(run: Run, state: PairState, folder: Path) -> dict[str, Any]:
 
 def _drop_once(run: Run, state: PairState, tables: Sequence[Relation], exports: list[dict[str, Any]]) -> dict[str, Any]:
     """One transaction: compare under lock, then drop. Only the trigger's removal locks the old table, for an instant."""
-    pair, old = state.pair, state.old_table
-    locks = engine("lock_exclusively", tables=comma(private(r.name) for r in parked_relations(run, state)))
-    with run.writing(snapshot=True, first=locks, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+    pair = state.pair
+    with begun(run, _dropping(run, state)) as session:
         found = compare_parked(session, state, in_transaction=True)
         written = change_log.size(session, pair)
         _still_proven(pair.old, found)
-        statements: list[sql.Composable] = [*change_log.detach_statements(ident(old.schema, old.name))]
-        for relation in parked_relations(run, state):
-            place = private(relation.name)
-            statements.append(
-                engine("drop_view", view=place) if relation.is_view else engine("drop_table", table=place)
-            )
-        session.script([*statements, *change_log.drop_statements(pair)])
+        session.script(_drops(run, state))
         facts = {
             **found.facts,
             "rows_before": found.before.rows,
@@ -129,7 +125,7 @@ def _drop_once(run: Run, state: PairState, tables: Sequence[Relation], exports: 
             "dropped": [r.name for r in tables],
             "exports": exports,
         }
-        run.record("drop", "done", pair=pair.old, facts=facts)
+        run.record(STEP, "done", pair=pair.old, facts=facts)
     return facts
 
 
@@ -141,3 +137,34 @@ def _still_proven(old: str, found: Comparison) -> None:
             f" log: {keys}. Nothing was dropped.",
             remedy="Find out who changed them past the triggers, or go back with the job undo_rollback.",
         )
+
+
+# --- what it does, as data -------------------------------------------------------------------------------------
+
+
+def works(run: Run, states: Sequence[PairState]) -> Iterator[Work]:
+    """Yield what this step does with pairs that are cut over, after the export of their parked tables."""
+    for state in states:
+        source, target = parked_sides(run.session, state)
+        hashable = not catalog.unhashable_columns(run.session, state.old_table.oid)
+        log = private(state.pair.change_log)
+        proof = comparison_statements(source, target, state.pair.key, log, hashable=hashable)
+        yield replace(_dropping(run, state), then=[*proof, *_drops(run, state)])
+
+
+def _dropping(run: Run, state: PairState) -> Work:
+    locks = engine("lock_exclusively", tables=comma(private(r.name) for r in parked_relations(run, state)))
+    does = "compare once more, under lock, then drop; the export of the parked tables has been read back before"
+    return Work(STEP, state.pair.old, does, locks=[locks], snapshot=True, brief=True, outcome="done")
+
+
+def _drops(run: Run, state: PairState) -> list[sql.Composable]:
+    old = state.old_table
+    return [
+        *change_log.detach_statements(ident(old.schema, old.name)),
+        *(
+            engine("drop_view", view=private(r.name)) if r.is_view else engine("drop_table", table=private(r.name))
+            for r in parked_relations(run, state)
+        ),
+        *change_log.drop_statements(state.pair),
+    ]

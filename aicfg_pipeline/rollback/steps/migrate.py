@@ -6,18 +6,26 @@ are locked while their rows are copied.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+from psycopg import sql
 
 from aicfg_pipeline.errors import StateError
 from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import ddl, sequences
-from aicfg_pipeline.rollback.tables.ddl import make_view
 from aicfg_pipeline.rollback.tables.sources import forth_source
+from aicfg_pipeline.rollback.work import Work, begun, carry_out
+from aicfg_pipeline.spec.model import Pair
 
+STEP = "migrate"
+LATER_BLOCKS = ("indexes", "foreign_keys", "validate", "triggers", "row_level_security", "grants", "comments")
 START_STATES = (State.NEVER_MIGRATED, State.ROLLED_BACK)
 
 
@@ -30,13 +38,9 @@ def migrate(run: Run) -> dict[str, Any]:
         return {}
 
     def work() -> dict[str, int]:
-        with run.writing(search_path=ddl.building_path(run, run.migration.schema)) as session:
-            session.script(ledger.prepare_statements())
-            tables = [ident(s.old_table.schema, s.old_table.name) for s in todo]
-            session.execute(engine("lock_exclusively", tables=comma(tables)))
-            rows = {s.pair.old: _migrated(run, s) for s in todo}
-            session.execute(engine("reload_api"))
-        return rows
+        with begun(run, _migrating(run, todo)) as session:
+            session.execute(engine("reload_api"))  # heard when the transaction commits
+            return {s.pair.old: _migrated(run, s) for s in todo}
 
     rows, _ = run.with_locks(work, what="migrate", oids=[s.old_table.oid for s in todo])
     for old, count in rows.items():
@@ -59,26 +63,50 @@ def _todo(look: Look) -> list[PairState]:
 
 def _migrated(run: Run, state: PairState) -> int:
     pair, session = state.pair, run.session
-    ddl.run_block(session, pair.new_ddl, "table")
+    carry_out(session, _making(pair))
     place = (run.migration.schema, pair.new)
-    new = catalog.relations(session, [place])[place]
-    source = forth_source(session, pair, state.old_table, new)
-    copied = session.execute(
-        engine("copy_rows", target=ident(*place), columns=columns(source.columns), source=source.query)
-    ).rowcount
-    ddl.run_blocks(
-        session,
-        pair.new_ddl,
-        "indexes",
-        "foreign_keys",
-        "validate",
-        "triggers",
-        "row_level_security",
-        "grants",
-        "comments",
+    copy, *others = _filling(run, state, catalog.relations(session, [place])[place])
+    rows = carry_out(session, [copy])
+    carry_out(session, others)
+    run.record(STEP, "done", pair=pair.old, facts={"rows": rows})
+    return rows
+
+
+# --- what it does, as data -------------------------------------------------------------------------------------
+
+
+def works(run: Run, states: Sequence[PairState], models: Mapping[str, Relation]) -> Iterator[Work]:
+    """Yield what this step does. `models` are made like the new tables."""
+    if states:
+        each = [s for state in states for s in (*_making(state.pair), *_filling(run, state, models[state.pair.old]))]
+        yield replace(_migrating(run, states), then=[engine("reload_api"), *each])
+
+
+def _migrating(run: Run, states: Sequence[PairState]) -> Work:
+    tables = [ident(s.old_table.schema, s.old_table.name) for s in states]
+    return Work(
+        STEP,
+        None,
+        "go forward: everybody waits until the rows are moved",
+        before=ledger.prepare_statements(),
+        locks=[engine("lock_exclusively", tables=comma(tables))],
+        search_path=ddl.building_path(run, run.migration.schema),
+        outcome="done",
     )
-    session.script(sequences.advance_statements(session, state.old_table, new))
-    session.execute(engine("drop_table", table=ident(state.old_table.schema, state.old_table.name)))
-    make_view(run, state)
-    run.record("migrate", "done", pair=pair.old, facts={"rows": copied})
-    return int(copied)
+
+
+def _making(pair: Pair) -> list[sql.Composable]:
+    return ddl.statements(pair.new_ddl, "table")
+
+
+def _filling(run: Run, state: PairState, new: Relation) -> list[sql.Composable]:
+    """Return what fills a new table and puts it in its place; the first statement copies the rows."""
+    pair, session, schema = state.pair, run.session, run.migration.schema
+    source = forth_source(session, pair, state.old_table, new)
+    return [
+        engine("copy_rows", target=ident(schema, pair.new), columns=columns(source.columns), source=source.query),
+        *ddl.statements(pair.new_ddl, *LATER_BLOCKS),
+        *sequences.advance_statements(session, state.old_table, new, schema=schema),
+        engine("drop_table", table=ident(state.old_table.schema, state.old_table.name)),
+        *ddl.view_statements(session, pair),
+    ]

@@ -7,33 +7,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import DatabaseError, HazardError
-from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private, text
+from aicfg_pipeline.errors import DatabaseError, GateError, HazardError
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import begin_statement
+from aicfg_pipeline.postgres.statements import comma, engine, ident, is_noted, provided_of, why_of
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, Look, PairState
-from aicfg_pipeline.rollback.steps import cut_over
-from aicfg_pipeline.rollback.tables import change_log
-from aicfg_pipeline.rollback.tables.mapping import Source
-from aicfg_pipeline.rollback.tables.scratch import scratch_table
-from aicfg_pipeline.rollback.tables.sources import back_source
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, Look, PairState, State
+from aicfg_pipeline.rollback.steps import compare, copy_back, cut_over, drop, migrate, undo
+from aicfg_pipeline.rollback.tables.scratch import scratch_tables
+from aicfg_pipeline.rollback.work import Work
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+
+Job = Literal["rollback", "undo_rollback", "drop_new_tables", "migrate"]
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One statement that would run: in which step, of which pair."""
+    """One statement that would run: in which step, of which pair, what it is for, and under which condition."""
 
     step: str
     pair: str | None
     sql: str
+    why: str
+    provided: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,19 @@ class Plan:
         return not self.look.in_state(*TO_ROLL_BACK)
 
 
-def make_plan(run: Run, *, must_confirm: bool) -> Plan:
-    """Look at everything and change nothing."""
+def make_plan(run: Run, *, must_confirm: bool, job: Job = "rollback") -> Plan:
+    """Look at everything that concerns a job, and change nothing."""
     session = run.session
     identity = session.one(engine("identity"))._asdict()
     look = run.look()
     hazards = find_hazards(Subject(session, run.migration, look, run.settings, must_confirm))
-    statements = _statements(run, look)
+    statements = list(_planned(run, _works(run, look, job)))
     facts = [
         run.migration.digest,
         identity["database"],
         identity["system_identifier"],
         dict(look.summary),
+        job,
         [s.sql for s in statements],
     ]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -96,63 +101,86 @@ def gate(plan: Plan, accepted: Sequence[str]) -> None:
 # --- the statements in the order they would run ----------------------------------------------------------------
 
 
-def _statements(run: Run, look: Look) -> list[Planned]:
+def _works(run: Run, look: Look, job: Job) -> list[Work]:
+    """Return what a job does from here, step by step; nothing where the files can't be run (a hazard says so)."""
+    try:
+        done = list(_JOBS[job](run, look))
+    except (DatabaseError, GateError):
+        return []
+    return [_BEGINNING, *done, _END] if done else []
+
+
+_BEGINNING = Work("run", None, "the private schema and the ledger", then=ledger.prepare_statements(), outcome="started")
+_END = Work("run", None, "what the job was asked for is done", outcome="finished")
+_VERIFY = Work("verify", None, "every check; only reads", outcome="passed")
+
+
+def _rollback(run: Run, look: Look) -> Iterator[Work]:
     states = look.in_state(*TO_ROLL_BACK)
     if not states:
-        return []
-    planned = [Planned("plan", None, _text(run.session, s)) for s in ledger.prepare_statements()]
-    sources: dict[str, Source] = {}
-    for state in states:
-        source = _source(run, state)
-        if source is not None:
-            sources[state.pair.old] = source
-            planned += [
-                Planned(f"copy_back_{state.pair.op_suffix}", state.pair.old, s) for s in _copying(run, state, source)
-            ]
-    if len(sources) == len(states):
-        planned += [Planned("cut_over", None, _text(run.session, s)) for s in _swapping(run, states, sources)]
-    return planned
+        return
+    missing = {s.pair.old: s.pair.old_ddl for s in states if s.shadow is None}
+    with scratch_tables(run.session, run.migration, missing, "indexes") as made:
+        models = made | {s.pair.old: s.shadow for s in states if s.shadow is not None}
+        for state in states:
+            yield from copy_back.works(run, state, models[state.pair.old])
+        yield from compare.works(run, states, models)
+        yield from cut_over.works(run, states, models)
+        yield _VERIFY
+        if run.settings.retain_days == 0:
+            yield from drop.works(run, [_cut_over(s, models[s.pair.old]) for s in states])
 
 
-def _source(run: Run, state: PairState) -> Source | None:
-    """The live rows as they will be copied; None where the DDL can't be run (a hazard says so)."""
-    pair = state.pair
-    try:
-        with scratch_table(run.session, run.migration, pair.old_ddl, pair.old) as old:
-            return back_source(run.session, pair, old, state.new_table, state.superseded)
-    except DatabaseError:
-        return None
+def _cut_over(state: PairState, model: Relation) -> PairState:
+    """Return what a pair will be once it is cut over; `model` is made like its old table."""
+    old = replace(model, schema=state.new_table.schema, name=state.pair.old)
+    aside = replace(state.at_old_name, schema=PRIVATE_SCHEMA) if state.at_old_name else None
+    parked = replace(state.new_table, schema=PRIVATE_SCHEMA)
+    return replace(
+        state, state=State.CUT_OVER, at_old_name=old, at_new_name=None, private_old=aside, private_new=parked
+    )
 
 
-def _copying(run: Run, state: PairState, source: Source) -> Iterator[str]:
-    pair, session = state.pair, run.session
-    live = [ident(r.schema, r.name) for r in state.live_tables]
-    shadow = private(pair.old)
-    blocks = pair.old_ddl.blocks
-    yield from blocks["table"].statements
-    yield from (_text(session, s) for s in [engine("no_autovacuum", table=shadow)])
-    yield from (_text(session, s) for s in change_log.create_statements(pair, live[0]))
-    yield _text(session, engine("lock_for_trigger", tables=comma(live)))
-    yield from (_text(session, s) for table in live for s in change_log.attach_statements(pair, table))
-    yield _text(session, engine("copy_rows", target=shadow, columns=columns(source.columns), source=source.query))
-    for block in ("indexes", "row_level_security", "grants", "comments"):
-        yield from blocks[block].statements if block in blocks else ()
-    yield from (_text(session, s) for s in change_log.replay_statements(pair, source, shadow))
-    yield _text(session, engine("vacuum", table=shadow))
+def _undo(run: Run, look: Look) -> Iterator[Work]:
+    yield from undo.works(run, look, look.in_state(State.CUT_OVER))
 
 
-def _swapping(run: Run, states: Sequence[PairState], sources: dict[str, Source]) -> Iterator[sql.Composable]:
-    for state in states:
-        keys = state.pair.old_ddl.blocks.get("foreign_keys")
-        yield from (text(s) for s in (keys.statements if keys else ()))
-    yield engine("lock_exclusively", tables=comma(cut_over.lock_order(tuple(states))))
-    for state in states:
-        yield from change_log.replay_statements(state.pair, sources[state.pair.old], private(state.pair.old))
-    yield from cut_over.move_statements(tuple(states))
-    for state in states:
-        validate = state.pair.old_ddl.blocks.get("validate")
-        yield from (text(s) for s in (validate.statements if validate else ()))
+def _drop(run: Run, look: Look) -> Iterator[Work]:
+    yield from drop.works(run, look.in_state(State.CUT_OVER))
 
 
-def _text(session: Session, statement: sql.Composable) -> str:
-    return statement.as_string(session.connection)
+def _migrate(run: Run, look: Look) -> Iterator[Work]:
+    states = look.in_state(*migrate.START_STATES)
+    with scratch_tables(run.session, run.migration, {s.pair.new: s.pair.new_ddl for s in states}, "indexes") as made:
+        yield from migrate.works(run, states, {s.pair.old: made[s.pair.new] for s in states})
+
+
+_JOBS: dict[Job, Callable[[Run, Look], Iterator[Work]]] = {
+    "rollback": _rollback,
+    "undo_rollback": _undo,
+    "drop_new_tables": _drop,
+    "migrate": _migrate,
+}
+
+
+def _planned(run: Run, works: Iterable[Work]) -> Iterator[Planned]:
+    """Yield every statement of these transactions, with those that begin and end them and the ledger's rows."""
+
+    def planned(work: Work, statement: sql.Composable, why: str, provided: str | None = None) -> Planned:
+        return Planned(
+            work.step, work.pair, statement.as_string(run.session.connection), why, provided or work.provided
+        )
+
+    for work in works:
+        statements = [planned(work, s, why_of(s), provided_of(s)) for s in work.statements if is_noted(s)]
+        if work.alone:
+            yield from statements
+            continue
+        path = comma(ident(s) for s in work.search_path or run.search_path)
+        yield planned(work, begin_statement(snapshot=work.snapshot), work.does)
+        yield planned(work, engine("set_local", name=ident("search_path"), value=path), "where unqualified names are")
+        yield from statements
+        if work.outcome:
+            row = ledger.placeholder(work.step, work.outcome, work.pair)
+            yield planned(work, row, "what was done, in the transaction that did it")
+        yield planned(work, sql.SQL("COMMIT"), "all of it, or nothing")

@@ -6,7 +6,7 @@ has no place for is `forth`'s. Undoing the undo is another rollback.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,24 +16,27 @@ from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
-from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, text
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, provided
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences
-from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up
-from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides
+from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up, vacuuming
+from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
 from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.tables.forth import (
     Forth,
     different,
     explained,
     mend_references,
+    mending_statements,
     replay_statements,
     way_forth,
 )
 from aicfg_pipeline.rollback.tables.sources import forth_source
-from aicfg_pipeline.rollback.tables.swap import Swap, exchange, moving, swap, within_swap_schema
+from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
+from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.model import shortened
 
 STEP = "undo"
@@ -110,36 +113,51 @@ def _prepared(run: Run, look: Look, state: PairState) -> None:
     for relation in (state.private_new, state.private_old):
         if relation is not None and relation.is_table:
             foreign_keys.take_off(run, state.pair, relation)
-    swap = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
-    ready = look.ledger.last(STEP, pair=state.pair.old, outcome="prepared")
-    if swap and swap.facts.get("superseded") and (ready is None or ready.id < swap.id):
+    if _is_merged(look, state):
         _merge_in_doubt(run, state)
+
+
+def _is_merged(look: Look, state: PairState) -> bool:
+    """Say whether the rows were merged from two tables, and not yet put in doubt for this undo."""
+    swapped = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
+    ready = look.ledger.last(STEP, pair=state.pair.old, outcome="prepared")
+    return bool(swapped and swapped.facts.get("superseded") and (ready is None or ready.id < swapped.id))
 
 
 def _merge_in_doubt(run: Run, state: PairState) -> None:
     """The old table holds rows that were merged and never logged; the versions that they replace are kept."""
     pair = state.pair
-    forth = way_forth(run.session, state, run.look().ledger)
-    doubtful = different(forth)
     kept = _free_name(run, pair.new)
-    lock = engine("lock_for_read", tables=comma(forth.source.tables))
-    with run.writing(snapshot=True, first=lock) as session:
-        overwritten = session.execute(
-            engine(
-                "keep_rows",
-                kept=private(kept),
-                parked=forth.target,
-                different=doubtful,
-                keys_equal=keys_equal(pair.key, "parked", "different"),
-            )
-        ).rowcount
-        doubted = session.execute(
-            engine("put_in_doubt", log=private(pair.change_log), keys=columns(pair.key), different=doubtful)
-        ).rowcount
+    doubting = _doubting(way_forth(run.session, state, run.look().ledger), kept)
+    with begun(run, doubting) as session:
+        keep, doubt, unneeded = doubting.then
+        overwritten, doubted = carry_out(session, [keep]), carry_out(session, [doubt])
         if not overwritten:
-            session.execute(engine("drop_table", table=private(kept)))
+            carry_out(session, [unneeded])
         facts = {"kept": [kept] if overwritten else [], "overwritten": overwritten, "in_doubt": doubted}
         run.record(STEP, "prepared", pair=pair.old, facts=facts)
+
+
+def _doubting(forth: Forth, kept: str) -> Work:
+    """Keep what the merge overwrote, and put in doubt what it changed; an empty table of the kept is not kept."""
+    pair, doubtful = forth.pair, different(forth)
+    keep = engine(
+        "keep_rows",
+        kept=private(kept),
+        parked=forth.target,
+        different=doubtful,
+        keys_equal=keys_equal(pair.key, "parked", "different"),
+    )
+    doubt = engine("put_in_doubt", log=private(pair.change_log), keys=columns(pair.key), different=doubtful)
+    return Work(
+        STEP,
+        pair.old,
+        "keep the versions that the merge of two tables replaced, and put in doubt what it changed",
+        then=[keep, doubt, *provided("no row was kept", [engine("drop_table", table=private(kept))])],
+        locks=[engine("lock_for_read", tables=comma(forth.source.tables))],
+        snapshot=True,
+        outcome="prepared",
+    )
 
 
 def _free_name(run: Run, name: str) -> str:
@@ -166,17 +184,47 @@ def catch_up_forth(run: Run, old: str) -> int:
 
 
 def _vacuumed(run: Run, state: PairState) -> None:
-    run.session.execute(engine("vacuum", table=private(state.pair.new)))
-    run.session.execute(engine("vacuum_log", log=private(state.pair.change_log)))
+    for work in _vacuuming(state):
+        carry_out(run.session, work.then)
+
+
+def _vacuuming(state: PairState) -> list[Work]:
+    log = engine("vacuum_log", log=private(state.pair.change_log))
+    return [
+        vacuuming(STEP, state.pair, private(state.pair.new)),
+        Work(STEP, state.pair.old, "so that nobody counts over dead entries", then=[log], alone=True),
+    ]
+
+
+def _proving(ways: Sequence[Forth], then: Sequence[sql.Composable] = ()) -> Work:
+    return Work(
+        STEP,
+        None,
+        "prove every parked table against the old one, and mend what refers to nothing any more",
+        locks=[engine("lock_for_read", tables=comma(t for w in ways for t in w.source.tables))],
+        then=then,
+        settings=COMPARE_SETTINGS,
+        snapshot=True,
+        outcome="proven",
+    )
+
+
+def _proofs(session: Session, forth: Forth) -> list[sql.Composable]:
+    """Return what the gate runs for one pair."""
+    hashable = not catalog.unhashable_columns(session, forth.parked.oid)
+    source = replace(forth.source, columns=forth.proven)
+    return [
+        *mending_statements(session, forth, forth.parked, forth.source),
+        *comparison_statements(source, forth.target, forth.pair.key, explained(forth), hashable=hashable),
+    ]
 
 
 def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
     """The gate: every parked table against the old one, mapped forward, in one snapshot."""
     look = run.look()
     ways = [way_forth(run.session, s, look.ledger) for s in states]
-    lock = engine("lock_for_read", tables=comma(t for w in ways for t in w.source.tables))
     results: dict[str, Comparison] = {}
-    with run.writing(snapshot=True, first=lock, settings=COMPARE_SETTINGS) as session:
+    with begun(run, _proving(ways)) as session:
         for forth in ways:
             mended = mend_references(session, forth, forth.parked, forth.source)
             found = compare_sides(
@@ -225,30 +273,32 @@ def _oids(states: Sequence[PairState]) -> list[int]:
 
 
 def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> dict[str, Any]:
-    look = run.look()
-    ways = [way_forth(run.session, s, look.ledger) for s in states]
-    aways = {s.pair.old: _Away(run, look, s) for s in states}
-    keys = [(w.target, k) for w in ways for k in w.foreign_keys]
-    referred = catalog.relations(run.session, {tuple(k["references"]) for _, k in keys})
-    advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
-    moved = [m for s in states for m in _moved(run, s, aways[s.pair.old])]
-    planned = Swap(
-        step=STEP,
-        search_path=ddl.building_path(run, run.migration.schema),
-        keys=[foreign_keys.put_on_statement(target, dict(k)) for target, k in keys],
-        tables=lock_order(states),
-        replays=[replay_forth(w) for w in ways],
-        moves=[*advances, *within_swap_schema(moved)],
-        facts={old: {**proven[old].facts, **away.facts} for old, away in aways.items()},
-        oids=[*_oids(states), *(r.oid for r in referred.values())],
-    )
-    timing = swap(run, planned, what="undo")
+    timing = swap(run, _swapping(run, run.look(), states, proven), what="undo")
     run.say(
         f"undo: {', '.join(s.pair.new for s in states)} in use again; all locks held for"
         f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
         f" {timing['lock_attempts']} attempt(s)"
     )
     return timing
+
+
+def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> Swap:
+    ways = [way_forth(run.session, s, look.ledger) for s in states]
+    aways = {s.pair.old: _Away(run, look, s) for s in states}
+    keys = [(w.target, k) for w in ways for k in w.foreign_keys]
+    referred = catalog.relations(run.session, {tuple(k["references"]) for _, k in keys})
+    advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
+    moved = [m for s in states for m in _moved(run, s, aways[s.pair.old])]
+    return Swap(
+        step=STEP,
+        search_path=ddl.building_path(run, run.migration.schema),
+        keys=[foreign_keys.put_on_statement(target, dict(k)) for target, k in keys],
+        tables=lock_order(states),
+        replays=[replay_forth(w) for w in ways],
+        moves=[*advances, *within_swap_schema(moved)],
+        facts={old: {**(proven[old].facts if old in proven else {}), **away.facts} for old, away in aways.items()},
+        oids=[*_oids(states), *(r.oid for r in referred.values())],
+    )
 
 
 class _Away:
@@ -281,7 +331,7 @@ def _moved(run: Run, state: PairState, away: _Away) -> list[sql.Composable]:
     pair, schema = state.pair, state.old_table.schema
     view = state.private_old if state.private_old and state.private_old.is_view else None
     if view is None:
-        hardened = _view_made(run, state)
+        hardened = ddl.view_statements(run.session, pair)
     elif run.session.version >= SECURITY_INVOKER_SINCE:
         hardened = [engine("security_invoker", view=ident(schema, pair.old))]
     else:
@@ -291,14 +341,6 @@ def _moved(run: Run, state: PairState, away: _Away) -> list[sql.Composable]:
         *away.statements,
         *exchange(schema, moving(state.old_table), moving(state.parked, view), then=hardened),
     ]
-
-
-def _view_made(run: Run, state: PairState) -> list[sql.Composable]:
-    blocks = ["view", "grants", "comments"]
-    if run.session.version >= SECURITY_INVOKER_SINCE:
-        blocks.insert(1, "security_invoker")
-    there = state.pair.view_ddl.blocks
-    return [text(s) for b in blocks if b in there for s in there[b].statements]
 
 
 # --- what can wait ---------------------------------------------------------------------------------------------
@@ -348,7 +390,7 @@ def _validated(run: Run, state: PairState, retired: Relation | None) -> tuple[li
     for key in waiting:
         wrong: str | None = None
         for _ in range(MEND_ATTEMPTS):
-            wrong = foreign_keys.validate(run, new, key.name)
+            wrong = foreign_keys.validate(run, STEP, state.pair, new, key.name)
             if wrong is None or retired is None:
                 break
             _mended(run, state, retired)
@@ -377,14 +419,58 @@ def _mended(run: Run, state: PairState, retired: Relation) -> None:
 def _retired_dropped(
     run: Run, state: PairState, retired: Relation | None, validated: list[str], broken: list[str]
 ) -> None:
+    dropping = _dropping(state, retired)
+
     def work() -> None:
-        with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
-            if retired is not None:
-                session.execute(engine("drop_table", table=private(retired.name)))
-                if state.log is not None:
-                    session.script(change_log.drop_statements(state.pair))
+        with begun(run, dropping) as session:
+            session.script(dropping.then)
             facts = {"dropped": retired is not None, "validated": validated, "not_validated": broken}
             run.record(STEP, "settled", pair=state.pair.old, facts=facts)
 
     oids = [r.oid for r in (retired, state.log) if r is not None]
     run.with_locks(work, what=f"{state.pair.old}: dropping the retired table", oids=oids)
+
+
+# --- what it does, as data -------------------------------------------------------------------------------------
+
+
+def works(run: Run, look: Look, states: Sequence[PairState]) -> Iterator[Work]:
+    """Yield what this step does with pairs that are cut over."""
+    if not states:
+        return
+    ways = [way_forth(run.session, s, look.ledger) for s in states]
+    for state, forth in zip(states, ways, strict=True):
+        yield from _leftovers(run, look, state, forth)
+        yield replay_forth(forth).work()
+        yield from _vacuuming(state)
+    yield _proving(ways, [p for w in ways for p in _proofs(run.session, w)])
+    for forth in ways:
+        yield replay_forth(forth).work()
+    yield _swapping(run, look, states, {}).work
+    for state, forth in zip(states, ways, strict=True):
+        retired = Moving(state.pair.old)
+        for key in foreign_keys.found(run, state.old_table):
+            yield foreign_keys.taking_off(STEP, state.pair, private(retired.name), key.name)
+        for name in sorted(str(k["name"]) for k in forth.foreign_keys):
+            table = ident(state.old_table.schema, state.pair.new)
+            yield foreign_keys.validating(STEP, state.pair, table, name)
+        yield _dropping(state, retired)
+
+
+def _leftovers(run: Run, look: Look, state: PairState, forth: Forth) -> Iterator[Work]:
+    """What a killed cut-over left, and what a merge of coexisting tables has put in doubt."""
+    for relation in (state.private_new, state.private_old):
+        if relation is not None and relation.is_table:
+            for key in foreign_keys.found(run, relation):
+                yield foreign_keys.taking_off("settle", state.pair, private(relation.name), key.name)
+    if _is_merged(look, state):
+        yield _doubting(forth, _free_name(run, state.pair.new))
+
+
+def _dropping(state: PairState, retired: Relation | Moving | None) -> Work:
+    """Drop the retired old table and its log."""
+    drops: list[sql.Composable] = []
+    if retired is not None:
+        drops.append(engine("drop_table", table=private(retired.name)))
+        drops += change_log.drop_statements(state.pair) if state.log is not None else []
+    return Work(STEP, state.pair.old, "the retired old table and its log go", then=drops, brief=True, outcome="settled")

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from aicfg_pipeline.postgres.statements import comma, engine, private
+from aicfg_pipeline.postgres.statements import comma, engine, private, provided
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.change_log import Waiting
+from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.model import Pair
 
 FEW_LEFT = 200
@@ -55,6 +56,27 @@ class Replay:
             return []
         return [change_log.access_path(waiting), *self.make(waiting.whole_table)]
 
+    def planned(self) -> list[sql.Composable]:
+        """Return the replay as a plan shows it: it runs only if entries wait, and after a TRUNCATE as a copy anew."""
+        return [
+            *provided("entries wait in the change log", self.make(False)),
+            *provided("a TRUNCATE waits among them, instead of the replay", self.make(True)),
+        ]
+
+    def work(self) -> Work:
+        """Return one round of replay, in a snapshot of its own."""
+        return Work(
+            self.step,
+            self.pair.old,
+            "replay what was written meanwhile",
+            locks=[engine("lock_for_read", tables=comma(self.tables))],
+            then=self.planned(),
+            settings=COPY_SETTINGS,
+            snapshot=True,
+            outcome="replayed",
+            provided="entries wait in the change log",
+        )
+
 
 def catch_up(run: Run, replay: Replay, *, few: int = FEW_LEFT) -> int:
     """Replay until at most `few` entries came in meanwhile, or writers are as fast as we; return entries replayed."""
@@ -72,6 +94,13 @@ def catch_up(run: Run, replay: Replay, *, few: int = FEW_LEFT) -> int:
     return total
 
 
+def vacuuming(step: str, pair: Pair, table: sql.Identifier) -> Work:
+    """Return the vacuum of a table whose own autovacuum must not hold up the swap."""
+    return Work(
+        step, pair.old, "vacuum, so that no autovacuum is in the way", [engine("vacuum", table=table)], alone=True
+    )
+
+
 def catch_up_for_swap(run: Run, replays: Sequence[Replay], oids: list[int]) -> None:
     """Leave as little as can be to the locks that are asked for next, with no vacuum on `oids` in their way."""
     for _ in range(MOST_WAITS):
@@ -82,8 +111,7 @@ def catch_up_for_swap(run: Run, replays: Sequence[Replay], oids: list[int]) -> N
 
 
 def _round(run: Run, replay: Replay) -> int:
-    lock = engine("lock_for_read", tables=comma(replay.tables))
-    with run.writing(snapshot=True, first=lock, settings=COPY_SETTINGS) as session:
+    with begun(run, replay.work()) as session:
         rows = session.script_rows(change_log.count_waiting([(replay.pair, replay.target)]))
         (waiting,) = change_log.counted(rows)
         if waiting.entries:

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, engine, keys_equal, private
+from aicfg_pipeline.postgres.statements import Statement, columns, engine, keys_equal, private, unnoted
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.spec.model import Pair
 
@@ -175,6 +175,6 @@ def counted(rows: Sequence[Any]) -> list[Waiting]:
     return [Waiting(r.entries, r.whole_table, r.pages, r.held_ms) for r in rows]
 
 
-def access_path(waiting: Waiting) -> sql.Composed:
+def access_path(waiting: Waiting) -> Statement:
     """Return the settings under which so many entries are replayed: few by index, many as the planner likes."""
-    return engine("by_looking_up" if waiting.few else "by_reading_all")
+    return unnoted(engine("by_looking_up" if waiting.few else "by_reading_all"))

@@ -52,6 +52,17 @@ def compare_sides(
     return Comparison(before, after, found)
 
 
+def comparison_statements(
+    source: Source, target: sql.Composable, key: tuple[str, ...], log: sql.Composable, *, hashable: bool
+) -> list[sql.Composable]:
+    """Return the queries of a comparison, as `compare_sides` runs them."""
+    return [
+        fingerprint.fingerprint_query(source.query, source.columns, hashable=hashable),
+        fingerprint.fingerprint_query(target, source.columns, hashable=hashable),
+        fingerprint.differences_query(source.query, target, source.columns, key, log=log),
+    ]
+
+
 def compare_parked(session: Session, state: PairState, *, in_transaction: bool = False) -> Comparison:
     """Compare the old table with the parked one: `before` is what the new table held at the cut-over."""
     pair, old = state.pair, state.old_table

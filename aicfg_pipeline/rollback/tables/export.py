@@ -76,7 +76,7 @@ class _Source:
 
     def checksum(self, place: sql.Identifier) -> sql.Composed:
         """Return the query for count and checksum of a table with these columns."""
-        return fingerprint.query(place, self.names, hashable=self.hashable)
+        return fingerprint.fingerprint_query(place, self.names, hashable=self.hashable)
 
     def _plain_column(self, column: Column) -> sql.Composed:
         parts: dict[str, sql.Composable] = {"name": ident(column.name), "type": text(column.type)}

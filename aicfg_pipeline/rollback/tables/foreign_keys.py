@@ -13,10 +13,10 @@ from psycopg import sql
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation, TableForeignKey
-from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
 from aicfg_pipeline.postgres.statements import engine, ident, text
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.model import Pair
 
 TAKEN_OFF = "foreign_key_taken_off"
@@ -42,19 +42,32 @@ def facts_of(key: TableForeignKey) -> dict[str, Any]:
 
 def take_off(run: Run, pair: Pair, relation: Relation, *, step: str = "settle") -> list[str]:
     """Take all foreign keys off a table, each in a transaction of its own: each locks the table that it refers to."""
-    table = ident(relation.schema, relation.name)
     removed = []
     for key in found(run, relation):
         facts = {"table": relation.name, **facts_of(key)}
+        taking = taking_off(step, pair, ident(relation.schema, relation.name), key.name)
 
-        def work(name: str = key.name, facts: dict[str, Any] = facts) -> None:
-            with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
-                session.execute(engine("drop_constraint", table=table, constraint=ident(name)))
+        def work(taking: Work = taking, facts: dict[str, Any] = facts) -> None:
+            with begun(run, taking) as session:
+                carry_out(session, taking.then)
                 run.record(step, TAKEN_OFF, pair=pair.old, facts=facts)
 
         run.with_locks(work, what=f"{relation.name}: foreign key {key.name}", oids=[relation.oid, key.ref_oid])
         removed.append(key.name)
     return removed
+
+
+def taking_off(step: str, pair: Pair, table: sql.Identifier, name: str) -> Work:
+    """Return what takes one foreign key off a table."""
+    off = engine("drop_constraint", table=table, constraint=ident(name))
+    does = "a foreign key of a table that nobody uses must not hold up those who use the table it refers to"
+    return Work(step, pair.old, does, then=[off], search_path=("pg_catalog",), brief=True, outcome=TAKEN_OFF)
+
+
+def validating(step: str, pair: Pair, table: sql.Identifier, name: str) -> Work:
+    """Return what validates one foreign key: it reads the rows, and nobody waits for that."""
+    valid = engine("validate_constraint", table=table, constraint=ident(name))
+    return Work(step, pair.old, "prove a foreign key for the rows that are there", then=[valid], outcome="validated")
 
 
 def last_swap(book: Ledger, pair: Pair) -> Entry | None:
@@ -81,13 +94,14 @@ def put_on_statement(table: sql.Identifier, facts: dict[str, Any]) -> sql.Compos
     return engine("add_constraint", table=table, constraint=ident(facts["name"]), definition=text(definition + later))
 
 
-def validate(run: Run, relation: Relation, name: str) -> str | None:
+def validate(run: Run, step: str, pair: Pair, relation: Relation, name: str) -> str | None:
     """Validate one foreign key; return what is wrong where rows refer to nothing."""
-    statement = engine("validate_constraint", table=ident(relation.schema, relation.name), constraint=ident(name))
+    validated = validating(step, pair, ident(relation.schema, relation.name), name)
 
     def work() -> None:
-        with run.writing() as session:
-            session.execute(statement)
+        with begun(run, validated) as session:
+            carry_out(session, validated.then)
+            run.record(step, "validated", pair=pair.old, facts={"foreign_keys": [name]})
 
     try:
         run.with_locks(work, what=f"{relation.name}: validating {name}", oids=[relation.oid])

@@ -6,8 +6,7 @@ that nothing fills. When to replay is `undo`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private
+from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, keys_equal, private
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
@@ -228,25 +227,35 @@ def _holds(key: Mapping[str, Any], row: str) -> sql.Composable:
 
 def mend_references(session: Session, forth: Forth, table: Relation, source: Source) -> int:
     """Give kept values whose target was deleted meanwhile what `forth` says instead; return how many rows."""
-    target, mended = ident(table.schema, table.name), 0
+    statements = mending_statements(session, forth, table, source)
+    rows = [(s, session.execute(s).rowcount) for s in statements]
+    return sum(count for statement, count in rows if isinstance(statement, _Mending))
+
+
+class _Mending(Statement):
+    """The update among what is run around it."""
+
+
+def mending_statements(session: Session, forth: Forth, table: Relation, source: Source) -> list[sql.Composable]:
+    """Return what mends the references of kept values, without the users' triggers."""
+    target, statements = ident(table.schema, table.name), list[sql.Composable]()
+    off, on = quiet(target, firing(session, table.oid, UPDATES))
     for key in forth.foreign_keys:
         kept = [c for c in key["columns"] if c in forth.kept]
         if not kept:
             continue
         filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("target", c)) for c in key["columns"])
-        assignments = comma(sql.SQL("{} = {}").format(ident(c), _otherwise(forth, c)) for c in kept)
-        statement = engine(
+        update = engine(
             "mend_references",
             target=target,
-            assignments=assignments,
+            assignments=comma(sql.SQL("{} = {}").format(ident(c), _otherwise(forth, c)) for c in kept),
             source=source.query,
             keys_equal=keys_equal(forth.pair.key, "target", "source"),
             filled=filled,
             holds=_holds(key, "target"),
         )
-        with quietly(session, target, firing(session, table.oid, UPDATES)):
-            mended += session.execute(statement).rowcount
-    return mended
+        statements += [*off, _Mending(update, update.why), *on]
+    return statements
 
 
 # --- triggers of the parked table ------------------------------------------------------------------------------
@@ -271,12 +280,3 @@ def quiet(
         for name, state in triggers
     ]
     return off, on
-
-
-@contextmanager
-def quietly(session: Session, table: sql.Identifier, triggers: Sequence[tuple[str, str]]) -> Iterator[None]:
-    """Do something to a table, in the transaction under way, without these triggers."""
-    off, on = quiet(table, triggers)
-    session.script(off)
-    yield
-    session.script(on)

@@ -7,7 +7,7 @@ does not belong here.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from aicfg_pipeline.postgres import catalog
@@ -27,13 +27,24 @@ def scratch_table(
     session: Session, migration: Migration, table_ddl: Ddl, name: str, *blocks: str
 ) -> Iterator[Relation]:
     """Make the table of a DDL file from the named blocks (`table` first), and unmake it at the end."""
+    with scratch_tables(session, migration, {name: table_ddl}, *blocks) as made:
+        yield made[name]
+
+
+@contextmanager
+def scratch_tables(
+    session: Session, migration: Migration, files: Mapping[str, Ddl], *blocks: str
+) -> Iterator[dict[str, Relation]]:
+    """The same for several tables by name, all in one schema."""
     schema = f"aicfg_rollback_scratch_{secrets.token_hex(4)}"
     path = (schema, migration.schema, "extensions")
     try:
         with session.transaction(search_path=path):
             session.execute(engine("scratch_schema", schema=ident(schema)))
-            ddl.run_blocks(session, table_ddl, "table", *blocks)
-            yield catalog.relations(session, [(schema, name)])[schema, name]
+            for file in files.values():
+                ddl.run_blocks(session, file, "table", *blocks)
+            found = catalog.relations(session, [(schema, name) for name in files])
+            yield {name: found[schema, name] for name in files}
             raise _Done
     except _Done:
         pass

@@ -42,10 +42,11 @@ def forth_source(session: Session, pair: Pair, old: Relation, new: Relation) -> 
     return mapped(pair, ident(old.schema, old.name), _with_key(pair, mapping))
 
 
-def shadow_source(session: Session, state: PairState) -> Source:
-    """Return the live rows that the pair's shadow is a copy of."""
-    assert state.shadow is not None
-    return back_source(session, state.pair, state.shadow, state.new_table, state.superseded)
+def shadow_source(session: Session, state: PairState, model: Relation | None = None) -> Source:
+    """Return the live rows that the pair's shadow is a copy of; `model` is made like a shadow that is not there yet."""
+    shadow = model or state.shadow
+    assert shadow is not None
+    return back_source(session, state.pair, shadow, state.new_table, state.superseded)
 
 
 def _with_key(pair: Pair, mapping: ColumnMapping) -> ColumnMapping:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
+from aicfg_pipeline.postgres.locks import take_locks
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import comma, engine, ident
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up_for_swap
+from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 SWAP = "aicfg_rollback_swap"
@@ -45,9 +46,18 @@ class Swap:
     oids: Sequence[int]
 
     @property
-    def locks(self) -> list[sql.Composable]:
-        """The statements that take the locks, in order."""
-        return [*self.keys, engine("lock_exclusively", tables=comma(self.tables))]
+    def work(self) -> Work:
+        """The swap's transaction, with what may be left to replay under its locks."""
+        return Work(
+            self.step,
+            None,
+            "the swap: everybody waits from the last lock to the end of this transaction",
+            locks=[*self.keys, engine("lock_exclusively", tables=comma(self.tables))],
+            then=[*(s for r in self.replays for s in r.planned()), *self.moves],
+            search_path=self.search_path,
+            brief=True,
+            outcome="done",
+        )
 
 
 def swap(run: Run, planned: Swap, *, what: str) -> dict[str, Any]:
@@ -65,7 +75,7 @@ def swap(run: Run, planned: Swap, *, what: str) -> dict[str, Any]:
 
 
 def _swap_once(run: Run, planned: Swap) -> dict[str, Any]:
-    with run.writing(search_path=planned.search_path, lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+    with begun(run, replace(planned.work, locks=())) as session:
         held = _UnderLocks(session, planned)
         statements = [*held.replay, *planned.moves]
         session.note(statements)  # before they run: their ledger rows are written in the same round trip
@@ -82,7 +92,7 @@ class _UnderLocks:
 
     def __init__(self, session: Session, planned: Swap) -> None:
         count = change_log.count_waiting([(r.pair, r.target) for r in planned.replays])
-        waiting = change_log.counted(take_locks(session, planned.locks, then=[engine("mark_locked"), *count]))
+        waiting = change_log.counted(take_locks(session, planned.work.locks, then=[engine("mark_locked"), *count]))
         self._since = time.perf_counter() - (waiting[0].held_ms or 0.0) / 1000
         self.replay = [s for r, w in zip(planned.replays, waiting, strict=True) for s in r.script(w)]
         self.entries = sum(w.entries for w in waiting)
