@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test dev lint format bench chaos story screenshots clean
+.PHONY: help setup demo test dev lint format bench chaos story screenshots plan-sql clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY)  ## makes .venv with everything in it
 
@@ -50,6 +50,9 @@ format: $(READY)  ## ruff's formatting and safe fixes
 
 screenshots: $(READY)  ## takes the pictures of the docs (needs Chromium)
 	AICFG_SCREENSHOTS=docs/pictures $(BIN)/python -m pytest aicfg_pipeline_tests/orchestration/test_ui.py
+
+plan-sql: $(READY)  ## writes docs/plan.sql anew: every statement of the demo's rollback
+	AICFG_WRITE_PLAN=1 $(BIN)/python -m pytest -q aicfg_pipeline_tests/rollback/steps/test_plan_by_hand.py
 
 clean:  ## stops the embedded server and removes what the demo made
 	-@$(BIN)/python -m aicfg_pipeline.local down

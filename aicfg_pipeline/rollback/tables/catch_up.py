@@ -30,6 +30,8 @@ MANY_DEAD = 5_000
 MOST_ROUNDS = 30
 MOST_WAITS = 5
 PROGRESS_SECONDS = 5.0
+IF_WAITING = "entries wait in the change log"
+AFTER_TRUNCATE = "a TRUNCATE waits in the change log: then instead of the replay"
 COPY_SETTINGS = {"synchronous_commit": "off"}
 
 
@@ -59,8 +61,8 @@ class Replay:
     def planned(self) -> list[sql.Composable]:
         """Return the replay as a plan shows it: it runs only if entries wait, and after a TRUNCATE as a copy anew."""
         return [
-            *provided("entries wait in the change log", self.make(False)),
-            *provided("a TRUNCATE waits among them, instead of the replay", self.make(True)),
+            *provided(IF_WAITING, self.make(False)),
+            *provided(AFTER_TRUNCATE, self.make(True)),
         ]
 
     def work(self) -> Work:
@@ -74,7 +76,7 @@ class Replay:
             settings=COPY_SETTINGS,
             snapshot=True,
             outcome="replayed",
-            provided="entries wait in the change log",
+            provided=IF_WAITING,
         )
 
 

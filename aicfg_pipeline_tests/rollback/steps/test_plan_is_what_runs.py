@@ -12,7 +12,7 @@ import pytest
 
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.steps import plan, verify
+from aicfg_pipeline.rollback.steps import plan
 from aicfg_pipeline.rollback.steps.compare import compare
 from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
@@ -95,7 +95,8 @@ def test_migrate_runs_what_its_plan_says(old_database: Database) -> None:
 
 
 def test_what_was_written_meanwhile_is_replayed_as_planned(migrated_database: Database) -> None:
-    touch = "UPDATE ai_cfg_org_prompts SET response_tone = 'casual' WHERE id = (SELECT min(id::text)::uuid FROM ai_cfg_org_prompts)"
+    first = "(SELECT min(id::text)::uuid FROM ai_cfg_org_prompts)"
+    touch = f"UPDATE ai_cfg_org_prompts SET response_tone = 'casual' WHERE id = {first}"
 
     def with_a_write(run: Run) -> None:
         for pair in run.migration.pairs:
