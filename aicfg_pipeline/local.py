@@ -17,17 +17,16 @@ import yaml
 
 from aicfg_pipeline.demo.project import DemoProject
 from aicfg_pipeline.embedded.database import stop_embedded
+from aicfg_pipeline.environment import DAGSTER_POSTGRES_URL, DATABASE_URL, HOME, SERVICES, VARIABLES, everything
 from aicfg_pipeline.errors import PipelineError
-from aicfg_pipeline.orchestration.home import DATABASE_VARIABLE, embedded, home
-from aicfg_pipeline.orchestration.services import SERVICES_VARIABLE
-from aicfg_pipeline.postgres.address import shown
+from aicfg_pipeline.orchestration.home import DEMO, embedded, home
+from aicfg_pipeline.postgres.address import shown, target_name
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
 from aicfg_pipeline.spec import load as spec
 
-STORAGE_VARIABLE = "DAGSTER_POSTGRES_URL"
 DAGSTER_YAML = {
-    "storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}},
+    "storage": {"postgres": {"postgres_url": {"env": DAGSTER_POSTGRES_URL.name}}},
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
 }
@@ -43,10 +42,11 @@ def dagster_home() -> Path:
 
 def dagster_environment() -> dict[str, str]:
     """Return the environment in which Dagster keeps its runs in PostgreSQL (the embedded one unless named)."""
-    environment = dict(os.environ)
-    environment.setdefault(STORAGE_VARIABLE, embedded().dagster_url if STORAGE_VARIABLE not in os.environ else "")
+    environment = everything()
+    if DAGSTER_POSTGRES_URL.value() is None:
+        environment[DAGSTER_POSTGRES_URL.name] = embedded().dagster_url
     environment.setdefault("DAGSTER_HOME", str(dagster_home()))
-    environment["AICFG_HOME"] = str(home())
+    environment[HOME.name] = str(home())
     return environment
 
 
@@ -78,14 +78,15 @@ def down(arguments: argparse.Namespace) -> int:
 def dev(arguments: argparse.Namespace) -> int:
     """Start the Dagster UI with its runs and events in PostgreSQL."""
     environment = dagster_environment()
-    target = os.environ.get(DATABASE_VARIABLE)
-    if target is None and SERVICES_VARIABLE not in os.environ and (home() / "demo" / "services.yaml").exists():
+    environment.setdefault(DATABASE_URL.name, DEMO)
+    is_demo = environment[DATABASE_URL.name].strip() == DEMO
+    if is_demo and SERVICES.value() is None and (home() / "demo" / "services.yaml").exists():
         project = DemoProject(home() / "demo", embedded().url)
         project.make()
         project.start()
         environment = project.environment(environment)
         print(f"Services: the demo's ({project.services_file})")
-    print(f"Target: {shown(target) if target else 'the embedded demo database'}")
+    print(f"Target: {'the embedded demo' if is_demo else target_name(environment[DATABASE_URL.name])}")
     print(f"UI: http://127.0.0.1:{arguments.port}", flush=True)
     command = _dagster("dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(arguments.port))
     os.chdir(_project())
@@ -102,7 +103,7 @@ def demo(arguments: argparse.Namespace) -> int:
     project.start()
     broke = _break(project, database.url)
     environment = project.environment(dagster_environment())
-    environment.pop(DATABASE_VARIABLE, None)  # the demo never touches a database of yours
+    environment[DATABASE_URL.name] = DEMO  # the demo never touches a database of yours
     status = _execute("rollback", environment)
     if status == 0:
         _say(f"\nAfter the rollback{', with the code and the deploy of before the migration' if broke else ''}:")
@@ -183,7 +184,13 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"up": up, "down": do
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; what a person can mend is shown without a traceback."""
-    parser = argparse.ArgumentParser(prog="python -m aicfg_pipeline.local", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m aicfg_pipeline.local",
+        description=__doc__,
+        epilog="environment variables:\n"
+        + "\n".join(f"  {v.name}: {v.meaning}; default {v.default}" for v in VARIABLES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in COMMANDS.items():
         sub = commands.add_parser(name, help=(function.__doc__ or "").splitlines()[0])

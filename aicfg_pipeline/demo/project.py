@@ -28,6 +28,7 @@ import httpx
 import psycopg
 import yaml
 
+from aicfg_pipeline.environment import everything
 from aicfg_pipeline.errors import ServiceError
 from aicfg_pipeline.spec import load as spec
 
@@ -116,7 +117,7 @@ class DemoProject:
 
     def _git(self, *words: str) -> str:
         who = ("-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG")}
+        environment = {k: v for k, v in everything().items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG")}
         done = subprocess.run(
             ["git", *who, *words], cwd=self.toolkit, env=environment, capture_output=True, text=True, check=False
         )
@@ -192,7 +193,7 @@ class DemoProject:
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment in which the pipeline finds the services of this project, on top of `base`."""
-        given = dict(os.environ if base is None else base)
+        given = dict(everything() if base is None else base)
         aws = {"AWS_ENDPOINT_URL": self.aws_url, "LOG_GROUP": LOG_GROUP} if self.aws_url else {}
         own = {
             "AICFG_SERVICES": str(self.services_file),

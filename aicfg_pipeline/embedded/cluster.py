@@ -36,6 +36,7 @@ from aicfg_pipeline.embedded.system import (
     private_folder,
     server_processes,
 )
+from aicfg_pipeline.environment import everything
 from aicfg_pipeline.errors import ConfigError, DatabaseError
 
 SUPERUSER = "supabase_admin"  # as on Supabase, where `postgres` is not one
@@ -393,7 +394,7 @@ class Cluster:
         """Run one of PostgreSQL's programs as the server's user."""
         user = self._user()
         # PGDATA, PGOPTIONS, PGPORT… of the caller must not leak into a server of ours.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+        environment = {k: v for k, v in everything().items() if not k.startswith("PG")}
         try:
             return subprocess.run(
                 [str(self.bin_dir / program), *words],

@@ -20,7 +20,11 @@ from aicfg_pipeline.spec.load import bundled_sql
 OWNER = "postgres"
 
 
-DEMO_DATABASE = "app"
+DEMO_DATABASE = "demo"
+
+
+FORMER_DEMO_DATABASE = "app"
+"""What it was called in earlier homes: a name that a production database may well have."""
 
 
 DAGSTER_DATABASE = "dagster"
@@ -103,6 +107,9 @@ def _ensure_databases(cluster: Cluster, organisations: int, after_fill: Callable
         there = {str(name) for (name,) in server.execute("SELECT datname FROM pg_database")}
         if DAGSTER_DATABASE not in there:
             server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DAGSTER_DATABASE)))
+        if DEMO_DATABASE not in there and FORMER_DEMO_DATABASE in there:
+            _take_over_former(server)
+            return False
         if DEMO_DATABASE in there:
             return False
         unfinished = f"{DEMO_DATABASE}_unfinished"
@@ -120,6 +127,20 @@ def _ensure_databases(cluster: Cluster, organisations: int, after_fill: Callable
             sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(unfinished), sql.Identifier(DEMO_DATABASE))
         )
     return True
+
+
+def _take_over_former(server: psycopg.Connection) -> None:
+    """Give the demo database of an earlier version the name it has today. Raises `DatabaseError` while it is in use."""
+    former, name = sql.Identifier(FORMER_DEMO_DATABASE), sql.Identifier(DEMO_DATABASE)
+    try:
+        server.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(former, name))
+    except psycopg.errors.ObjectInUse as error:
+        raise DatabaseError(
+            f"The demo database of an earlier version, {FORMER_DEMO_DATABASE}, is to be called {DEMO_DATABASE} now, and"
+            " somebody is connected to it.",
+            expected="no session in that database for a moment",
+            remedy="End what works with it (make clean ends all of the demo), then start again.",
+        ) from error
 
 
 def _run_file(connection: psycopg.Connection, file: Path) -> None:

@@ -3,8 +3,6 @@
 One clear line into the sensor's log, and into a chat where a webhook is configured. It never does anything about it.
 """
 
-import os
-
 from dagster import (
     DefaultSensorStatus,
     RunFailureSensorContext,
@@ -12,10 +10,10 @@ from dagster import (
     run_failure_sensor,
 )
 
+from aicfg_pipeline.environment import WEBHOOK_URL
 from aicfg_pipeline.errors import redact
 from aicfg_pipeline.services.webhook import WebhookService
 
-WEBHOOK_VARIABLE = "AICFG_WEBHOOK_URL"
 WATCHED = frozenset({"plan", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate"})
 
 
@@ -33,7 +31,7 @@ def build_failure_alert() -> SensorDefinition:
         monitor_all_code_locations=True,  # else runs of `dagster job execute` pass unseen
         default_status=DefaultSensorStatus.RUNNING,
         description="One clear line for each failed run of this pipeline, started from the UI or the command line; also"
-        f" to the webhook named by {WEBHOOK_VARIABLE} (Slack-compatible JSON).",
+        f" to the webhook named by {WEBHOOK_URL.name} (Slack-compatible JSON).",
     )
     def failure_alert(context: RunFailureSensorContext) -> None:
         run = context.dagster_run
@@ -43,7 +41,7 @@ def build_failure_alert() -> SensorDefinition:
         step = failures[0].step_key if failures else None
         line = alert_line(run.job_name, run.run_id, step, _why(context))
         context.log.error(line)
-        url = os.environ.get(WEBHOOK_VARIABLE)
+        url = WEBHOOK_URL.value()
         if url:
             posted = WebhookService(url).post(line)
             (context.log.info if posted.ok else context.log.error)(f"webhook: {posted.reason}")

@@ -5,22 +5,21 @@ The environment is read when asked, never at import. Nothing is created for a ta
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aicfg_pipeline.embedded.database import EmbeddedDatabase, ensure_embedded
+from aicfg_pipeline import environment
+from aicfg_pipeline.embedded.database import DEMO_DATABASE, EmbeddedDatabase, ensure_embedded
 from aicfg_pipeline.errors import ConfigError
-from aicfg_pipeline.postgres.address import shown
+from aicfg_pipeline.postgres.address import shown, target_name
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback.lock import take_run_lock
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps.migrate import migrate
 from aicfg_pipeline.spec import load as spec
 
-DATABASE_VARIABLE = "AICFG_DATABASE_URL"
-HOME_VARIABLE = "AICFG_HOME"
-EXPORT_VARIABLE = "AICFG_EXPORT_DIR"
+DEMO = "demo"
+"""What AICFG_DATABASE_URL is set to where the embedded demo is meant."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,16 @@ class Target:
     url: str
     embedded: bool
 
+    @property
+    def name(self) -> str:
+        """What a person calls it; `confirm_database` takes this."""
+        return target_name(self.url)
+
+    @property
+    def told(self) -> str:
+        """The name for the first and the last line of a run; of the demo it says that it is the demo."""
+        return f"{self.name} (the embedded demo)" if self.embedded else self.name
+
     def __repr__(self) -> str:
         """Never the password."""
         return f"Target({shown(self.url)}, embedded={self.embedded})"
@@ -37,12 +46,12 @@ class Target:
 
 def home() -> Path:
     """Return `AICFG_HOME`, default `.aicfg` in the working directory."""
-    return Path(os.environ.get(HOME_VARIABLE) or ".aicfg").resolve()
+    return Path(environment.HOME.value() or ".aicfg").resolve()
 
 
 def export_folder() -> Path:
     """Return where exports go."""
-    return Path(os.environ.get(EXPORT_VARIABLE) or home() / "exports").resolve()
+    return Path(environment.EXPORT_DIR.value() or home() / "exports").resolve()
 
 
 def report_folder() -> Path:
@@ -50,18 +59,25 @@ def report_folder() -> Path:
     return home() / "reports"
 
 
-def target() -> Target:
-    """Return the database to work on; starts the embedded one where none is named."""
-    url = os.environ.get(DATABASE_VARIABLE)
+def target(variable: str = environment.DATABASE_URL.name) -> Target:
+    """Return the database to work on; starts the embedded one where the demo is named. Raises `ConfigError`."""
+    url = replace(environment.DATABASE_URL, name=variable).value()
     if url is None:
-        return Target(embedded().url, embedded=True)
-    if not url.strip():
         raise ConfigError(
-            f"{DATABASE_VARIABLE} is set but empty.",
-            expected="the URL of the target database",
-            remedy=f"Set it to postgresql://user:password@host:5432/database, or unset {DATABASE_VARIABLE} for the demo.",
+            f"{variable} is not set, so no database is named. Nothing was touched.",
+            expected="the database to work on, by its URL, or the word demo",
+            remedy=f"Set {variable} to its URL (postgresql://user:password@host:5432/database); or set {variable}={DEMO}"
+            " for the embedded demo.",
         )
-    return Target(url, embedded=False)
+    return Target(embedded().url, embedded=True) if url.strip() == DEMO else Target(url, embedded=False)
+
+
+def named_target() -> str:
+    """Return the target's name as far as the environment says it, without connecting or starting anything."""
+    url = environment.named(environment.DATABASE_URL.name) or ""
+    if url.strip() == DEMO:
+        return f"{DEMO_DATABASE}@local"
+    return target_name(url) if url.strip() else f"none: {environment.DATABASE_URL.name} is not set"
 
 
 def embedded() -> EmbeddedDatabase:

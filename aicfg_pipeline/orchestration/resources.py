@@ -2,7 +2,6 @@
 run's config and the logs have nothing to hide. Steps and checks do not belong here.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +10,8 @@ import psycopg
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr
 
-from aicfg_pipeline.errors import ConfigError
-from aicfg_pipeline.orchestration.home import DATABASE_VARIABLE, Target, target
+from aicfg_pipeline.environment import DATABASE_URL
+from aicfg_pipeline.orchestration.home import Target, target
 from aicfg_pipeline.postgres.session import Session, connect
 from aicfg_pipeline.rollback.lock import release_run_lock, take_run_lock
 
@@ -21,21 +20,16 @@ class PostgresResource(ConfigurableResource):
     """The target database. One session a run holds the run lock; it is given back when the run ends."""
 
     url_variable: str = Field(
-        default=DATABASE_VARIABLE,
-        description="Name of the environment variable that holds the target's URL. Where that is unset, the embedded"
-        " demo database is the target. The URL itself is never shown.",
+        default=DATABASE_URL.name,
+        description="Name of the environment variable that holds the target's URL, or the word demo for the embedded"
+        " demo. Where that is not set, every job refuses. The URL itself is never shown.",
     )
 
     _locked: Session | None = PrivateAttr(default=None)
 
     def target(self) -> Target:
         """Return the database to work on. Raises `ConfigError`."""
-        if self.url_variable == DATABASE_VARIABLE:
-            return target()
-        url = os.environ.get(self.url_variable)
-        if not url:
-            raise ConfigError(f"The environment variable {self.url_variable} is not set.", expected="the target's URL")
-        return Target(url, embedded=False)
+        return target(self.url_variable)
 
     @contextmanager
     def get_connection(self) -> Iterator[psycopg.Connection[Any]]:

@@ -4,7 +4,6 @@ Heavy work belongs into the job that is asked for; a tick has seconds.
 """
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from dagster import (
     sensor,
 )
 
+from aicfg_pipeline.environment import SENSOR_SECONDS
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.orchestration.alerts import build_failure_alert
 from aicfg_pipeline.orchestration.assets import asset_key
@@ -29,7 +29,6 @@ from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.rollback.glance import Glance, glance
 from aicfg_pipeline.spec.model import Migration
 
-INTERVAL_VARIABLE = "AICFG_SENSOR_SECONDS"
 DEFAULT_INTERVAL = 300
 FULL_CHECK_SECONDS = 3600
 IN_PROGRESS = [
@@ -43,9 +42,9 @@ CHANGES_DATA = ("rollback", "undo_rollback", "drop_new_tables", "migrate")
 
 def interval_seconds() -> int:
     """Return the seconds between ticks. Raises `ConfigError` for anything but a positive whole number."""
-    text = os.environ.get(INTERVAL_VARIABLE, str(DEFAULT_INTERVAL))
+    text = SENSOR_SECONDS.value() or str(DEFAULT_INTERVAL)
     if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"{INTERVAL_VARIABLE} is {text!r}.", expected="a whole number of seconds, at least 1")
+        raise ConfigError(f"{SENSOR_SECONDS.name} is {text!r}.", expected="a whole number of seconds, at least 1")
     return int(text)
 
 

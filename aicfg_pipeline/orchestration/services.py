@@ -4,7 +4,7 @@ No setting is a secret: tokens are named by environment variable. What is done w
 `rollback.service_steps` and `rollback.service_checks`.
 """
 
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,20 @@ import yaml
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr
 
+from aicfg_pipeline.environment import SERVICES
 from aicfg_pipeline.errors import ConfigError, PipelineError
 from aicfg_pipeline.runbook.steps import start_remembered
 from aicfg_pipeline.services.lambdas import LambdaStates
 from aicfg_pipeline.services.settings import ServicesSettings
 
-SERVICES_VARIABLE = "AICFG_SERVICES"
 
-
-def load_services(variable: str = SERVICES_VARIABLE) -> ServicesSettings:
+def load_services(variable: str = SERVICES.name) -> ServicesSettings:
     """Read the settings of all services. Unset means that nothing is configured; every mistake is a `ConfigError`."""
-    named = os.environ.get(variable)
+    named = replace(SERVICES, name=variable).value()
     if named is None:
         return ServicesSettings()
     file = Path(named).expanduser()
     expected = "the path of a YAML file with the settings of the services, or no variable of that name"
-    if not named.strip():
-        raise ConfigError(f"{variable} is set but empty.", expected=expected)
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -55,7 +52,7 @@ class ServicesResource(ConfigurableResource):
     """The services of the runbook. What is not configured is done by hand."""
 
     file_variable: str = Field(
-        default=SERVICES_VARIABLE,
+        default=SERVICES.name,
         description="Name of the environment variable that holds the path of the services' YAML file (see"
         " docs/services.md). Where that is unset nothing is configured, and the plan says what is left to do by hand.",
     )

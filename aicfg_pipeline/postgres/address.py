@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 _HARMLESS = {
     "host": re.compile(r"[A-Za-z0-9._:,*-]*|/[^@]*|[A-Za-z]:[^@]*"),
@@ -31,8 +32,10 @@ def parts_of(url: str) -> dict[str, str] | None:
         return None
 
 
-def _astray(parts: Mapping[str, str]) -> dict[str, str]:
+def _astray(url: str, parts: Mapping[str, str]) -> dict[str, str]:
     """Return the parts that may well be pieces of a password."""
+    if "://" in url and url.count("@") > 1:  # where the login ends can't be known, so all behind its first @ is suspect
+        return {k: parts[k] for k in ("host", "hostaddr", "port", "dbname") if k in parts}
     astray = {k: parts[k] for k, looks in _HARMLESS.items() if k in parts and not looks.fullmatch(parts[k])}
     if "port" in astray and "password" not in parts:  # user:password without an @host is read as host:port
         astray["host"] = parts.get("host", "")
@@ -44,15 +47,59 @@ def shown(url: str) -> str:
     parts = parts_of(url)
     if parts is None:
         return "named by AICFG_DATABASE_URL (it is not a PostgreSQL URL)"
-    parts |= dict.fromkeys(_astray(parts), "?")
+    parts |= dict.fromkeys(_astray(url, parts), "?")
     host = parts.get("host") or parts.get("hostaddr") or "local socket"
     return f"{parts.get('dbname') or '?'} at {host}:{parts.get('port') or 5432} as {parts.get('user') or '?'}"
+
+
+_PROJECT_HOST = re.compile(r"db\.([a-z0-9]+)\.supabase\.co")
+_POOLER_HOST = re.compile(r".*\.pooler\.supabase\.com")
+_PROJECT_USER = re.compile(r"[^.]+\.([a-z0-9]{16,})")  # role.project, as Supabase's pooler takes it
+ALWAYS_THERE = "postgres"
+"""The database that every server has, and the only one that a Supabase project has: its name says nothing."""
+
+
+def target_name(url: str) -> str:
+    """Return what a person calls the target, told from the URL alone, and never a piece of a password."""
+    parts = parts_of(url)
+    if parts is None:
+        return "?"
+    parts |= dict.fromkeys(_astray(url, parts), "?")
+    given = {k.keyword.decode(): (k.val or b"").decode() for k in Conninfo.get_defaults()}  # PGHOST and its like
+    given |= {"host": "", "hostaddr": ""} if parts.keys() & {"host", "hostaddr"} else {}
+    given |= parts
+    host, user = given.get("host") or given.get("hostaddr") or "", given.get("user", "")
+    return name_of(host, given.get("port", ""), user, given.get("dbname") or user)
+
+
+def name_of(host: str, port: str | int, user: str, database: str) -> str:
+    """Return a Supabase project's ref, else `database@host:port` (through a socket `database@local`)."""
+    host = host.lower()
+    project = _project(host, user)
+    if project:
+        return project if database == ALWAYS_THERE else f"{database}@{project}"
+    if not host or host.startswith(("/", "@")):
+        return f"{database or '?'}@local"
+    return f"{database or '?'}@{host}:{port or 5432}"
+
+
+def _project(host: str, user: str) -> str | None:
+    direct, through_pooler = _PROJECT_HOST.fullmatch(host), _PROJECT_USER.fullmatch(user)
+    if direct:
+        return direct[1]
+    pooled = _POOLER_HOST.fullmatch(host) or user.startswith(f"{ALWAYS_THERE}.")
+    return through_pooler[1] if through_pooler and pooled else None
+
+
+def confirms(named: str | None, target: str, database: str) -> bool:
+    """Say whether `named` means this target: its name, or the database's own name where that says anything."""
+    return named is not None and (named == target or (named == database and database != ALWAYS_THERE))
 
 
 def secrets_of(url: str) -> list[str]:
     """Return what of the URL must never be shown, as written and decoded."""
     parts = parts_of(url) or {}
-    secrets = [parts.get("password", ""), *_astray(parts).values()]
+    secrets = [parts.get("password", ""), *_astray(url, parts).values()]
     with suppress(ValueError):
         secrets.append(urlsplit(url).password or "")
     return [s for s in secrets if s]

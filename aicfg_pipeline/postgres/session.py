@@ -25,7 +25,7 @@ from aicfg_pipeline.errors import (
     UnreachableError,
     redact,
 )
-from aicfg_pipeline.postgres.address import parts_of, secrets_of, shown
+from aicfg_pipeline.postgres.address import name_of, parts_of, secrets_of, shown, target_name
 from aicfg_pipeline.postgres.statements import Statement, comma, engine, ident, is_noted
 
 PINNED = {
@@ -166,6 +166,15 @@ class Session:
     def close(self) -> None:
         """Close the connection; session locks go with it."""
         self.connection.close()
+
+    @property
+    def target(self) -> str:
+        """What a person calls the database at the other end of this very connection (see `address.name_of`)."""
+        info = self.connection.info
+        try:
+            return name_of(info.host, info.port, info.user, info.dbname)
+        except psycopg.Error:  # the connection is closed
+            return target_name(self.url)
 
     @property
     def version(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aicfg_pipeline.errors import AlreadyRunningError, ConfigError, StateError, redact
+from aicfg_pipeline.postgres.address import confirms
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
@@ -65,7 +66,8 @@ def must_have_begun(run: Run, wanted: str) -> None:
     if not ledger.exists(run.session):
         database = run.session.one(engine("identity")).database
         raise StateError(
-            f"There is nothing to {wanted}: no rollback of this pipeline has been in database {database!r}.",
+            f"There is nothing to {wanted}: no rollback of this pipeline has been in database {database!r}"
+            f" ({run.session.target}).",
             expected="a ledger in the schema aicfg_rollback",
             remedy="Check that AICFG_DATABASE_URL names the database you mean. The job plan says what state it is in.",
         )
@@ -86,11 +88,11 @@ def finish(run: Run, facts: dict[str, Any] | None = None) -> None:
 def confirm(run: Run, *, must_confirm: bool) -> None:
     """Raise `ConfigError` where the database is not the one the operator named."""
     database = run.session.one(engine("identity")).database
-    named = run.settings.confirm_database
-    if named == database or (named is None and not must_confirm):
+    named, target = run.settings.confirm_database, run.session.target
+    if confirms(named, target, database) or (named is None and not must_confirm):
         return
     raise ConfigError(
-        f"Not confirmed: the database is {database!r}, confirm_database is {named!r}. Nothing was touched.",
-        expected=f"confirm_database: {database}, if that is the database you mean",
-        remedy="Set confirm_database in the run config of this op.",
+        f"Not confirmed: the target is {target}, confirm_database is {named or 'missing'}. Nothing was touched.",
+        expected=f"confirm_database: {target}, if that is the database you mean",
+        remedy="Set confirm_database in run.yaml. The job plan prints a complete one.",
     )

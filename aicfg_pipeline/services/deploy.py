@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from aicfg_pipeline.environment import everything
 from aicfg_pipeline.errors import ConfigError, ServiceError, redact
 
 DEFAULT_COMMAND = ("./scripts/deploy-lambda.sh", "module-ai/ai-config-handler")
@@ -72,7 +73,7 @@ class DeployService:
         self.directory = Path(directory).expanduser()
         self.command = words_of(command)
         self._timeout = timeout_seconds
-        self._environment = {"PYTHONUNBUFFERED": "1", **os.environ, **(environment or {})}
+        self._environment = {"PYTHONUNBUFFERED": "1", **everything(), **(environment or {})}
         self._secrets = (*secrets, *secret_values(self._environment))
 
     def check(self) -> Path:

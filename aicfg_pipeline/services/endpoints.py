@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import ssl
 import string
@@ -24,6 +23,7 @@ from uuid import UUID
 import httpx
 import tenacity
 
+from aicfg_pipeline import environment
 from aicfg_pipeline.errors import ConfigError, redact
 
 Kind = Literal[
@@ -229,7 +229,7 @@ class EndpointService:
         if callable(self._token_source):
             what, token = "the token provider", self._token_source()
         else:
-            what, token = f"the environment variable {self._token_source}", os.environ.get(self._token_source)
+            what, token = f"the environment variable {self._token_source}", environment.named(self._token_source)
         token = (token or "").strip()
         if not token:
             raise ConfigError(

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from aicfg_pipeline.environment import everything
 from aicfg_pipeline.errors import ConfigError, ServiceError, redact
 
 _TRAILER = "Aicfg-Rollback"
@@ -634,7 +635,7 @@ _MISLEADING = frozenset(
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
+    own = {name: value for name, value in everything().items() if name not in _MISLEADING}
     own.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
     # No question is ever answered here, and messages are recognised by their English words.
     return {**own, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}

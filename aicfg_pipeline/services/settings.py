@@ -7,13 +7,13 @@ and no setting holds a secret: those are named by environment variable.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
+from aicfg_pipeline import environment
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.services.aws import AwsTarget, Log, silent
 from aicfg_pipeline.services.deploy import DEFAULT_COMMAND, DeployService, words_of
@@ -157,7 +157,7 @@ class EndpointSettings(_Settings):
     base_url: str = Field(min_length=1)
     probes: tuple[ProbeSettings, ...]
     placeholders: dict[str, str] = Field(default_factory=dict)
-    token_variable: str | None = "AICFG_API_TOKEN"  # noqa: S105 - the name of a variable
+    token_variable: str | None = environment.API_TOKEN.name
     timeout_seconds: PositiveFloat = 10.0
     attempts: PositiveInt = 5
     backoff_seconds: PositiveFloat = 1.0
@@ -191,13 +191,13 @@ class EndpointSettings(_Settings):
 class WebhookSettings(_Settings):
     """Where to tell people. The URL is a secret, so the environment variable that holds it is named here."""
 
-    url_variable: str = "AICFG_WEBHOOK_URL"
+    url_variable: str = environment.WEBHOOK_URL.name
     timeout_seconds: PositiveFloat = 5.0
     attempts: PositiveInt = 3
 
     def service(self) -> WebhookService | None:
         """Return the service, or None where the variable is not set: then there is nobody to tell."""
-        url = os.environ.get(self.url_variable, "").strip()
+        url = (environment.named(self.url_variable) or "").strip()
         return WebhookService(url, timeout_seconds=self.timeout_seconds, attempts=self.attempts) if url else None
 
 

@@ -6,7 +6,6 @@ really looks like is for `postgres.catalog`; whether the two agree is for `rollb
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
@@ -18,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from sqlglot import exp
 
+from aicfg_pipeline import environment
 from aicfg_pipeline.errors import SpecError
 from aicfg_pipeline.spec.ddl import expression_complaint, folded, query_complaint, read_ddl
 from aicfg_pipeline.spec.model import MAX_NAME_BYTES, PRIVATE_SCHEMA, Migration, Pair, Persona, shortened
@@ -119,7 +119,7 @@ class _MigrationFile(_Strict):
 
 def default_folder() -> Path:
     """Return the migration's folder: `AICFG_MIGRATION_DIR`, else the `sql` that came with the package."""
-    named = os.environ.get("AICFG_MIGRATION_DIR")
+    named = environment.MIGRATION_DIR.value()
     return Path(named) if named else bundled_sql()
 
 

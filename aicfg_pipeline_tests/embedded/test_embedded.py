@@ -247,8 +247,8 @@ def test_first_start_fills_and_the_next_finds(home: Path) -> None:
     assert (first.created, second.created, len(calls)) == (True, False, 1)
     assert (second.url, second.admin_url, second.dagster_url) == (first.url, first.admin_url, first.dagster_url)
     for url, expected in (
-        (first.url, ("app", "postgres")),
-        (first.admin_url, ("app", "supabase_admin")),
+        (first.url, ("demo", "postgres")),
+        (first.admin_url, ("demo", "supabase_admin")),
         (first.dagster_url, ("dagster", "supabase_admin")),
     ):
         with psycopg.connect(url) as connection:
@@ -257,6 +257,23 @@ def test_first_start_fills_and_the_next_finds(home: Path) -> None:
     stop_embedded(home)
     assert not first.cluster.running
     assert not ensure_embedded(home).created
+
+
+def test_the_demo_of_an_earlier_version_is_taken_over_under_its_new_name(home: Path) -> None:
+    """A1: a database called app is what a production database may be called too."""
+    made = ensure_embedded(home, organisations=1, settings=servers.FASTER)
+    with psycopg.connect(made.cluster.url("supabase_admin", "postgres"), autocommit=True) as server:
+        server.execute("ALTER DATABASE demo RENAME TO app")
+    before = made.url.replace("/demo", "/app")
+    with psycopg.connect(before) as connection:
+        with pytest.raises(DatabaseError, match="is to be called demo now, and somebody is connected"):
+            ensure_embedded(home)
+        rows = connection.execute("SELECT count(*) FROM orgs").fetchone()
+    found = ensure_embedded(home)
+    assert not found.created
+    with psycopg.connect(found.url) as connection:
+        assert connection.execute("SELECT current_database()").fetchone() == ("demo",)
+        assert connection.execute("SELECT count(*) FROM orgs").fetchone() == rows
 
 
 def test_dagsters_driver_understands_the_url(home: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from aicfg_pipeline.errors import UnreachableError
 from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.address import confirms
 from aicfg_pipeline.postgres.locks import Blocker
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
@@ -47,15 +48,17 @@ def locked_out(subject: Subject, what: str) -> Hazard:
 
 def _confirmation(subject: Subject, database: str) -> Iterator[Hazard]:
     named = subject.settings.confirm_database
-    if named is None and not subject.must_confirm:
+    target = subject.session.target
+    if confirms(named, target, database) or (named is None and not subject.must_confirm):
         return
-    if named != database:
-        found = "confirm_database is missing" if named is None else f"confirm_database is {named!r}"
-        yield Hazard(
-            "not_confirmed",
-            f"{found}; the database is {database!r}.",
-            f"If {database!r} is the database you mean, set confirm_database: {database} in the run config.",
-        )
+    found = "confirm_database is missing" if named is None else f"confirm_database is {named!r}"
+    if named == database:
+        found += ", and that is the name of a database on every server"
+    yield Hazard(
+        "not_confirmed",
+        f"{found}; the target is {target}.",
+        f"If {target} is the database you mean, set confirm_database: {target} in run.yaml.",
+    )
 
 
 def _pooled(subject: Subject) -> Iterator[Hazard]:

@@ -109,14 +109,14 @@ def test_missing_confirmation(migrated_database: Database) -> None:
         error = refusal(found)
     name = migrated_database.name
     assert error.codes == ("not_confirmed",)
-    assert found.hazards[0].found == f"confirm_database is missing; the database is {name!r}."
-    assert f"set confirm_database: {name}" in found.hazards[0].remedy
+    assert found.hazards[0].found == f"confirm_database is missing; the target is {name}@local."
+    assert f"set confirm_database: {name}@local" in found.hazards[0].remedy
 
 
 def test_wrong_confirmation(migrated_database: Database) -> None:
     hazards = refused(migrated_database, confirm_database="production")
     name = migrated_database.name
-    assert told(hazards) == [("not_confirmed", None, f"confirm_database is 'production'; the database is {name!r}.")]
+    assert told(hazards) == [("not_confirmed", None, f"confirm_database is 'production'; the target is {name}@local.")]
 
 
 def test_right_confirmation_is_no_hazard(migrated_database: Database) -> None:

@@ -1,0 +1,91 @@
+"""Every environment variable that the pipeline reads: name, default, meaning. All reading of the environment is here.
+
+`python -m aicfg_pipeline.environment` prints the table of the README. A variable is read when it is asked for, never at
+import. What is done with a value belongs to whoever asks.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from aicfg_pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable. `default` is what a person reads of what holds where it is not set."""
+
+    name: str
+    meaning: str
+    default: str
+    empty_is_unset: bool = False
+    """Where set and empty is a mistake, and not the same as unset, this is false."""
+
+    def value(self) -> str | None:
+        """Return the value, or None where it is not set. Raises `ConfigError` where it is set but empty."""
+        value = os.environ.get(self.name)
+        if value is None or value.strip():
+            return value
+        if self.empty_is_unset:
+            return None
+        raise ConfigError(f"{self.name} is set but empty.", expected=f"{self.meaning}, or no variable of that name")
+
+
+DATABASE_URL = Variable(
+    "AICFG_DATABASE_URL",
+    "the target: a PostgreSQL URL, or `demo` for the embedded demo",
+    "none: without it every job refuses",
+)
+HOME = Variable(
+    "AICFG_HOME", "embedded server, reports, exports, Dagster's home", "`.aicfg`", empty_is_unset=True
+)  # fmt: skip
+EXPORT_DIR = Variable("AICFG_EXPORT_DIR", "where exports go", "`$AICFG_HOME/exports`", empty_is_unset=True)
+MIGRATION_DIR = Variable(
+    "AICFG_MIGRATION_DIR", "the folder with `migration.yaml`", "the bundled `sql`", empty_is_unset=True
+)
+SERVICES = Variable(
+    "AICFG_SERVICES",
+    "a YAML file with Lambda, repository, deploy, endpoints, logs ([docs/services.md](docs/services.md))",
+    'none: those steps are shown as "by hand"',
+)
+API_TOKEN = Variable(
+    "AICFG_API_TOKEN", "the bearer token for the endpoints (the services' file may name another)", "none"
+)
+SENSOR_SECONDS = Variable("AICFG_SENSOR_SECONDS", "seconds between the sensor's looks", "300")
+WEBHOOK_URL = Variable("AICFG_WEBHOOK_URL", "where failures are posted", "none", empty_is_unset=True)
+DAGSTER_POSTGRES_URL = Variable(
+    "DAGSTER_POSTGRES_URL", "where `make dev` keeps runs and events", "the embedded server", empty_is_unset=True
+)
+
+VARIABLES = (
+    DATABASE_URL,
+    HOME,
+    EXPORT_DIR,
+    MIGRATION_DIR,
+    SERVICES,
+    API_TOKEN,
+    SENSOR_SECONDS,
+    WEBHOOK_URL,
+    DAGSTER_POSTGRES_URL,
+)
+
+
+def named(name: str) -> str | None:
+    """Return the value of a variable that a setting names (a token, a URL that is a secret), or None."""
+    return os.environ.get(name)
+
+
+def everything() -> dict[str, str]:
+    """Return the whole environment as it is now, to start another program with."""
+    return dict(os.environ)
+
+
+def table() -> str:
+    """Return the variables as the README's Markdown table."""
+    rows = [f"| `{v.name}` | {v.meaning} | {v.default} |" for v in VARIABLES]
+    return "\n".join(["| variable | what it is | default |", "|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(table())
