@@ -52,7 +52,7 @@ screenshots: $(READY)  ## takes the pictures of the docs (needs Chromium)
 	AICFG_SCREENSHOTS=docs/pictures $(BIN)/python -m pytest aicfg_pipeline_tests/orchestration/test_ui.py
 
 plan-sql: $(READY)  ## writes docs/plan.sql anew: every statement of the demo's rollback
-	AICFG_WRITE_PLAN=1 $(BIN)/python -m pytest -q aicfg_pipeline_tests/rollback/steps/test_plan_by_hand.py
+	AICFG_WRITE_PLAN=1 $(BIN)/python -m pytest -q aicfg_pipeline_tests/evidence/test_by_hand.py
 
 clean:  ## stops the embedded server and removes what the demo made
 	-@$(BIN)/python -m aicfg_pipeline.local down

@@ -3,7 +3,7 @@
 Finding never changes anything. Whether a hazard stops a run is decided in `plan`.
 """
 
-from aicfg_pipeline.rollback.hazards.gather import find_hazards
+from aicfg_pipeline.rollback.hazards.gather import Job, find_hazards
 from aicfg_pipeline.rollback.hazards.hazard import ACCEPTABLE, CODES, Hazard, Subject
 
-__all__ = ["ACCEPTABLE", "CODES", "Hazard", "Subject", "find_hazards"]
+__all__ = ["ACCEPTABLE", "CODES", "Hazard", "Job", "Subject", "find_hazards"]

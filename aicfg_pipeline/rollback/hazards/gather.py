@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from aicfg_pipeline.errors import LockTimeoutError
-from aicfg_pipeline.rollback.hazards import rows, server, surroundings
+from aicfg_pipeline.rollback.hazards import rows, server, surroundings, undoing
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 
 _NO_SCRATCH = frozenset({"unsupported_version", "replica", "pooled_connection"})
 
 
-def find_hazards(subject: Subject) -> list[Hazard]:
-    """Return every hazard. Those of the rows are looked for last, and not where the server could not be asked."""
+Job = Literal["rollback", "undo_rollback", "drop_new_tables", "migrate"]
+
+
+def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:
+    """Return every hazard of a job. Those of the rows are looked for last, and not where the server could not be asked."""
     found = [*server.find(subject)]
+    if job == "undo_rollback":
+        return [*found, *_unless_locked_out(subject, "What was written since can't be read", undoing.find)]
+    if job != "rollback":
+        return found
     found += _unless_locked_out(subject, "What is around the tables can't be read", surroundings.find)
     if not any(_stops_scratch(h) for h in found):
         found += _unless_locked_out(subject, "The rows can't be read", rows.find)

@@ -6,7 +6,7 @@ and where the export can't be written or read back. CASCADE is never used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +43,8 @@ def drop_new_tables(
 ) -> dict[str, Any]:
     """Export and drop what is parked. `checks` are those of this moment; one that fails stops the drop.
 
-    Returns facts per pair. Raises `GateError` or `ExportError`; then the parked tables are kept.
+    All pairs or none: first every export, then one transaction. Returns facts per pair. Raises `GateError`,
+    `ExportError` or `LockTimeoutError`; then all parked tables are kept.
     """
     states = run.look().in_state(State.CUT_OVER)
     if not states:
@@ -54,7 +55,17 @@ def drop_new_tables(
         _retention_over(book, states)
     gate(checks, remedy="Nothing was dropped. Mend what the checks name, or go back with the job undo_rollback.")
     _no_dependents(run, states)
-    return {s.pair.old: _dropped(run, s, folder) for s in states}
+    exports = {s.pair.old: _exported(run, s, folder) for s in states}
+
+    def work() -> dict[str, dict[str, Any]]:
+        return _drop_once(run, states, exports)
+
+    oids = [r.oid for s in states for r in (s.at_old_name, *parked_relations(run, s)) if r is not None]
+    done, _ = run.with_locks(work, what="drop", oids=oids)
+    for old, facts in done.items():
+        files = ", ".join(Path(e["file"]).name for e in facts["exports"])
+        run.say(f"{old}: {', '.join(facts['dropped'])} dropped; export: {files}")
+    return done
 
 
 def _retention_over(book: Ledger, states: Sequence[PairState]) -> None:
@@ -75,7 +86,7 @@ def parked_relations(run: Run, state: PairState) -> list[Relation]:
     With what an earlier undo has kept of coexisting tables.
     """
     entries = [e for e in run.look().ledger.entries if e.step == "undo" and e.pair == state.pair.old]
-    kept = [(PRIVATE_SCHEMA, str(name)) for e in entries if e.outcome == "done" for name in e.facts.get("kept", ())]
+    kept = [(PRIVATE_SCHEMA, str(name)) for e in entries for name in e.facts.get("kept", ())]
     parked = [r for r in (state.private_old, state.private_new) if r is not None]
     return [*parked, *catalog.relations(run.session, kept).values()]
 
@@ -91,42 +102,43 @@ def _no_dependents(run: Run, states: Sequence[PairState]) -> None:
         )
 
 
-def _dropped(run: Run, state: PairState, folder: Path) -> dict[str, Any]:
-    tables = [r for r in parked_relations(run, state) if r.is_table]
+def _exported(run: Run, state: PairState, folder: Path) -> list[dict[str, Any]]:
     exports = []
-    for relation in tables:
+    for relation in _parked_tables(run, state):
         run.say(f"{relation.name}: exporting to {folder}")
         exports.append(export_table(run.session, relation, folder, relation.name, run.run_id).facts)
-
-    def work() -> dict[str, Any]:
-        return _drop_once(run, state, tables, exports)
-
-    oids = [r.oid for r in (state.at_old_name, *parked_relations(run, state)) if r is not None]
-    outcome, _ = run.with_locks(work, what=f"{state.pair.old}: drop", oids=oids)
-    files = ", ".join(Path(e["file"]).name for e in exports)
-    run.say(f"{state.pair.old}: {', '.join(r.name for r in tables)} dropped; export: {files}")
-    return outcome
+    return exports
 
 
-def _drop_once(run: Run, state: PairState, tables: Sequence[Relation], exports: list[dict[str, Any]]) -> dict[str, Any]:
-    """One transaction: compare under lock, then drop. Only the trigger's removal locks the old table, for an instant."""
-    pair = state.pair
-    with begun(run, _dropping(run, state)) as session:
-        found = compare_parked(session, state, in_transaction=True)
-        written = change_log.size(session, pair)
-        _still_proven(pair.old, found)
-        session.script(_drops(run, state))
-        facts = {
-            **found.facts,
-            "rows_before": found.before.rows,
-            "rows_after": found.after.rows,
-            "unexplained_rows": found.differences.unexplained,
-            "keys_written_since": written.keys,
-            "dropped": [r.name for r in tables],
-            "exports": exports,
-        }
-        run.record(STEP, "done", pair=pair.old, facts=facts)
-    return facts
+def _parked_tables(run: Run, state: PairState) -> list[Relation]:
+    return [r for r in parked_relations(run, state) if r.is_table]
+
+
+def _drop_once(
+    run: Run, states: Sequence[PairState], exports: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, dict[str, Any]]:
+    """One transaction for all pairs: compare under lock, then drop. Only the removal of triggers locks the old tables."""
+    done = {}
+    with begun(run, _dropping(run, states)) as session:
+        proven = {s.pair.old: compare_parked(session, s, in_transaction=True) for s in states}
+        for old, found in proven.items():
+            _still_proven(old, found)
+        for state in states:
+            pair, found = state.pair, proven[state.pair.old]
+            written = change_log.size(session, pair)
+            session.script(_drops(run, state))
+            done[pair.old] = {
+                **found.facts,
+                "rows_before": found.before.rows,
+                "rows_after": found.after.rows,
+                "unexplained_rows": found.differences.unexplained,
+                "keys_written_since": written.keys,
+                "dropped": [r.name for r in _parked_tables(run, state)],
+                "exports": exports[pair.old],
+            }
+        for old, facts in done.items():
+            run.record(STEP, "done", pair=old, facts=facts)
+    return done
 
 
 def _still_proven(old: str, found: Comparison) -> None:
@@ -144,18 +156,28 @@ def _still_proven(old: str, found: Comparison) -> None:
 
 def works(run: Run, states: Sequence[PairState]) -> Iterator[Work]:
     """Yield what this step does with pairs that are cut over, after the export of their parked tables."""
-    for state in states:
-        source, target = parked_sides(run.session, state)
-        hashable = not catalog.unhashable_columns(run.session, state.old_table.oid)
-        log = private(state.pair.change_log)
-        proof = comparison_statements(source, target, state.pair.key, log, hashable=hashable)
-        yield replace(_dropping(run, state), then=[*proof, *_drops(run, state)])
+    if states:
+        drops = [d for s in states for d in _drops(run, s)]
+        yield replace(_dropping(run, states), then=[*(p for s in states for p in _proofs(run, s)), *drops])
 
 
-def _dropping(run: Run, state: PairState) -> Work:
-    locks = engine("lock_exclusively", tables=comma(private(r.name) for r in parked_relations(run, state)))
-    does = "compare once more, under lock, then drop; the export of the parked tables has been read back before"
-    return Work(STEP, state.pair.old, does, locks=[locks], snapshot=True, brief=True, outcome="done")
+def _proofs(run: Run, state: PairState) -> list[sql.Composable]:
+    source, target = parked_sides(run.session, state)
+    hashable = not catalog.unhashable_columns(run.session, state.old_table.oid)
+    return comparison_statements(source, target, state.pair.key, private(state.pair.change_log), hashable=hashable)
+
+
+def _dropping(run: Run, states: Sequence[PairState]) -> Work:
+    tables = comma(private(r.name) for s in states for r in parked_relations(run, s))
+    return Work(
+        STEP,
+        None,
+        "compare once more, under lock, then drop all or nothing; the exports have been read back before",
+        locks=[engine("lock_exclusively", tables=tables)],
+        snapshot=True,
+        brief=True,
+        outcome="done",
+    )
 
 
 def _drops(run: Run, state: PairState) -> list[sql.Composable]:

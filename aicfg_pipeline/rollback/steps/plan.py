@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from psycopg import sql
 
@@ -18,15 +18,13 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import begin_statement
 from aicfg_pipeline.postgres.statements import comma, engine, ident, is_noted, provided_of, why_of
 from aicfg_pipeline.rollback import ledger
-from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Subject, find_hazards
+from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, Look, PairState, State
 from aicfg_pipeline.rollback.steps import compare, copy_back, cut_over, drop, migrate, undo
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.work import Work
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
-
-Job = Literal["rollback", "undo_rollback", "drop_new_tables", "migrate"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def make_plan(run: Run, *, must_confirm: bool, job: Job = "rollback") -> Plan:
     session = run.session
     identity = session.one(engine("identity"))._asdict()
     look = run.look()
-    hazards = find_hazards(Subject(session, run.migration, look, run.settings, must_confirm))
+    hazards = find_hazards(Subject(session, run.migration, look, run.settings, must_confirm), job)
     statements = list(_planned(run, _works(run, look, job)))
     facts = [
         run.migration.digest,

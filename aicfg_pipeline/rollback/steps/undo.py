@@ -14,14 +14,13 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
-from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, provided
-from aicfg_pipeline.rollback.ledger import Entry
+from aicfg_pipeline.rollback.hazards import Subject, undoing
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences
+from aicfg_pipeline.rollback.tables.aside import free_name, set_aside
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
 from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
@@ -34,10 +33,9 @@ from aicfg_pipeline.rollback.tables.forth import (
     replay_statements,
     way_forth,
 )
-from aicfg_pipeline.rollback.tables.sources import forth_source
+from aicfg_pipeline.rollback.tables.retired import left_by_undo, retiring, settle
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
-from aicfg_pipeline.spec.model import shortened
 
 STEP = "undo"
 MEND_ATTEMPTS = 3
@@ -67,42 +65,24 @@ def undo_rollback(run: Run) -> dict[str, Any]:
 
 
 def _must_be_undoable(run: Run, look: Look, states: Sequence[PairState]) -> None:
-    """Refuse with all reasons at once; a pair whose parked table is gone stops only a run that has no other."""
+    """Refuse with all reasons at once, before anything is touched."""
     dropped = look.in_state(State.ROLLED_BACK)
-    for state in dropped:
-        run.say(f"{state.pair.old}: can't be undone, its parked table is gone ({state.because})")
-    if dropped and not states and not any(_left_by_undo(look, s) for s in look.pairs):
+    if dropped and not states and not any(left_by_undo(look, s) for s in look.pairs):
         raise StateError(
             "The rollback can't be undone: the parked tables are gone.",
             complaints=[f"{s.pair.old}: {s.because}" for s in dropped],
             remedy="Launch the job migrate to go forward again; the ledger names the export of what was dropped.",
         )
-    complaints = [c for s in states for c in _reasons_against(run, s)]
-    if complaints:
+    found = undoing.find(Subject(run.session, run.migration, look, run.settings, must_confirm=False))
+    blocking = [h for h in found if h.blocks(run.settings.accept_hazards)]
+    if blocking:
         raise StateError(
             "The rollback can't be undone as it is. Nothing has changed.",
-            complaints=complaints,
+            complaints=[
+                str(h) + (f" May be accepted: accept_hazards: [{h.code}]" if h.acceptable else "") for h in blocking
+            ],
             remedy="Mend what is named above and launch the job undo_rollback again.",
         )
-
-
-def _reasons_against(run: Run, state: PairState) -> list[str]:
-    old, reasons = state.pair.old, []
-    if state.log is None:
-        reasons.append(f"{old}: its change log is gone, so what was written since the cut-over is not known")
-    else:
-        triggers = catalog.our_triggers(run.session, state.old_table.oid)
-        reasons += [
-            f"{old}: the trigger {t} of the change log is gone or disabled, so writes may be missing from the log"
-            for t in change_log.TRIGGERS
-            if triggers.get(t) != "A"
-        ]
-    reasons += [
-        f"{old}: foreign key {r.name} of {r.table} refers to the parked table; replaying would reach into {r.table}."
-        " Take it off, and put it on again after the undo"
-        for r in run.session.all(engine("foreign_keys_to"), {"oid": state.parked.oid})
-    ]
-    return reasons
 
 
 # --- before the swap -------------------------------------------------------------------------------------------
@@ -127,7 +107,7 @@ def _is_merged(look: Look, state: PairState) -> bool:
 def _merge_in_doubt(run: Run, state: PairState) -> None:
     """The old table holds rows that were merged and never logged; the versions that they replace are kept."""
     pair = state.pair
-    kept = _free_name(run, pair.new)
+    kept = free_name(run.session, pair.new)
     doubting = _doubting(way_forth(run.session, state, run.look().ledger), kept)
     with begun(run, doubting) as session:
         keep, doubt, unneeded = doubting.then
@@ -158,14 +138,6 @@ def _doubting(forth: Forth, kept: str) -> Work:
         snapshot=True,
         outcome="prepared",
     )
-
-
-def _free_name(run: Run, name: str) -> str:
-    taken = {r.name for r in run.session.all(engine("own_relations"))}
-    number = 1
-    while (free := shortened(f"superseded_{number}_", name)) in taken:
-        number += 1
-    return free
 
 
 def replay_forth(forth: Forth) -> Replay:
@@ -312,18 +284,9 @@ class _Away:
         kept = list(prepared.facts.get("kept", [])) if prepared and fresh else []
         superseded = state.private_old if state.private_old and state.private_old.is_table else None
         if superseded:
-            kept.append(self._renamed(run, superseded))
+            name, self.statements = set_aside(run.session, superseded)
+            kept.append(name)
         self.facts = {"retired_oid": state.old_table.oid, "new_oid": state.parked.oid, "kept": kept}
-
-    def _renamed(self, run: Run, table: Relation) -> str:
-        name = _free_name(run, table.name)
-        prefix = name.removesuffix(table.name) if name.endswith(table.name) else f"{name}_"
-        for own in run.session.all(engine("own_relations_of"), {"oid": table.oid}):
-            block, part = ("rename_index", "index") if own.kind == "INDEX" else ("rename_sequence", "sequence")
-            new_name = ident(shortened(prefix, own.name))
-            self.statements.append(engine(block, **{part: private(own.name)}, name=new_name))
-        self.statements.append(engine("rename_table", table=private(table.name), name=ident(name)))
-        return name
 
 
 def _moved(run: Run, state: PairState, away: _Away) -> list[sql.Composable]:
@@ -341,94 +304,6 @@ def _moved(run: Run, state: PairState, away: _Away) -> list[sql.Composable]:
         *away.statements,
         *exchange(schema, moving(state.old_table), moving(state.parked, view), then=hardened),
     ]
-
-
-# --- what can wait ---------------------------------------------------------------------------------------------
-
-
-def _left_by_undo(look: Look, state: PairState) -> Entry | None:
-    """Return the undo that has still something to settle, or None."""
-    swap = foreign_keys.last_swap(look.ledger, state.pair)
-    if swap is None or swap.step != STEP or state.at_new_name is None:
-        return None
-    settled = look.ledger.last(STEP, pair=state.pair.old, outcome="settled")
-    return swap if settled is None or settled.id < swap.id else None
-
-
-def settle(run: Run) -> dict[str, Any]:
-    """Validate the new table's foreign keys, drop the retired old table with its log. Does nothing where that is done.
-
-    The retired table is dropped without an export: the comparison and the replay under lock have shown that it holds
-    nothing that the new table does not.
-    """
-    done: dict[str, Any] = {}
-    look = run.look()
-    for state in look.pairs:
-        swap = _left_by_undo(look, state)
-        if swap is None:
-            continue
-        retired = state.private_old
-        if retired is not None and retired.oid == swap.facts["retired_oid"]:
-            removed = foreign_keys.take_off(run, state.pair, retired, step=STEP)
-        else:
-            retired, removed = None, []
-        validated, broken = _validated(run, state, retired)
-        _retired_dropped(run, state, retired, validated, broken)
-        done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated, "not_validated": broken}
-        run.say(
-            f"{state.pair.old}: foreign keys of {state.pair.new} validated: {', '.join(validated) or 'none to do'};"
-            " the retired old table is dropped" + "".join(f"; NOT valid: {b}" for b in broken)
-        )
-    return done
-
-
-def _validated(run: Run, state: PairState, retired: Relation | None) -> tuple[list[str], list[str]]:
-    """Validate; a row that refers to nothing is mended as before the swap, in case it was too late for that."""
-    validated, broken = [], []
-    new = state.new_table
-    waiting = [k for k in foreign_keys.found(run, new) if not k.validated and "NOT ENFORCED" not in k.definition]
-    for key in waiting:
-        wrong: str | None = None
-        for _ in range(MEND_ATTEMPTS):
-            wrong = foreign_keys.validate(run, STEP, state.pair, new, key.name)
-            if wrong is None or retired is None:
-                break
-            _mended(run, state, retired)
-        if wrong is None:
-            validated.append(key.name)
-        else:
-            broken.append(f"{key.name}: {wrong}")
-    return validated, broken
-
-
-def _mended(run: Run, state: PairState, retired: Relation) -> None:
-    forth = replace(
-        way_forth(run.session, replace(state, at_old_name=retired, private_new=state.new_table), run.look().ledger),
-        foreign_keys=tuple(foreign_keys.facts_of(k) for k in foreign_keys.found(run, state.new_table)),
-    )
-
-    def work() -> None:
-        with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
-            source = forth_source(session, state.pair, retired, state.new_table)
-            rows = mend_references(session, forth, state.new_table, source)
-            run.record(STEP, "references_mended", pair=state.pair.old, facts={"rows": rows})
-
-    run.with_locks(work, what=f"{state.pair.new}: mending references", oids=[state.new_table.oid])
-
-
-def _retired_dropped(
-    run: Run, state: PairState, retired: Relation | None, validated: list[str], broken: list[str]
-) -> None:
-    dropping = _dropping(state, retired)
-
-    def work() -> None:
-        with begun(run, dropping) as session:
-            session.script(dropping.then)
-            facts = {"dropped": retired is not None, "validated": validated, "not_validated": broken}
-            run.record(STEP, "settled", pair=state.pair.old, facts=facts)
-
-    oids = [r.oid for r in (retired, state.log) if r is not None]
-    run.with_locks(work, what=f"{state.pair.old}: dropping the retired table", oids=oids)
 
 
 # --- what it does, as data -------------------------------------------------------------------------------------
@@ -454,7 +329,7 @@ def works(run: Run, look: Look, states: Sequence[PairState]) -> Iterator[Work]:
         for name in sorted(str(k["name"]) for k in forth.foreign_keys):
             table = ident(state.old_table.schema, state.pair.new)
             yield foreign_keys.validating(STEP, state.pair, table, name)
-        yield _dropping(state, retired)
+        yield retiring(run.session, state, state.old_table).work
 
 
 def _leftovers(run: Run, look: Look, state: PairState, forth: Forth) -> Iterator[Work]:
@@ -464,13 +339,4 @@ def _leftovers(run: Run, look: Look, state: PairState, forth: Forth) -> Iterator
             for key in foreign_keys.found(run, relation):
                 yield foreign_keys.taking_off("settle", state.pair, private(relation.name), key.name)
     if _is_merged(look, state):
-        yield _doubting(forth, _free_name(run, state.pair.new))
-
-
-def _dropping(state: PairState, retired: Relation | Moving | None) -> Work:
-    """Drop the retired old table and its log."""
-    drops: list[sql.Composable] = []
-    if retired is not None:
-        drops.append(engine("drop_table", table=private(retired.name)))
-        drops += change_log.drop_statements(state.pair) if state.log is not None else []
-    return Work(STEP, state.pair.old, "the retired old table and its log go", then=drops, brief=True, outcome="settled")
+        yield _doubting(forth, free_name(run.session, state.pair.new))

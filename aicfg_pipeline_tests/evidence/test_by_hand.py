@@ -9,15 +9,15 @@ import os
 import subprocess
 from pathlib import Path
 
+from aicfg_pipeline.evidence.by_hand import script
 from aicfg_pipeline.rollback.state import State
-from aicfg_pipeline.rollback.steps.by_hand import script
 from aicfg_pipeline_tests.tools import servers as tools
 from aicfg_pipeline_tests.tools.kills import differing, portrait
 from aicfg_pipeline_tests.tools.migration import roll_back, running
 from aicfg_pipeline_tests.tools.planning import planned
 from aicfg_pipeline_tests.tools.servers import Database, Server
 
-PLAN = Path(__file__).parents[3] / "docs" / "plan.sql"
+PLAN = Path(__file__).parents[2] / "docs" / "plan.sql"
 TITLE = "The rollback of the demo database, by hand."
 
 

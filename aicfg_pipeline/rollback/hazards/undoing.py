@@ -1,0 +1,89 @@
+"""What stands in the way of an undo: a log that can't be trusted, pairs that can't come along, what was pointed at the
+old tables since the cut-over. Told before anything is touched, by the plan and by the undo itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
+from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.tables import change_log
+from aicfg_pipeline.rollback.tables.retired import still_pointing
+
+
+def find(subject: Subject) -> Iterator[Hazard]:
+    """Look at all that an undo of every pair that is cut over would meet."""
+    states = subject.look.in_state(State.CUT_OVER)
+    yield from _in_part(subject.look, states)
+    for state in states:
+        yield from _log(subject.session, state)
+        yield from _pointing_at_parked(subject.session, state)
+    yield from _dependents(subject.session, states)
+
+
+def _in_part(look: Look, states: tuple[PairState, ...]) -> Iterator[Hazard]:
+    """Code of neither age fits a database in which half of the tables have their new names."""
+    for state in look.in_state(State.ROLLED_BACK) if states else ():
+        yield Hazard(
+            "undo_in_part",
+            f"{state.pair.old} can't be undone: its parked table is gone ({state.because}). The other pairs would have"
+            f" their new names, and {state.pair.old} its old one.",
+            "Leave all of them rolled back; or accept it, and bring this pair forward with the job migrate.",
+            state.pair.old,
+        )
+
+
+def _log(session: Session, state: PairState) -> Iterator[Hazard]:
+    """Without the log nobody knows what was written since the cut-over."""
+    old = state.pair.old
+    mend = "What was written since can't be told. Roll forward with migrate once the parked table is dropped."
+    if state.log is None:
+        yield _not_undoable(
+            old, f"{old}: its change log is gone, so what was written since the cut-over is not known.", mend
+        )
+        return
+    triggers = catalog.our_triggers(session, state.old_table.oid)
+    for trigger in change_log.TRIGGERS:
+        if triggers.get(trigger) != "A":
+            found = (
+                f"{old}: the trigger {trigger} of the change log is gone or disabled, so writes may be missing from it."
+            )
+            yield _not_undoable(old, found, mend)
+
+
+def _pointing_at_parked(session: Session, state: PairState) -> Iterator[Hazard]:
+    """A replay into the parked table would cascade into tables of others."""
+    old = state.pair.old
+    for key in session.all(engine("foreign_keys_to"), {"oid": state.parked.oid}):
+        yield _not_undoable(
+            old,
+            f"{old}: foreign key {key.name} of {key.table} refers to the parked table; replaying would reach into"
+            f" {key.table}.",
+            "Take it off, and put it on again after the undo.",
+        )
+
+
+def _not_undoable(old: str, found: str, remedy: str) -> Hazard:
+    return Hazard("not_undoable", found, remedy, old)
+
+
+_STAYS = "refers to the old table; after the undo it would go on reading the retired one, which then is kept for it."
+_REMEDY = (
+    "Point it elsewhere or drop it before; or accept it, and point it at the new names afterwards. It was made by: "
+)
+
+
+def _dependents(session: Session, states: tuple[PairState, ...]) -> Iterator[Hazard]:
+    for state in states:
+        for found in still_pointing(session, state.old_table.oid):
+            yield Hazard(
+                "dependents",
+                f"The {found.kind} {found.name} {_STAYS}",
+                _REMEDY + " ".join(str(found.recreate).split()),
+                state.pair.old,
+                {"kind": found.kind, "name": found.name, "recreate": found.recreate},
+            )

@@ -1,0 +1,144 @@
+"""What an undo leaves to be settled: the new table's foreign keys are validated, the retired old table goes.
+
+The swap itself is `undo`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from psycopg import sql
+
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine, private
+from aicfg_pipeline.rollback.ledger import Entry
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.state import Look, PairState
+from aicfg_pipeline.rollback.tables import change_log, foreign_keys
+from aicfg_pipeline.rollback.tables.aside import set_aside
+from aicfg_pipeline.rollback.tables.forth import mend_references, way_forth
+from aicfg_pipeline.rollback.tables.sources import forth_source
+from aicfg_pipeline.rollback.work import Work, begun
+
+STEP = "undo"
+MEND_ATTEMPTS = 3
+
+
+def left_by_undo(look: Look, state: PairState) -> Entry | None:
+    """Return the undo that has still something to settle, or None."""
+    swap = foreign_keys.last_swap(look.ledger, state.pair)
+    if swap is None or swap.step != STEP or state.at_new_name is None:
+        return None
+    settled = look.ledger.last(STEP, pair=state.pair.old, outcome="settled")
+    return swap if settled is None or settled.id < swap.id else None
+
+
+def settle(run: Run) -> dict[str, Any]:
+    """Validate the new table's foreign keys, drop the retired old table with its log. Does nothing where that is done.
+
+    The retired table is dropped without an export: the comparison and the replay under lock have shown that it holds
+    nothing that the new table does not. It is kept where something of others refers to it.
+    """
+    done: dict[str, Any] = {}
+    look = run.look()
+    for state in look.pairs:
+        swap = left_by_undo(look, state)
+        if swap is None:
+            continue
+        retired = state.private_old
+        if retired is not None and retired.oid == swap.facts["retired_oid"]:
+            removed = foreign_keys.take_off(run, state.pair, retired, step=STEP)
+        else:
+            retired, removed = None, []
+        validated, broken = _validated(run, state, retired)
+        kept = _retire(run, state, retired, validated, broken)
+        done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated, "not_validated": broken}
+        run.say(
+            f"{state.pair.old}: foreign keys of {state.pair.new} validated: {', '.join(validated) or 'none to do'};"
+            + (f" the retired old table is kept as {kept[0]}" if kept else " the retired old table is dropped")
+            + "".join(f"; NOT valid: {b}" for b in broken)
+        )
+    return done
+
+
+def _validated(run: Run, state: PairState, retired: Relation | None) -> tuple[list[str], list[str]]:
+    """Validate; a row that refers to nothing is mended as before the swap, in case it was too late for that."""
+    validated, broken = [], []
+    new = state.new_table
+    waiting = [k for k in foreign_keys.found(run, new) if not k.validated and "NOT ENFORCED" not in k.definition]
+    for key in waiting:
+        wrong: str | None = None
+        for _ in range(MEND_ATTEMPTS):
+            wrong = foreign_keys.validate(run, STEP, state.pair, new, key.name)
+            if wrong is None or retired is None:
+                break
+            _mended(run, state, retired)
+        if wrong is None:
+            validated.append(key.name)
+        else:
+            broken.append(f"{key.name}: {wrong}")
+    return validated, broken
+
+
+def _mended(run: Run, state: PairState, retired: Relation) -> None:
+    forth = replace(
+        way_forth(run.session, replace(state, at_old_name=retired, private_new=state.new_table), run.look().ledger),
+        foreign_keys=tuple(foreign_keys.facts_of(k) for k in foreign_keys.found(run, state.new_table)),
+    )
+
+    def work() -> None:
+        with run.writing(lock_timeout_ms=CUT_OVER_LOCK_TIMEOUT_MS) as session:
+            source = forth_source(session, state.pair, retired, state.new_table)
+            rows = mend_references(session, forth, state.new_table, source)
+            run.record(STEP, "references_mended", pair=state.pair.old, facts={"rows": rows})
+
+    run.with_locks(work, what=f"{state.pair.new}: mending references", oids=[state.new_table.oid])
+
+
+def still_pointing(session: Session, oid: int) -> list[Any]:
+    """Return what of others refers to a table: kind, name, and the statement that makes it again."""
+    with session.transaction(read_only=True):  # an empty search path: every name is qualified
+        return session.all(engine("dependents"), {"oids": [oid], "name_patterns": []})
+
+
+@dataclass(frozen=True)
+class Retiring:
+    """How a retired table goes: dropped with its log, or kept under another name because something refers to it."""
+
+    work: Work
+    kept: tuple[str, ...] = ()
+
+
+def retiring(session: Session, state: PairState, table: Relation | None) -> Retiring:
+    """Return how the retired old table goes; `table` is it, or before the swap the table that will be it."""
+    statements: list[sql.Composable] = []
+    kept: tuple[str, ...] = ()
+    if table is not None and still_pointing(session, table.oid):
+        name, statements = set_aside(session, replace(table, name=state.pair.old))
+        kept = (name,)
+    elif table is not None:
+        statements = [engine("drop_table", table=private(state.pair.old))]
+    if table is not None and state.log is not None:
+        statements += change_log.drop_statements(state.pair)
+    does = "the retired old table goes with its log" + (", kept aside for who refers to it" if kept else "")
+    return Retiring(Work(STEP, state.pair.old, does, then=statements, brief=True, outcome="settled"), kept)
+
+
+def _retire(run: Run, state: PairState, table: Relation | None, validated: list[str], broken: list[str]) -> list[str]:
+    """Let the retired table go; return the names under which it is kept, if it is."""
+
+    def work() -> list[str]:
+        how = retiring(run.session, state, table)
+        with begun(run, how.work) as session:
+            session.script(how.work.then)
+            facts = {"dropped": table is not None and not how.kept, "kept": list(how.kept)}
+            facts |= {"validated": validated, "not_validated": broken}
+            run.record(STEP, "settled", pair=state.pair.old, facts=facts)
+        return list(how.kept)
+
+    oids = [r.oid for r in (table, state.log) if r is not None]
+    kept, _ = run.with_locks(work, what=f"{state.pair.old}: retiring the old table", oids=oids)
+    return kept
