@@ -116,6 +116,12 @@ class DatabaseError(PipelineError):
     code = "database_error"
 
 
+class TimedOutError(DatabaseError):
+    """A time limit ended a statement that was not waiting for a lock; its transaction was rolled back."""
+
+    code = "timed_out"
+
+
 class ConnectionLostError(DatabaseError):
     """The connection broke. What was committed stands, everything else was rolled back; the step can be run again."""
 

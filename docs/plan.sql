@@ -19,7 +19,7 @@ SET client_min_messages TO warning;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- the one private schema that holds everything of ours
 CREATE SCHEMA IF NOT EXISTS aicfg_rollback;
@@ -59,7 +59,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions";
+SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions", "pg_temp";
 
 -- old/sys_rag.sql, table: columns, defaults and checks; nothing that has to be kept up while rows come in
 CREATE TABLE sys_rag (
@@ -172,7 +172,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- all rows in one statement: one snapshot, no row locks
 INSERT INTO "aicfg_rollback"."sys_rag" ("id", "available_embedding_models", "default_embedding_model", "embedding_model_costs", "available_chunking_strategies", "default_chunking_strategy", "max_chunk_size_tokens", "min_chunk_size_tokens", "search_quality_presets", "default_search_quality", "default_similarity_threshold", "max_search_results_global", "max_context_tokens_global", "ocr_enabled", "processing_timeout_minutes", "max_concurrent_jobs_global", "vector_index_type", "backup_retention_days", "auto_scaling_enabled", "max_embedding_batch_size", "embedding_cache_ttl_hours", "updated_by", "created_at", "updated_at", "provider_configurations", "default_ai_provider", "active_providers", "default_embedding_model_id", "default_chat_model_id", "system_prompt") OVERRIDING SYSTEM VALUE SELECT "id", "available_embedding_models", "default_embedding_model", "embedding_model_costs", "available_chunking_strategies", "default_chunking_strategy", "max_chunk_size_tokens", "min_chunk_size_tokens", "search_quality_presets", "default_search_quality", "default_similarity_threshold", "max_search_results_global", "max_context_tokens_global", "ocr_enabled", "processing_timeout_minutes", "max_concurrent_jobs_global", "vector_index_type", "backup_retention_days", "auto_scaling_enabled", "max_embedding_batch_size", "embedding_cache_ttl_hours", "updated_by", "created_at", "updated_at", "provider_configurations", "default_ai_provider", "active_providers", "default_embedding_model_id", "default_chat_model_id", "system_prompt" FROM (SELECT "id" AS "id", "available_embedding_models" AS "available_embedding_models", "default_embedding_model" AS "default_embedding_model", "embedding_model_costs" AS "embedding_model_costs", "available_chunking_strategies" AS "available_chunking_strategies", "default_chunking_strategy" AS "default_chunking_strategy", "max_chunk_size_tokens" AS "max_chunk_size_tokens", "min_chunk_size_tokens" AS "min_chunk_size_tokens", "search_quality_presets" AS "search_quality_presets", "default_search_quality" AS "default_search_quality", "default_similarity_threshold" AS "default_similarity_threshold", "max_search_results_global" AS "max_search_results_global", "max_context_tokens_global" AS "max_context_tokens_global", "ocr_enabled" AS "ocr_enabled", "processing_timeout_minutes" AS "processing_timeout_minutes", "max_concurrent_jobs_global" AS "max_concurrent_jobs_global", "vector_index_type" AS "vector_index_type", "backup_retention_days" AS "backup_retention_days", "auto_scaling_enabled" AS "auto_scaling_enabled", "max_embedding_batch_size" AS "max_embedding_batch_size", "embedding_cache_ttl_hours" AS "embedding_cache_ttl_hours", "updated_by" AS "updated_by", "created_at" AS "created_at", "updated_at" AS "updated_at", "provider_configurations" AS "provider_configurations", "default_ai_provider" AS "default_ai_provider", "active_providers" AS "active_providers", "default_embedding_model_id" AS "default_embedding_model_id", "default_chat_model_id" AS "default_chat_model_id", "system_prompt" AS "system_prompt" FROM "public"."ai_cfg_sys_rag") AS source;
@@ -188,7 +188,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions";
+SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions", "pg_temp";
 
 -- old/sys_rag.sql, indexes: primary key and indexes, built once the rows are in
 ALTER TABLE ONLY sys_rag ADD CONSTRAINT sys_rag_pkey PRIMARY KEY (id);
@@ -260,7 +260,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
 -- only if entries wait in the change log
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 -- only if entries wait in the change log
@@ -315,7 +315,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
 -- only if entries wait in the change log
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 -- only if entries wait in the change log
@@ -367,7 +367,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions";
+SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions", "pg_temp";
 
 -- old/org_prompt_engineering.sql, table: columns, defaults and checks; nothing that has to be kept up while rows come in
 CREATE TABLE org_prompt_engineering (
@@ -464,7 +464,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- all rows in one statement: one snapshot, no row locks
 INSERT INTO "aicfg_rollback"."org_prompt_engineering" ("id", "org_id", "policy_mission_type", "custom_system_prompt", "custom_context_prompt", "citation_style", "include_page_numbers", "include_source_metadata", "response_tone", "max_response_length", "configured_by", "created_at", "updated_at", "org_system_prompt") OVERRIDING SYSTEM VALUE SELECT "id", "org_id", "policy_mission_type", "custom_system_prompt", "custom_context_prompt", "citation_style", "include_page_numbers", "include_source_metadata", "response_tone", "max_response_length", "configured_by", "created_at", "updated_at", "org_system_prompt" FROM (SELECT "id" AS "id", "org_id" AS "org_id", "policy_mission_type" AS "policy_mission_type", "custom_system_prompt" AS "custom_system_prompt", "custom_context_prompt" AS "custom_context_prompt", "citation_style" AS "citation_style", "include_page_numbers" AS "include_page_numbers", "include_source_metadata" AS "include_source_metadata", "response_tone" AS "response_tone", "max_response_length" AS "max_response_length", CAST(coalesce(updated_by, created_by) AS uuid) AS "configured_by", "created_at" AS "created_at", "updated_at" AS "updated_at", "org_system_prompt" AS "org_system_prompt" FROM "public"."ai_cfg_org_prompts") AS source;
@@ -480,7 +480,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions";
+SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions", "pg_temp";
 
 -- old/org_prompt_engineering.sql, indexes: primary key, unique organisation and index, built once the rows are in
 ALTER TABLE ONLY org_prompt_engineering ADD CONSTRAINT org_prompt_engineering_pkey PRIMARY KEY (id);
@@ -531,7 +531,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
 -- only if entries wait in the change log
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 -- only if entries wait in the change log
@@ -586,7 +586,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
 -- only if entries wait in the change log
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 -- only if entries wait in the change log
@@ -640,7 +640,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
 -- only if entries wait in the change log
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 -- only if entries wait in the change log
@@ -694,7 +694,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
 -- only if entries wait in the change log
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 -- only if entries wait in the change log
@@ -746,7 +746,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 LOCK TABLE "public"."ai_cfg_sys_rag", "public"."ai_cfg_org_prompts" IN ACCESS SHARE MODE;
@@ -836,7 +836,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
 -- only if entries wait in the change log
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 -- only if entries wait in the change log
@@ -890,7 +890,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- where unqualified names are
 -- only if entries wait in the change log
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- before the snapshot is taken: a TRUNCATE is not seen half way
 -- only if entries wait in the change log
@@ -942,7 +942,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions";
+SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions", "pg_temp";
 
 -- old/sys_rag.sql, foreign_keys: made without a scan; the next block validates them without a lock that blocks anyone
 ALTER TABLE ONLY sys_rag ADD CONSTRAINT sys_rag_default_chat_model_id_fkey
@@ -1155,7 +1155,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "pg_catalog";
+SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 
 -- by name, and it must be there
 ALTER TABLE "aicfg_rollback"."ai_cfg_sys_rag" DROP CONSTRAINT "ai_cfg_sys_rag_default_chat_model_id_fkey";
@@ -1171,7 +1171,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "pg_catalog";
+SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 
 -- by name, and it must be there
 ALTER TABLE "aicfg_rollback"."ai_cfg_sys_rag" DROP CONSTRAINT "ai_cfg_sys_rag_default_embedding_model_id_fkey";
@@ -1187,7 +1187,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "pg_catalog";
+SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 
 -- by name, and it must be there
 ALTER TABLE "aicfg_rollback"."ai_cfg_sys_rag" DROP CONSTRAINT "ai_cfg_sys_rag_updated_by_fkey";
@@ -1203,7 +1203,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- old/sys_rag.sql, validate: the foreign keys hold for the rows that are there
 ALTER TABLE sys_rag VALIDATE CONSTRAINT sys_rag_default_chat_model_id_fkey;
@@ -1227,7 +1227,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "pg_catalog";
+SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 
 -- by name, and it must be there
 ALTER TABLE "aicfg_rollback"."ai_cfg_org_prompts" DROP CONSTRAINT "ai_cfg_org_prompts_created_by_fkey";
@@ -1243,7 +1243,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "pg_catalog";
+SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 
 -- by name, and it must be there
 ALTER TABLE "aicfg_rollback"."ai_cfg_org_prompts" DROP CONSTRAINT "ai_cfg_org_prompts_org_id_fkey";
@@ -1259,7 +1259,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "pg_catalog";
+SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 
 -- by name, and it must be there
 ALTER TABLE "aicfg_rollback"."ai_cfg_org_prompts" DROP CONSTRAINT "ai_cfg_org_prompts_updated_by_fkey";
@@ -1275,7 +1275,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- old/org_prompt_engineering.sql, validate: the foreign keys hold for the rows that are there
 ALTER TABLE org_prompt_engineering VALIDATE CONSTRAINT org_prompt_engineering_configured_by_fkey;
@@ -1296,7 +1296,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- what was done, in the transaction that did it
 INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
@@ -1311,7 +1311,7 @@ COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- where unqualified names are
-SET LOCAL "search_path" TO "public", "extensions";
+SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- what was done, in the transaction that did it
 INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)

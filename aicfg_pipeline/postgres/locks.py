@@ -87,10 +87,11 @@ def take_locks(
         if left < 1:
             raise LockTimeoutError(f"A lock was not to be had: {budget:.0f} ms were over before the last was asked for")
         limited = [engine("statement_timeout", milliseconds=sql.Literal(f"{left}ms")), heard, statement, unlimited]
-        if then and statement is statements[-1]:
-            rows = session.script_rows([*limited, *then])
-        else:
-            session.script(limited, note=False)
+        with session.waiting_for_locks():
+            if then and statement is statements[-1]:
+                rows = session.script_rows([*limited, *then])
+            else:
+                session.script(limited, note=False)
         session.note([statement])
     return rows
 

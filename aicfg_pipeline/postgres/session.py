@@ -1,8 +1,9 @@
-"""One connection to the target: pinned settings, explicit transactions, bounded locks, the error boundary.
+"""One connection to the target: pinned settings, explicit transactions, bounded locks.
 
 Every statement of the pipeline goes through `Session.execute`, so that each can be timed, recorded and, in tests,
-interrupted. Settings are made with SET LOCAL inside each transaction, because a transaction pooler silently drops
-any other kind. What the statements *do* does not belong here.
+interrupted. Settings are pinned right after connecting, and with SET LOCAL inside each transaction. Behind a pooler
+only the latter: a server connection that others use too is left as it was, and what is read outside a transaction gets
+one of its own. What the statements *do* does not belong here.
 """
 
 from __future__ import annotations
@@ -15,34 +16,14 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row
 
-from aicfg_pipeline.errors import (
-    ConnectionLostError,
-    DatabaseError,
-    LockTimeoutError,
-    PipelineError,
-    UnreachableError,
-    redact,
-)
-from aicfg_pipeline.postgres.address import name_of, parts_of, secrets_of, shown, target_name
-from aicfg_pipeline.postgres.statements import Statement, comma, engine, ident, is_noted
-
-PINNED = {
-    "TimeZone": "UTC",
-    "DateStyle": "ISO, YMD",
-    "IntervalStyle": "postgres",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "xmloption": "content",
-    "row_security": "off",  # silent filtering becomes an error
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "default_transaction_read_only": "off",
-}
-"""Settings that decide what a row looks like as text, or that would end our transactions half way."""
-
-TRANSACTION_TIMEOUT_SINCE = 170_000
+from aicfg_pipeline.errors import DatabaseError, UnreachableError
+from aicfg_pipeline.postgres.address import name_of, parts_of, shown, target_name
+from aicfg_pipeline.postgres.boundary import BROKE, server_errors
+from aicfg_pipeline.postgres.settings import OUTSIDE_TRANSACTIONS, local_statement, path_statement
+from aicfg_pipeline.postgres.statements import Statement, engine, is_noted
 
 FIRST_LOCK_TIMEOUT_MS = 1_200
 """Longer than `deadlock_timeout` (1 s): only then does an autovacuum in progress give way."""
@@ -67,6 +48,9 @@ class Session:
     url: str
     journal: list[Executed] = field(default_factory=list)
     recording: bool = False
+    known: frozenset[str] = frozenset()  # the settings we pin that this server has
+    pinned: bool = False  # whether they hold outside transactions too
+    _for_locks: bool = False
 
     # --- statements ----------------------------------------------------------------------------------------
 
@@ -79,7 +63,7 @@ class Session:
         """
         composed: Any = sql.SQL(query) if isinstance(query, str) else query
         began = time.perf_counter()
-        with server_errors(self.url):
+        with server_errors(self.url, for_locks=self._for_locks):
             cursor = self.connection.execute(composed, params)
         if note:
             self.note([composed], (time.perf_counter() - began) * 1000)
@@ -108,16 +92,50 @@ class Session:
 
     def all(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[Any]:
         """Return all rows as named tuples. What only looks is not noted."""
-        return self.execute(query, params, note=False).fetchall()
+        return self._read(query, params).fetchall()
 
     def one(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None, *, note: bool = False) -> Any:
         """Return the first row as a named tuple, or None; with `note` the ledger has it as a proof of ours."""
-        return self.execute(query, params, note=note).fetchone()
+        return self._read(query, params, note=note).fetchone()
 
     def scalar(self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
         """Return the first column of the first row, or None."""
         row = self.one(query, params)
         return row[0] if row else None
+
+    def _read(
+        self, query: Query, params: Mapping[str, Any] | Sequence[Any] | None, *, note: bool = False
+    ) -> psycopg.Cursor[Any]:
+        if self.pinned or self.connection.info.transaction_status != TransactionStatus.IDLE:
+            return self.execute(query, params, note=note)
+        with self.transaction():
+            return self.execute(query, params, note=note)
+
+    # --- settings ------------------------------------------------------------------------------------------
+
+    def pin(self, backend: int | None = None) -> None:
+        """Pin all settings for as long as the connection lives, in one round trip, where the backend is our own.
+
+        It is where it is the one that greeted us, or `backend`, which the caller knows to stay ours.
+        """
+        values = {
+            "backend": self.connection.info.backend_pid if backend is None else backend,
+            "names": list(OUTSIDE_TRANSACTIONS),
+            "values": list(OUTSIDE_TRANSACTIONS.values()),
+        }
+        with server_errors(self.url):
+            rows = self.connection.execute(engine("pin_session"), values).fetchall()
+        self.known = frozenset(r.name for r in rows)
+        self.pinned = any(r.value is not None for r in rows)
+
+    @contextmanager
+    def waiting_for_locks(self) -> Iterator[None]:
+        """Within it, a statement that its time limit ends has not had a lock."""
+        self._for_locks = True
+        try:
+            yield
+        finally:
+            self._for_locks = False
 
     # --- transactions --------------------------------------------------------------------------------------
 
@@ -138,14 +156,10 @@ class Session:
         """
         self.execute(begin_statement(snapshot=snapshot, read_only=read_only))
         try:
-            local = {**PINNED, "lock_timeout": f"{lock_timeout_ms}ms", **(settings or {})}
-            if self.version >= TRANSACTION_TIMEOUT_SINCE:
-                local["transaction_timeout"] = "0"
-            path = comma(ident(s) for s in search_path or ("pg_catalog",))
-            settings_ = [engine("set_local", name=ident(k), value=sql.Literal(v)) for k, v in local.items()]
-            there = engine("set_local", name=ident("search_path"), value=path)
-            self.script([*settings_, there], note=False)
-            self.note([there])
+            local = {"lock_timeout": f"{lock_timeout_ms}ms", **(settings or {})}
+            path = path_statement(search_path)
+            self.script([local_statement(self.known, **local), path], note=False)
+            self.note([path])
             if first is not None:
                 self.execute(first)
             yield self
@@ -188,9 +202,6 @@ def begin_statement(*, snapshot: bool = False, read_only: bool = False) -> State
     return engine("begin", level=level, mode=sql.SQL(" READ ONLY" if read_only else ""))
 
 
-_BROKE = "The connection to the database broke: "
-
-
 # --- connecting ------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +213,7 @@ def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
             expected="postgresql://user:password@host:port/database (with %XX for special characters in the password)",
             remedy="Correct AICFG_DATABASE_URL.",
         )
+    connection = None
     try:
         with server_errors(url):
             connection = psycopg.connect(
@@ -213,56 +225,17 @@ def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
                 row_factory=namedtuple_row,
                 client_encoding="utf8",
             )
+        session = Session(connection, url)
+        session.pin()
     except DatabaseError as error:
+        if connection is not None:
+            connection.close()
         raise UnreachableError(
-            f"The database {shown(url)} can't be reached: {error.found.removeprefix(_BROKE)}",
+            f"The database {shown(url)} can't be reached: {error.found.removeprefix(BROKE)}",
             expected="a PostgreSQL server that accepts this login",
             remedy="Check AICFG_DATABASE_URL (host, port, database, user, password) and that the server runs.",
         ) from None
-    return Session(connection, url)
-
-
-@contextmanager
-def server_errors(url: str) -> Iterator[None]:
-    """Turn the driver's errors into ours, without secrets; keep the SQLSTATE in `sqlstate`."""
-    try:
-        yield
-    except psycopg.Error as error:
-        if not error.sqlstate and not isinstance(error, psycopg.OperationalError):
-            raise  # the client library's own complaint: a mistake in this program
-        raise _translated(error, url) from None
-
-
-CANCELLED = "57014"
-_ENDED_BY_A_TIMEOUT = {"25P03", "25P04"}  # a setting for idle or long transactions: the connection is gone
-
-
-def _by_a_person(error: psycopg.Error) -> bool:
-    """Say whether a cancelled statement was so by pg_cancel_backend: the SQLSTATE is that of a timeout."""
-    return "user request" in str(error)
-
-
-def _translated(error: psycopg.Error, url: str) -> PipelineError:
-    message = redact(" ".join(str(error).split()) or type(error).__name__, secrets_of(url))
-    state = error.sqlstate or ""
-    ours: DatabaseError | LockTimeoutError
-    if state == CANCELLED and _by_a_person(error):
-        ours = DatabaseError(
-            f"Someone cancelled the statement on the server: {message}",
-            remedy="Its transaction was rolled back. Find out who cancelled it and why; then run the same job again.",
-        )
-    elif state in {"55P03", "40P01", CANCELLED}:
-        ours = LockTimeoutError(f"A lock was not to be had: {message}")
-    elif not state or state.startswith(("08", "57P")) or state in _ENDED_BY_A_TIMEOUT:
-        ours = ConnectionLostError(
-            f"{_BROKE}{message}",
-            remedy="What was committed stands, the rest was rolled back. Run the same job again: it goes on from"
-            " there.",
-        )
-    else:
-        ours = DatabaseError(f"{message} (SQLSTATE {state})")
-    ours.sqlstate = state  # type: ignore[union-attr]
-    return ours
+    return session
 
 
 # --- locks -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from aicfg_pipeline.errors import LockTimeoutError
+from aicfg_pipeline.errors import LockTimeoutError, TimedOutError
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
@@ -54,5 +54,5 @@ def _count(session: Session, relation: Relation) -> tuple[int, bool]:
             read_only=True, settings={"statement_timeout": COUNT_TIMEOUT_MS, "row_security": "on"}
         ):
             return int(session.scalar(engine("count_rows", table=ident(relation.schema, relation.name)))), False
-    except LockTimeoutError:
+    except (LockTimeoutError, TimedOutError):
         return relation.estimated_rows, True

@@ -31,6 +31,8 @@ def take_run_lock(session: Session) -> None:
             codes=["pooled_connection"],
             remedy=DIRECT_CONNECTION,
         )
+    if not session.pinned:  # a pooler that keeps one server connection for each client's whole session
+        session.pin(session.scalar(engine("backend_pid")))
     for _ in range(GRACE_TRIES):
         if session.scalar(engine("take_session_lock"), RUN_LOCK):
             return

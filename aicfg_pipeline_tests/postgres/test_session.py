@@ -9,10 +9,21 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg import sql
 
-from aicfg_pipeline.errors import ConnectionLostError, DatabaseError, LockTimeoutError, PipelineError, UnreachableError
+from aicfg_pipeline.errors import (
+    ConnectionLostError,
+    DatabaseError,
+    LockTimeoutError,
+    PipelineError,
+    TimedOutError,
+    UnreachableError,
+)
 from aicfg_pipeline.postgres.address import secrets_of, shown
-from aicfg_pipeline.postgres.session import PINNED, Session, connect
+from aicfg_pipeline.postgres.locks import take_locks
+from aicfg_pipeline.postgres.session import Session, connect
+from aicfg_pipeline.postgres.settings import PINNED
+from aicfg_pipeline.rollback.lock import take_run_lock
 from aicfg_pipeline_tests.tools import servers as tools
 from aicfg_pipeline_tests.tools.pooler import Pooler
 from aicfg_pipeline_tests.tools.servers import Database
@@ -34,25 +45,65 @@ def setting(session: Session, name: str) -> str:
 # --- settings --------------------------------------------------------------------------------------------------
 
 
-def test_settings_are_pinned_inside_a_transaction_and_gone_after_it(session: Session) -> None:
-    for name, value in (("DateStyle", "SQL, DMY"), ("TimeZone", "Asia/Tokyo"), ("statement_timeout", "7s")):
-        session.execute(f"SET {name} = '{value}'")  # as ALTER ROLE … SET may have it
+def settings(session: Session) -> dict[str, str]:
+    return {name: setting(session, name) for name in PINNED if name in session.known}
+
+
+@pytest.mark.every_version
+def test_settings_are_pinned_outside_and_inside_transactions_whatever_role_and_database_say(
+    empty_database: Database,
+) -> None:
+    """O8, O12, D7: what is not pinned outside is whatever somebody has set for the role."""
+    admin = empty_database.admin()
+    odd = {"DateStyle": "German", "TimeZone": "Asia/Tokyo", "statement_timeout": "200ms", "array_nulls": "off",
+           "search_path": "auth", "lock_timeout": "1ms", "default_transaction_isolation": "serializable"}  # fmt: skip
+    for name, value in odd.items():
+        admin.execute(f"ALTER ROLE postgres IN DATABASE {empty_database.name} SET {name} = '{value}'")
+    session = connect(empty_database.url)
+    expected = {name: value for name, value in PINNED.items() if name in session.known}
+    assert len(PINNED) - len(expected) <= 2  # transaction_timeout and another are not on every version
+    outside = settings(session), setting(session, "search_path"), setting(session, "lock_timeout")
+    assert outside == (expected, "pg_catalog, pg_temp", "0")
+    session.execute("SET DateStyle = 'SQL, DMY'; SET array_nulls = off")  # as a block of the migration's files may
     with session.transaction():
-        inside = {name: setting(session, name) for name in PINNED if name != "default_transaction_read_only"}
-        assert setting(session, "search_path") == "pg_catalog"
-        assert setting(session, "lock_timeout") == "1200ms"
-    assert inside == {name: value for name, value in PINNED.items() if name in inside}
-    assert setting(session, "DateStyle") == "SQL, DMY"
-    assert setting(session, "TimeZone") == "Asia/Tokyo"
-    assert setting(session, "lock_timeout") == "0"
+        inside = settings(session), setting(session, "search_path"), setting(session, "lock_timeout")
+    assert inside == (expected, "pg_catalog, pg_temp", "1200ms")
+    session.close()
 
 
-def test_settings_hold_behind_a_transaction_pooler(migrated_database: Database) -> None:
+def test_connecting_costs_one_round_trip_more_than_the_login(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    execute = psycopg.Connection.execute
+    monkeypatch.setattr(psycopg.Connection, "execute", lambda *a, **k: (asked.append(a), execute(*a, **k))[1])
+    connect(empty_database.url).close()
+    assert len(asked) == 1
+
+
+def test_settings_hold_behind_a_transaction_pooler_and_leave_nothing_to_others(migrated_database: Database) -> None:
     with Pooler(migrated_database, size=3, order="fifo") as pooler:
         session = connect(pooler.url)
         for _ in range(4):
             with session.transaction(search_path=("public",)):
-                assert (setting(session, "TimeZone"), setting(session, "search_path")) == ("UTC", "public")
+                assert (setting(session, "TimeZone"), setting(session, "search_path")) == ("UTC", "public, pg_temp")
+            assert (setting(session, "DateStyle"), setting(session, "search_path")) == (
+                "ISO, YMD",
+                "pg_catalog, pg_temp",
+            )
+        session.close()
+        with psycopg.connect(pooler.url, autocommit=True) as other:
+            for _ in range(3):
+                assert other.execute("SHOW search_path").fetchone() == ('"$user", public',)
+
+
+def test_settings_hold_behind_a_session_pooler_once_the_run_lock_is_had(migrated_database: Database) -> None:
+    with Pooler(migrated_database, size=8, mode="session") as pooler:
+        session = connect(pooler.url)
+        assert not session.pinned
+        take_run_lock(session)
+        assert session.pinned
+        assert settings(session)["DateStyle"] == "ISO, YMD"
         session.close()
 
 
@@ -190,7 +241,7 @@ def test_secrets_are_known_as_written_and_decoded(secret: str) -> None:
         ("SELECT 1/0", DatabaseError, "22012"),
         ("SELECT nonsense", DatabaseError, "42703"),
         ("SELEC", DatabaseError, "42601"),
-        ("SET LOCAL statement_timeout = 20; SELECT pg_sleep(1)", LockTimeoutError, "57014"),
+        ("SET statement_timeout = 20; SELECT pg_sleep(1)", TimedOutError, "57014"),
         ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '40P01'; END $$", LockTimeoutError, "40P01"),
         ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '55P03'; END $$", LockTimeoutError, "55P03"),
         ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '40001'; END $$", DatabaseError, "40001"),
@@ -210,6 +261,20 @@ def test_lock_that_is_not_to_be_had_is_a_lock_timeout(migrated_database: Databas
     with pytest.raises(LockTimeoutError, match="A lock was not to be had"), session.transaction(lock_timeout_ms=50):
         session.execute("SELECT count(*) FROM public.orgs")
     assert session.scalar("SELECT 1") == 1
+    session.close()
+
+
+def test_time_limit_of_a_lock_is_told_from_that_of_anything_else(migrated_database: Database) -> None:
+    """O12: the SQLSTATE of both is 57014."""
+    session, holder = connect(migrated_database.url), migrated_database.connect()
+    holder.execute("BEGIN; LOCK TABLE orgs")
+    lock = sql.SQL("LOCK TABLE public.orgs")
+    with pytest.raises(LockTimeoutError, match="A lock was not to be had"), session.transaction():
+        take_locks(session, [lock])
+    limited = session.transaction(settings={"statement_timeout": "20"})
+    with pytest.raises(TimedOutError, match="ended a statement before it was done") as caught, limited:
+        session.execute("SELECT pg_sleep(1)")
+    assert "lock" not in str(caught.value)
     session.close()
 
 

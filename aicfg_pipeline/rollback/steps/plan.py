@@ -16,7 +16,8 @@ from psycopg import sql
 from aicfg_pipeline.errors import DatabaseError, GateError, HazardError
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import begin_statement
-from aicfg_pipeline.postgres.statements import comma, engine, ident, is_noted, provided_of, why_of
+from aicfg_pipeline.postgres.settings import path_statement
+from aicfg_pipeline.postgres.statements import engine, is_noted, provided_of, why_of
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
@@ -174,9 +175,8 @@ def _planned(run: Run, works: Iterable[Work]) -> Iterator[Planned]:
         if work.alone:
             yield from statements
             continue
-        path = comma(ident(s) for s in work.search_path or run.search_path)
         yield planned(work, begin_statement(snapshot=work.snapshot), work.does)
-        yield planned(work, engine("set_local", name=ident("search_path"), value=path), "where unqualified names are")
+        yield planned(work, path_statement(work.search_path or run.search_path), "where unqualified names are")
         yield from statements
         if work.outcome:
             row = ledger.placeholder(work.step, work.outcome, work.pair)

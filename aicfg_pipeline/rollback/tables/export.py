@@ -27,13 +27,16 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import ExportError
 from aicfg_pipeline.postgres import catalog, fingerprint
+from aicfg_pipeline.postgres.boundary import server_errors
 from aicfg_pipeline.postgres.catalog import Column, Relation
 from aicfg_pipeline.postgres.fingerprint import Fingerprint
-from aicfg_pipeline.postgres.session import PINNED, Session, server_errors
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.settings import AS_TEXT
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, text
 
 CHUNK = 1 << 20
 OWNER_ONLY = 0o600
+WHILE_LOADING = {**AS_TEXT, "row_security": "off", "statement_timeout": "0"}
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ def _load_script(session: Session, source: _Source, export: Export, stem: str) -
 def _settings() -> sql.Composed:
     """Return what a row's text and its checksum depend on, for one transaction."""
     return sql.SQL(";\n").join(
-        engine("set_local", name=ident(name), value=sql.Literal(value)) for name, value in PINNED.items()
+        engine("set_local", name=ident(name), value=sql.Literal(value)) for name, value in WHILE_LOADING.items()
     )
 
 

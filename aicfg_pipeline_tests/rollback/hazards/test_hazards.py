@@ -422,7 +422,7 @@ def test_old_table_kept_under_another_name_is_reported_and_left_alone(migrated_d
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (f"CREATE TABLE archive () INHERITS ({NEW})", "has child tables whose rows show in it: archive."),
+        (f"CREATE TABLE archive () INHERITS ({NEW})", "has child tables whose rows show in it: public.archive."),
         (f"ALTER TABLE {NEW} SET UNLOGGED", "is not kept through a crash (unlogged or temporary)."),
     ],
 )
@@ -444,7 +444,9 @@ def test_partitioned_new_table_is_refused(migrated_database: Database) -> None:
     )
     hazards = refused(migrated_database)
     assert [h.code for h in hazards if h.pair] == ["unsupported_table"]
-    assert hazards[0].found.startswith(f"public.{NEW} (partitioned table) has the partitions part_0. Only ordinary")
+    assert hazards[0].found.startswith(
+        f"public.{NEW} (partitioned table) has the partitions public.part_0. Only ordinary"
+    )
 
 
 # --- the rows --------------------------------------------------------------------------------------------------

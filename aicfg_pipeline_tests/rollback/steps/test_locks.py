@@ -113,7 +113,7 @@ def test_the_report_says_which_locks_are_held(migrated_database: Database) -> No
     with running(migrated_database.url, lock_attempts=1) as run:
         prepare(run)
         writing = held(migrated_database, f"UPDATE {NEW} SET response_tone = response_tone")
-        with writing, pytest.raises(LockTimeoutError, match=rf"RowExclusiveLock on {NEW}"):
+        with writing, pytest.raises(LockTimeoutError, match=rf"RowExclusiveLock on public.{NEW}"):
             cut_over(run)
 
 

@@ -305,4 +305,4 @@ def test_partitioned_new_table_is_a_hazard(
         "INSERT INTO new_thing VALUES (1, 'x')"
     )
     hazards = refused(plain_database)
-    assert [(h.code, h.facts.get("parts")) for h in hazards if h.pair] == [("unsupported_table", "low")]
+    assert [(h.code, h.facts.get("parts")) for h in hazards if h.pair] == [("unsupported_table", "public.low")]
