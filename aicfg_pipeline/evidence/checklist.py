@@ -29,7 +29,10 @@ class Line:
 LINES: tuple[Line, ...] = (
     Line(
         "Old tables ({old}) exist",
-        ("structure", "row_level_security", "grants", "visible_rows", "references"),
+        (
+            *("structure", "row_level_security", "grants", "visible_rows", "references"),
+            *("functions", "roles", "readers", "sequences", "private_schema"),
+        ),
         ("structure",),
     ),
     Line("New tables ({new}) do not exist", ("new_tables_gone", "views_gone", "nothing_left"), ("new_tables_gone",)),

@@ -12,6 +12,7 @@ from aicfg_pipeline.evidence.facts import CheckFact
 NAMES = {"a": "new_a", "b": "new_b"}
 CHECKS = {
     *("row_count", "checksum", "rows", "structure", "row_level_security", "grants", "visible_rows", "references"),
+    *("functions", "roles", "readers", "sequences", "private_schema"),
     *("new_tables_gone", "views_gone", "nothing_left", "api_schema_cache"),
     *("lambda_deployed", "endpoints", "logs", "schema_files"),
 }

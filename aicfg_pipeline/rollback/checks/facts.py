@@ -22,6 +22,16 @@ def as_facts(rows: Iterable[Any]) -> Facts:
     return {(r.object, r.aspect): r.value for r in rows if r.value is not None}
 
 
+def as_plain(facts: Facts) -> dict[str, dict[str, str]]:
+    """Return facts as nested plain values, for the ledger: object to aspect to value."""
+    return _by_object(facts)
+
+
+def from_plain(plain: Mapping[str, Mapping[str, str]]) -> Facts:
+    """Return facts as the ledger has them."""
+    return {(name, aspect): value for name, aspects in plain.items() for aspect, value in aspects.items()}
+
+
 def differences(expected: Facts, found: Facts) -> list[dict[str, str]]:
     """Return every difference, each object together. An object that one side does not have is one difference."""
     lines = []

@@ -66,6 +66,7 @@ def table_facts(session: Session, table: Relation, functions: list[Function], *,
     """Read a table's facts; its schema has to be first in the search path. `ours` counts our triggers in."""
     ignored = [] if ours else list(change_log.TRIGGERS)
     facts = as_facts(session.all(engine("structure_facts"), {"oid": table.oid, "ignored_triggers": ignored}))
+    facts |= as_facts(session.all(engine("structure_details"), {"oid": table.oid}))
     for key in found_keys(session, table):
         facts[f"foreign key {key.name}", "definition"] = str(key)
     for schema, name in functions:

@@ -16,7 +16,7 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident, private
-from aicfg_pipeline.rollback.checks.visibility import visible_rows_facts
+from aicfg_pipeline.rollback.checks import kept, surroundings, visibility
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
@@ -39,12 +39,23 @@ def cut_over(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {"pairs": [s.pair.old for s in states]}
     if states:
         _must_be_proven(look, states)
-        seen = {s.pair.old: visible_rows_facts(run.session, run.migration, s.pair, s.new_table) for s in states}
+        seen = {s.pair.old: _seen_before(run, s) for s in states}
         facts.update(_swap(run, states, seen))
     else:
         run.say("cut over: nothing to do, no pair has a shadow")
     facts["settled"] = settle(run)
     return facts
+
+
+def _seen_before(run: Run, state: PairState) -> dict[str, Any]:
+    """Return what verify compares with later: who saw what, what is around the tables, what the new table is made of."""
+    session, migration, new = run.session, run.migration, state.new_table
+    around = surroundings.remember(session, migration, state)
+    around[kept.FACT] = kept.new_table_facts(session, migration, new)
+    return {
+        visibility.FACT: visibility.visible_rows_facts(session, migration, state.pair, new),
+        surroundings.FACT: around,
+    }
 
 
 def _must_be_proven(look: Look, states: tuple[PairState, ...]) -> None:
@@ -81,7 +92,7 @@ def _oids(states: tuple[PairState, ...]) -> list[int]:
 
 
 def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> dict[str, Any]:
-    """Swap, with retries. `seen` is who saw what before, for the check `visible_rows`."""
+    """Swap, with retries. `seen` is what was before, for the checks to compare with."""
     facts = {s.pair.old: _facts(run, s, seen) for s in states}
     timing = swap(run, _swapping(run, states, _shadows(states), facts), what="cut over")
     run.say(
@@ -127,7 +138,7 @@ def _facts(run: Run, state: PairState, seen: Mapping[str, Any]) -> dict[str, Any
         "view": bool(state.at_old_name and state.at_old_name.is_view),
         "retain_until": until.isoformat(),
         "retain_days": run.settings.retain_days,
-        "visible_rows": seen[state.pair.old],
+        **seen[state.pair.old],
     }
 
 

@@ -11,12 +11,14 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.checks.check import Check, PairCheck, Tally
 from aicfg_pipeline.rollback.checks.data import checksum, row_count
+from aicfg_pipeline.rollback.checks.kept import new_table_kept
 from aicfg_pipeline.rollback.checks.leftovers import api_schema_cache, new_tables_gone, nothing_left, views_gone
 from aicfg_pipeline.rollback.checks.possible import rollback_possible
 from aicfg_pipeline.rollback.checks.references import references
 from aicfg_pipeline.rollback.checks.rows import rows
 from aicfg_pipeline.rollback.checks.security import grants, row_level_security
 from aicfg_pipeline.rollback.checks.structure import structure
+from aicfg_pipeline.rollback.checks.surroundings import functions, private_schema, readers, roles, sequences
 from aicfg_pipeline.rollback.checks.view import view_agrees, view_lifetime, view_security
 from aicfg_pipeline.rollback.checks.visibility import view_visible_rows, visible_rows
 from aicfg_pipeline.rollback.checks.watch import Watch
@@ -31,7 +33,13 @@ CHECKS: tuple[PairCheck, ...] = (
     row_level_security,
     grants,
     visible_rows,
+    functions,
+    roles,
+    readers,
+    sequences,
+    private_schema,
     references,
+    new_table_kept,
     new_tables_gone,
     views_gone,
     nothing_left,

@@ -13,7 +13,8 @@ from aicfg_pipeline_tests.tools.migration import running
 from aicfg_pipeline_tests.tools.servers import Database
 
 NAMES = {
-    "row_count", "checksum", "rows", "structure", "row_level_security", "grants", "visible_rows", "references",
+    "row_count", "checksum", "rows", "structure", "row_level_security", "grants", "visible_rows", "functions",
+    "roles", "readers", "sequences", "private_schema", "references", "new_table_kept",
     "new_tables_gone", "views_gone", "nothing_left", "api_schema_cache", "view_agrees", "view_security",
     "view_visible_rows", "view_lifetime", "rollback_possible",
 }  # fmt: skip
@@ -39,27 +40,31 @@ def test_every_check_is_declared_once_with_its_asset_and_severity() -> None:
     assert [c.name for c in CHECKS] == list(dict.fromkeys(c.name for c in CHECKS))
     assert {c.name for c in CHECKS} == NAMES
     assert {c.name for c in CHECKS if c.asset == "view"} == {"views_gone", *ABOUT_THE_VIEW}
-    assert {c.name for c in CHECKS if c.asset == "new"} == {"new_tables_gone", "rollback_possible"}
+    assert {c.name for c in CHECKS if c.asset == "new"} == {
+        "new_table_kept",
+        "new_tables_gone",
+        "rollback_possible",
+    }
     assert {c.name for c in CHECKS if c.severity == "WARN"} == {"rollback_possible", *ABOUT_THE_VIEW}
     assert all(c.description.endswith(".") for c in CHECKS)
 
 
 def test_in_the_migrated_state_only_what_looks_at_view_and_new_table_applies(migrated_database: Database) -> None:
     found = outcomes(migrated_database)
-    assert found["passed"] == {*ABOUT_THE_VIEW, "rollback_possible"}
+    assert found["passed"] == {*ABOUT_THE_VIEW, "rollback_possible", "private_schema"}
     assert found["failed"] == set()
     assert found["not_applicable"] == NAMES - found["passed"]
 
 
 def test_after_the_cut_over_only_view_advice_and_the_leftovers_do_not_apply(cut_over_database: Database) -> None:
     found = outcomes(cut_over_database)
-    assert found["not_applicable"] == {*ABOUT_THE_VIEW, "rollback_possible", "nothing_left"}
+    assert found["not_applicable"] == {*ABOUT_THE_VIEW, "rollback_possible", "nothing_left", "sequences"}
     assert found["passed"] == NAMES - found["not_applicable"]
 
 
 def test_where_nothing_was_ever_migrated_no_check_of_data_has_passed(old_database: Database) -> None:
     found = outcomes(old_database)
-    assert {"row_count", "checksum", "rows", "visible_rows", "api_schema_cache"} <= found["not_applicable"]
+    assert {"row_count", "checksum", "rows", "visible_rows", "functions", "api_schema_cache"} <= found["not_applicable"]
     assert {"structure", "row_level_security", "grants"} <= found["passed"]
 
 
@@ -98,8 +103,12 @@ def test_no_event_is_logged_for_what_does_not_apply_and_the_line_counts_it_apart
     assert done.success
     events = done.get_asset_check_evaluations()
     names = {(e.asset_key.path[-1], e.check_name) for e in events if e.asset_key.path[0] != "service"}
-    assert {name for table, name in names if "sys_rag" in table} == {*ABOUT_THE_VIEW, "rollback_possible"}
-    assert f"verify: 10 of 10 checks passed, {2 * len(NAMES) - 10} do not apply" in capsys.readouterr().out
+    assert {name for table, name in names if "sys_rag" in table} == {
+        *ABOUT_THE_VIEW,
+        "rollback_possible",
+        "private_schema",
+    }
+    assert f"verify: 12 of 12 checks passed, {2 * len(NAMES) - 12} do not apply" in capsys.readouterr().out
 
 
 def test_from_an_assets_page_a_check_that_does_not_apply_gives_no_result(
@@ -119,4 +128,8 @@ def test_from_an_assets_page_a_check_that_does_not_apply_gives_no_result(
         selection=AssetSelection.all_asset_checks(),
     )
     assert done.success
-    assert {e.check_name for e in done.get_asset_check_evaluations()} == {*ABOUT_THE_VIEW, "rollback_possible"}
+    assert {e.check_name for e in done.get_asset_check_evaluations()} == {
+        *ABOUT_THE_VIEW,
+        "rollback_possible",
+        "private_schema",
+    }

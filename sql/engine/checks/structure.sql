@@ -73,7 +73,7 @@ FROM pg_rewrite r WHERE r.ev_class = %(oid)s::oid;
 SELECT v.aspect, v.value
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang,
     LATERAL (VALUES
-        ('body', btrim(regexp_replace(p.prosrc, '\s+', ' ', 'g'))),
+        ('body', regexp_replace(p.prosrc, '[ \t\r]+$', '', 'gn')),
         ('language', l.lanname::text),
         ('returns', format_type(p.prorettype, NULL)),
         ('runs as', CASE WHEN p.prosecdef THEN 'its owner' ELSE 'the caller' END),
@@ -101,3 +101,33 @@ SELECT c.conname AS name, n.nspname AS ref_schema, r.relname AS ref_table, r.oid
        ], NULL) AS options
 FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace n ON n.oid = r.relnamespace
 WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0 ORDER BY 1;
+
+-- name: structure_details -- what seldom is there: child tables, extended statistics, options of TOAST and of columns, and which index is the replica identity
+SELECT 'table' AS object, 'child tables' AS aspect,
+       string_agg(CAST(CAST(i.inhrelid AS regclass) AS text), ', ' ORDER BY CAST(CAST(i.inhrelid AS regclass) AS text)) AS value
+FROM pg_inherits AS i WHERE i.inhparent = CAST(%(oid)s AS oid)
+UNION ALL
+SELECT 'table', 'TOAST options', (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(t.reloptions) AS o)
+FROM pg_class AS c JOIN pg_class AS t ON t.oid = c.reltoastrelid WHERE c.oid = CAST(%(oid)s AS oid)
+UNION ALL
+SELECT 'statistics ' || quote_ident(s.stxname), v.aspect, v.value
+FROM pg_statistic_ext AS s,
+    LATERAL (VALUES
+        ('kinds', CAST(s.stxkind AS text)),
+        ('columns', (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a
+                     WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys))),
+        ('expressions', pg_get_expr(s.stxexprs, s.stxrelid)),
+        ('target', CAST(nullif(s.stxstattarget, -1) AS text))
+    ) AS v (aspect, value)
+WHERE s.stxrelid = CAST(%(oid)s AS oid)
+UNION ALL
+SELECT 'column ' || a.attname, v.aspect, v.value
+FROM pg_attribute AS a,
+    LATERAL (VALUES
+        ('statistics target', CAST(nullif(a.attstattarget, -1) AS text)),
+        ('options', (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(a.attoptions) AS o))
+    ) AS v (aspect, value)
+WHERE a.attrelid = CAST(%(oid)s AS oid) AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'index ' || ic.relname, 'replica identity', CASE WHEN i.indisreplident THEN 'yes' END
+FROM pg_index AS i JOIN pg_class AS ic ON ic.oid = i.indexrelid WHERE i.indrelid = CAST(%(oid)s AS oid);

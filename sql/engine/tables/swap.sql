@@ -21,6 +21,6 @@ NOTIFY pgrst, 'reload schema';
 -- name: mark_locked -- when the last lock was had
 SELECT set_config('aicfg.locked_at', clock_timestamp()::text, true);
 
--- name: facts_with_lock_time -- facts of a ledger row, with the milliseconds since the last lock was had
-({facts} || jsonb_build_object('locks_held_ms',
+-- name: facts_with_lock_time -- facts of a ledger row, with the first transaction that comes after, and the milliseconds since the last lock was had
+({facts} || jsonb_build_object('next_xid', CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text), 'locks_held_ms',
     round(extract(epoch FROM clock_timestamp() - current_setting('aicfg.locked_at')::timestamptz) * 1000, 2)));

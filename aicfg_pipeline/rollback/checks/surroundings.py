@@ -1,0 +1,231 @@
+"""What is around a table and decides who sees and does what with it: functions, roles, other ways to its rows.
+
+Before a cut-over this is remembered in the ledger (`remember`); afterwards the checks here compare it with what is there.
+Privileges and policies of the table itself are `security`'s, the new table itself is `kept`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback.checks.check import Severity, Verdict, check, failed, not_applicable, nothing_yet, passed
+from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, as_plain, differences, from_plain, told
+from aicfg_pipeline.rollback.checks.security import watched_roles
+from aicfg_pipeline.rollback.checks.watch import Watch, restored
+from aicfg_pipeline.rollback.state import PairState, State
+from aicfg_pipeline.spec.ddl import trigger_functions
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
+
+FACT = "remembered"
+"""Under this name the ledger's row of a cut-over has what was around the tables before it."""
+
+KEPT_BY_REPLACING = ("owner", "who may call it")
+"""What CREATE OR REPLACE FUNCTION leaves as it was. What it replaces is `structure`'s to compare, with the file."""
+
+
+def remember(session: Session, migration: Migration, state: PairState) -> dict[str, Any]:
+    """Return what is around a pair's tables, as plain values. Asks for no lock on them, and belongs outside the swap."""
+    pair, new = state.pair, state.new_table
+    made = [r for r in (state.shadow, new) if r is not None]
+    with session.transaction(snapshot=True, read_only=True):
+        calls = called(session, [r.oid for r in made])
+        log = function_facts(session, named(session, [(PRIVATE_SCHEMA, pair.change_log)]))
+        facts = {
+            "new_oid": new.oid,
+            "functions": as_plain(calls | log | _replaced(session, migration, pair)),
+            "roles": as_plain(role_facts(session, migration, made)),
+            "readers": as_plain(reader_facts(session, pair, new)),
+            "sequences": as_plain(sequence_facts(session, state.shadow)) if state.shadow else {},
+        }
+    return facts
+
+
+def _replaced(session: Session, migration: Migration, pair: Pair) -> Facts:
+    """Read what the swap leaves of functions that the file's triggers replace, or gives those that are not there yet."""
+    functions = [f for f, _ in trigger_functions(pair, migration.schema)]
+    given = {"schemas": [s for s, _ in functions], "names": [n for _, n in functions]}
+    there = function_facts(session, named(session, functions)) | as_facts(
+        session.all(engine("functions_to_come"), given)
+    )
+    return {(name, aspect): value for (name, aspect), value in there.items() if aspect in KEPT_BY_REPLACING}
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+
+def called(session: Session, oids: Sequence[int]) -> Facts:
+    """Read the facts of every function that these tables' policies, triggers and expressions call."""
+    found = [r.oid for r in session.all(engine("called_functions"), {"oids": list(oids)})]
+    return function_facts(session, found)
+
+
+def named(session: Session, functions: Iterable[tuple[str, str]]) -> list[int]:
+    """Return those of these functions without arguments that exist."""
+    names = list(functions)
+    given = {"schemas": [s for s, _ in names], "names": [n for _, n in names]}
+    return [r.oid for r in session.all(engine("functions_named"), given)]
+
+
+def function_facts(session: Session, oids: Sequence[int]) -> Facts:
+    """Read what functions do and for whom."""
+    return as_facts(session.all(engine("function_surroundings"), {"oids": list(oids)}))
+
+
+def role_facts(session: Session, migration: Migration, tables: Sequence[Relation]) -> Facts:
+    """Read what the roles may that policies, grants and personas name, and who is a member of them."""
+    given = {"roles": watched_roles(migration), "oids": [t.oid for t in tables]}
+    return as_facts(session.all(engine("role_facts"), given))
+
+
+def reader_facts(session: Session, pair: Pair, table: Relation) -> Facts:
+    """Read which views and functions show a table's rows to others, past its row level security."""
+    patterns = [rf"\m{re.escape(name)}\M" for name in (pair.old, pair.new)]
+    return as_facts(session.all(engine("readers"), {"oids": [table.oid], "patterns": patterns}))
+
+
+def sequence_facts(session: Session, table: Relation) -> Facts:
+    """Read whose the sequences of a table's columns are, and who may draw numbers."""
+    return as_facts(session.all(engine("sequence_surroundings"), {"oid": table.oid}))
+
+
+# --- the checks ------------------------------------------------------------------------------------------------
+
+
+def remembered(watch: Watch, pair: Pair) -> Mapping[str, Any] | None:
+    """Return what was remembered before the last cut-over, or None."""
+    swap = watch.ledger.last("cut_over", pair=pair.old, outcome="done")
+    return swap.facts.get(FACT) if swap else None
+
+
+def severity(watch: Watch, pair: Pair) -> Severity:
+    """After the drop the old table is in ordinary use: what changes around it then is told and stops nothing."""
+    return "ERROR" if watch.state(pair).state == State.CUT_OVER else "WARN"
+
+
+NOT_REMEMBERED = "What was around the table before was not remembered, so there is nothing to compare with."
+
+
+def judged(watch: Watch, pair: Pair, expected: Facts, found: Facts, what: str, *, aside: Any = None) -> Verdict:
+    """Return the verdict of a comparison of what is around the table with what was before."""
+    lines = differences(expected, found)
+    facts = {"facts_compared": len(expected.keys() | found.keys()), "differences": lines, **(aside or {})}
+    if lines:
+        return failed(
+            f"{what} are not what they were at the cut-over: {told(lines)}.", facts, severity=severity(watch, pair)
+        )
+    if not expected:
+        return not_applicable(f"There were no {what[0].lower()}{what[1:]}.", facts)
+    return passed(f"{what} are what they were at the cut-over ({facts['facts_compared']} facts).", facts)
+
+
+@check("functions")
+def functions(watch: Watch, pair: Pair) -> Verdict:
+    """Functions that policies, triggers and expressions call are what they were: text, owner, who may call them."""
+    table, before = restored(watch, pair), remembered(watch, pair)
+    if table is None:
+        return nothing_yet(watch, pair)
+    if before is None:
+        return not_applicable(NOT_REMEMBERED)
+    expected = from_plain(before["functions"])
+    if watch.state(pair).state != State.CUT_OVER:  # the change log's function is gone with the drop
+        expected = {k: v for k, v in expected.items() if not k[0].startswith(f"function {PRIVATE_SCHEMA}.")}
+    made = [f for f, _ in trigger_functions(pair, watch.migration.schema)]
+    with watch.session.transaction(read_only=True):
+        found = _again(watch.session, expected)
+        mine = function_facts(watch.session, named(watch.session, made))
+    for (name, aspect), value in mine.items():
+        if aspect == "owner" and value == table.owner:  # whoever ran the cut-over: the table's owner is as good
+            expected[name, aspect] = value
+    return judged(watch, pair, expected, found, "Functions that policies and triggers call")
+
+
+def _again(session: Session, expected: Facts) -> Facts:
+    """Read the same facts of the same functions as they are now."""
+    signatures = list(dict.fromkeys(name.removeprefix("function ") for name, _ in expected))
+    there = [r.oid for r in session.all(engine("functions_by_signature"), {"signatures": signatures})]
+    partly = {name for name, _ in expected if (name, "body") not in expected}
+    found = function_facts(session, there)
+    return {k: v for k, v in found.items() if k[0] not in partly or k in expected}
+
+
+@check("roles")
+def roles(watch: Watch, pair: Pair) -> Verdict:
+    """The roles that policies, grants and personas name may what they might, and have the members that they had."""
+    table, before = restored(watch, pair), remembered(watch, pair)
+    if table is None:
+        return nothing_yet(watch, pair)
+    if before is None:
+        return not_applicable(NOT_REMEMBERED)
+    expected = from_plain(before["roles"])
+    with watch.session.transaction(read_only=True):
+        found = role_facts(watch.session, watch.migration, [table])
+    known = {name for name, _ in expected}
+    found = {k: v for k, v in found.items() if k[0] in known}  # a role more is the grants' and policies' to report
+    expected = {k: v for k, v in expected.items() if k[0] in {name for name, _ in found}}
+    return judged(watch, pair, expected, found, "Roles and their members")
+
+
+@check("readers")
+def readers(watch: Watch, pair: Pair) -> Verdict:
+    """No view or function shows the table's rows to others, past row level security, that did not do so before."""
+    table, before = restored(watch, pair), remembered(watch, pair)
+    if table is None:
+        return nothing_yet(watch, pair)
+    with watch.session.transaction(read_only=True):
+        if not watch.session.scalar(engine("row_level_security_is_on"), {"oid": table.oid}):
+            return not_applicable("The table has no row level security to go past.")
+        found = reader_facts(watch.session, pair, table)
+    if before is None:
+        return not_applicable(NOT_REMEMBERED)
+    expected = from_plain(before["readers"])
+    more = [line for line in differences(expected, found) if line["found"] != "nothing"]
+    facts = {"readers": as_plain(found), "differences": more}
+    if more:
+        names = "; ".join(f"{line['what']} ({line['found']})" for line in more[:3])
+        return failed(
+            f"Rows can be read past row level security in a way that was not there before: {names}.",
+            facts,
+            severity=severity(watch, pair),
+        )
+    return passed(
+        f"No view and no SECURITY DEFINER function shows the rows to others that did not before ({len(as_plain(found))} do).",
+        facts,
+    )
+
+
+@check("sequences")
+def sequences(watch: Watch, pair: Pair) -> Verdict:
+    """The sequences of the table's columns belong to whom they did, and the same roles may draw numbers."""
+    table, before = restored(watch, pair), remembered(watch, pair)
+    if table is None:
+        return nothing_yet(watch, pair)
+    if before is None:
+        return not_applicable(NOT_REMEMBERED)
+    with watch.session.transaction(read_only=True):
+        found = sequence_facts(watch.session, table)
+    return judged(watch, pair, from_plain(before["sequences"]), found, "Sequences of the table's columns")
+
+
+@check("private_schema")
+def private_schema(watch: Watch, pair: Pair) -> Verdict:
+    """Nobody but the pipeline's own role may use the private schema, the ledger, the change logs and their functions."""
+    given = {"logs": [p.change_log for p in watch.migration.pairs]}
+    with watch.session.transaction(read_only=True):
+        others = watch.session.all(engine("others_in_private_schema"), given)
+        owners = {r.what: r.owner for r in watch.session.all(engine("owners_in_private_schema"), given)}
+    if not owners:
+        return not_applicable("There is no private schema.")
+    mine = owners.get(f"{PRIVATE_SCHEMA}.ledger", next(iter(owners.values())))
+    wrong = [
+        *(f"{r.who} may {r.privileges} on {r.what}" for r in others),
+        *(f"{what} belongs to {owner} and not to {mine}" for what, owner in owners.items() if owner != mine),
+    ]
+    facts = {"found": wrong, "owner": mine}
+    if wrong:
+        return failed(f"The private schema is open to others: {'; '.join(wrong)}.", facts)
+    return passed(f"Only {mine} may use the private schema and what is in it.", facts)
