@@ -151,7 +151,7 @@ SEEN = {
     ),
     "the owner's role is given away": Mutation(
         "REVOKE authenticated FROM postgres; GRANT postgres TO authenticated",
-        {"roles", "grants", "visible_rows"},
+        {"roles", "visible_rows"},
         "role postgres: members",
         "REVOKE postgres FROM authenticated; GRANT authenticated TO postgres",
     ),
