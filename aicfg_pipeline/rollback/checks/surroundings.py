@@ -107,6 +107,7 @@ def severity(watch: Watch, pair: Pair) -> Severity:
     return "ERROR" if watch.state(pair).state == State.CUT_OVER else "WARN"
 
 
+SCHEMA = f"the schema {PRIVATE_SCHEMA}"
 NOT_REMEMBERED = "What was around the table before was not remembered, so there is nothing to compare with."
 
 
@@ -226,6 +227,10 @@ def private_schema(watch: Watch, pair: Pair) -> Verdict:
         *(f"{what} belongs to {owner} and not to {mine}" for what, owner in owners.items() if owner != mine),
     ]
     facts = {"found": wrong, "owner": mine}
+    closed = owners.get(SCHEMA) == mine and not any(r.what == SCHEMA for r in others)
+    if wrong and closed and set(owners.values()) == {mine}:
+        told = f"The private schema is closed, but what is in it is granted to others: {'; '.join(wrong)}."
+        return failed(told, facts, severity="WARN")
     if wrong:
         return failed(f"The private schema is open to others: {'; '.join(wrong)}.", facts)
     return passed(f"Only {mine} may use the private schema and what is in it.", facts)
