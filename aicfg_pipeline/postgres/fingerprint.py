@@ -107,7 +107,7 @@ def differences_query(
     sample: int = SAMPLE,
 ) -> Statement:
     """Return the query for the number of rows that differ, by kind, and how many of them the log explains."""
-    return engine(  # no parameters: a percent sign in a name or an expression would be taken for one
+    return engine(
         "count_differences",
         sample=sql.Literal(sample),
         log=log if log is not None else engine("no_log", keys=columns(key), table=source),

@@ -23,7 +23,7 @@ from aicfg_pipeline.errors import DatabaseError, UnreachableError
 from aicfg_pipeline.postgres.address import name_of, parts_of, shown, target_name
 from aicfg_pipeline.postgres.boundary import BROKE, server_errors
 from aicfg_pipeline.postgres.settings import OUTSIDE_TRANSACTIONS, local_statement, path_statement
-from aicfg_pipeline.postgres.statements import Statement, engine, is_noted
+from aicfg_pipeline.postgres.statements import Statement, engine, is_noted, with_parameters
 
 FIRST_LOCK_TIMEOUT_MS = 1_200
 """Longer than `deadlock_timeout` (1 s): only then does an autovacuum in progress give way."""
@@ -62,9 +62,10 @@ class Session:
         While the session records, the statement is noted for the ledger, unless `note` is false.
         """
         composed: Any = sql.SQL(query) if isinstance(query, str) else query
+        sent: Any = composed if params is None or isinstance(query, str) else with_parameters(composed)
         began = time.perf_counter()
         with server_errors(self.url, for_locks=self._for_locks):
-            cursor = self.connection.execute(composed, params)
+            cursor = self.connection.execute(sent, params)
         if note:
             self.note([composed], (time.perf_counter() - began) * 1000)
         return cursor

@@ -1,12 +1,16 @@
 """Loads the engine's SQL from `sql/engine/`: named blocks, filled with identifiers through `psycopg.sql` only.
 
-No SQL is written here. Values never pass through here either: they are parameters of the statement.
+No SQL is written here. Values never pass through here either: they are parameters of the statement, `%(name)s`. Any
+other percent sign stands once, in a block as in a name or an expression: `with_parameters` doubles it where the driver
+wants that. So no block has to know whether its caller has parameters.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Any
 
 from psycopg import sql
 
@@ -14,6 +18,8 @@ from aicfg_pipeline.errors import SpecError
 from aicfg_pipeline.spec.blocks import Block, load_blocks
 from aicfg_pipeline.spec.load import bundled_sql
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 @cache
@@ -24,6 +30,10 @@ def _blocks() -> Mapping[str, Block]:
         for name, block in load_blocks(path, where).items():
             if name in blocks:
                 raise SpecError(f"{where}: block {name} is there twice")
+            if "%%" in block.sql:
+                raise SpecError(
+                    f"{where}: block {name}: a percent sign stands once; it is doubled where that is needed"
+                )
             blocks[name] = block
     return blocks
 
@@ -43,7 +53,29 @@ class Statement(sql.Composed):
 def engine(name: str, /, **parts: sql.Composable) -> Statement:
     """Return the engine's block `name` with its `{placeholders}` filled. Raises `KeyError` for an unknown name."""
     block = _blocks()[name]
-    return Statement(sql.SQL(block.sql.rstrip().removesuffix(";")).format(**parts), block.description)
+    pieces = _PLACEHOLDER.split(block.sql.rstrip().removesuffix(";"))
+    filled = [sql.Placeholder(p) if place % 2 else sql.SQL(p).format(**parts) for place, p in enumerate(pieces)]
+    return Statement(sql.Composed(filled), block.description)
+
+
+class _Doubled(sql.Composable):
+    """A part of a statement in which no percent sign begins a placeholder."""
+
+    def as_bytes(self, context: Any = None) -> bytes:
+        part: sql.Composable = self._obj
+        return part.as_bytes(context).replace(b"%", b"%%")
+
+
+def with_parameters(statement: sql.Composable) -> sql.Composed:
+    """Return a statement for a call with parameters: every percent sign doubled but those of placeholders."""
+    parts = statement if isinstance(statement, sql.Composed) else [statement]
+    return sql.Composed([_for_the_driver(part) for part in parts])
+
+
+def _for_the_driver(part: sql.Composable) -> sql.Composable:
+    if isinstance(part, sql.Placeholder):
+        return part
+    return with_parameters(part) if isinstance(part, sql.Composed) else _Doubled(part)
 
 
 def provided(what: str, statements: Iterable[sql.Composable]) -> list[sql.Composable]:

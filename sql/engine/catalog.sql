@@ -13,9 +13,9 @@ WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(nam
 -- name: columns -- the columns of a relation in their order
 SELECT a.attname AS name,
        CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, a.atttypmod)
-            ELSE format('%%I.%%I', tn.nspname, t.typname) || coalesce(substring(format_type(a.atttypid, a.atttypmod) FROM '\([^()]*\)$'), '')
+            ELSE format('%I.%I', tn.nspname, t.typname) || coalesce(substring(format_type(a.atttypid, a.atttypmod) FROM '\([^()]*\)$'), '')
        END AS type,
-       CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, NULL) ELSE format('%%I.%%I', tn.nspname, t.typname) END AS base_type,
+       CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, NULL) ELSE format('%I.%I', tn.nspname, t.typname) END AS base_type,
        a.attnotnull AS not_null, a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
        a.atthasdef OR a.attidentity <> '' AS has_default
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
@@ -23,7 +23,7 @@ WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY
 
 -- name: our_triggers -- the change log's triggers on a relation: name and whether they fire always
 SELECT t.tgname AS name, t.tgenabled::text AS enabled
-FROM pg_trigger t WHERE t.tgrelid = %(oid)s::oid AND t.tgname LIKE 'aicfg\_rollback\_%%' ORDER BY 1;
+FROM pg_trigger t WHERE t.tgrelid = %(oid)s::oid AND t.tgname LIKE 'aicfg\_rollback\_%' ORDER BY 1;
 
 -- name: table_foreign_keys -- the foreign keys of a table
 SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition, c.convalidated AS validated,

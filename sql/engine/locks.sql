@@ -19,7 +19,7 @@ SELECT setting::integer FROM pg_settings WHERE name = 'deadlock_timeout';
 
 -- name: terminate_idle -- ends a session that has been idle in a transaction for two seconds, and only such a one
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE pid = %(pid)s AND state LIKE 'idle in transaction%%' AND pid <> pg_backend_pid()
+WHERE pid = %(pid)s AND state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()
   AND state_change < clock_timestamp() - interval '2 seconds';
 
 -- name: statement_timeout -- for the rest of the transaction

@@ -15,6 +15,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, engine, ident
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.watch import Watch, restored
+from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.spec.model import ForeignKey, Pair
 
 
@@ -90,9 +91,7 @@ def _pointing_at_parked(watch: Watch, pair: Pair) -> list[str]:
         return []
     mine = [r.oid for r in (state.private_new, state.private_old) if r is not None]
     others = [
-        f"the {d.kind} {d.name}"
-        for d in watch.session.all(engine("dependents"), {"oids": mine, "name_patterns": []})
-        if not _ours(d.kind, d.name, watch)
+        f"the {d.kind} {d.name}" for d in find_dependents(watch.session, mine) if not _ours(d.kind, d.name, watch)
     ]
     users = watch.session.all(engine("row_type_users"), {"oids": [o for o in parked if o in mine]})
     return [*others, *(f"the {u.kind} {u.name}" for u in users)]
@@ -114,5 +113,5 @@ def _mentions(watch: Watch, pair: Pair) -> list[str]:
     if watch.state(pair).at_new_name is not None:
         return []
     pattern = rf"\m{re.escape(pair.new)}\M"
-    found = watch.session.all(engine("dependents"), {"oids": [], "name_patterns": [pattern]})
+    found = find_dependents(watch.session, [], [pattern])
     return [d.name for d in found if d.kind == "function"]

@@ -100,14 +100,7 @@ def markdown(cells: list[Cell]) -> str:
     lines = [f"| {' | '.join(frame.columns)} |", "|" + "---|" * len(frame.columns)]
     lines += [f"| {' | '.join(_in_table(v) for v in row)} |" for row in frame.itertuples(index=False)]
     for cell in [c for c in cells if _is_long(c["before"], c["after"])][:MOST_DIFFS]:
-        if True:
-            lines += [
-                "",
-                f"{cell['key']}: {cell['column']}",
-                "```diff",
-                text_diff(cell["before"], cell["after"]),
-                "```",
-            ]
+        lines += ["", f"{cell['key']}: {cell['column']}", "```diff", text_diff(cell["before"], cell["after"]), "```"]
     return "\n".join(lines)
 
 

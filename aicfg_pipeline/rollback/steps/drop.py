@@ -25,6 +25,7 @@ from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.rollback.steps.verify import gate
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked, comparison_statements, parked_sides
+from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.export import export_table
 from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
@@ -93,7 +94,7 @@ def parked_relations(run: Run, state: PairState) -> list[Relation]:
 
 def _no_dependents(run: Run, states: Sequence[PairState]) -> None:
     oids = [r.oid for s in states for r in parked_relations(run, s)]
-    found = run.session.all(engine("dependents"), {"oids": oids, "name_patterns": []})
+    found = find_dependents(run.session, oids)
     if found:
         raise GateError(
             "Something still refers to the parked tables or views; it reads stale rows. Nothing was dropped.",

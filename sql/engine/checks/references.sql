@@ -11,7 +11,7 @@ FROM pg_depend d JOIN pg_class c ON c.reltype = d.refobjid OR (SELECT t.typarray
 JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 WHERE d.refclassid = 'pg_type'::regclass AND c.oid = ANY (%(oids)s::oid[])
 UNION
-SELECT 'column', format('%%I of %%s', a.attname, a.attrelid::regclass)
+SELECT 'column', format('%I of %s', a.attname, a.attrelid::regclass)
 FROM pg_depend d JOIN pg_class c ON c.reltype = d.refobjid OR (SELECT t.typarray FROM pg_type t WHERE t.oid = c.reltype) = d.refobjid
 JOIN pg_attribute a ON d.classid = 'pg_class'::regclass AND a.attrelid = d.objid AND a.attnum = d.objsubid
 WHERE d.refclassid = 'pg_type'::regclass AND c.oid = ANY (%(oids)s::oid[])

@@ -60,7 +60,7 @@ SELECT 'trigger ' || t.tgname, v.aspect, v.value
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace,
     LATERAL (VALUES
         ('definition', pg_get_triggerdef(t.oid, true)),
-        ('function', format('%%I.%%I', n.nspname, p.proname)),
+        ('function', format('%I.%I', n.nspname, p.proname)),
         ('fires', CASE t.tgenabled WHEN 'O' THEN 'yes' WHEN 'D' THEN 'no, it is disabled' WHEN 'R' THEN 'on replicas' ELSE 'always' END),
         ('comment', obj_description(t.oid, 'pg_trigger'))
     ) AS v (aspect, value)
@@ -97,7 +97,7 @@ SELECT c.conname AS name, n.nspname AS ref_schema, r.relname AS ref_table, r.oid
            CASE WHEN c.condeferrable THEN 'DEFERRABLE' END,
            CASE WHEN c.condeferred THEN 'INITIALLY DEFERRED' END,
            CASE WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = c.oid AND t.tgenabled = 'D') THEN '(its triggers are disabled)' END,
-           CASE WHEN pg_get_constraintdef(c.oid) LIKE '%% NOT ENFORCED' THEN 'NOT ENFORCED' END
+           CASE WHEN pg_get_constraintdef(c.oid) LIKE '% NOT ENFORCED' THEN 'NOT ENFORCED' END
        ], NULL) AS options
 FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace n ON n.oid = r.relnamespace
 WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0 ORDER BY 1;

@@ -1,0 +1,32 @@
+"""Finds what refers to tables and is not ours. What that means, and what a person does about it, is for the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import sql
+
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine
+
+PARTS = (
+    "dependent_views",
+    "dependent_rules",
+    "dependent_foreign_keys",
+    "dependent_functions",
+    "dependent_policies",
+    "dependent_publications",
+    "dependent_defaults",
+    "dependent_columns",
+    "dependent_inheritance",
+)
+
+
+def find_dependents(session: Session, oids: Sequence[int], name_patterns: Sequence[str] = ()) -> list[Any]:
+    """Return rows of kind, name, refers_to and recreate, by kind and name, for what refers to these relations.
+
+    Functions are found by their text too, where it matches one of `name_patterns`.
+    """
+    parts = sql.SQL("\nUNION ALL\n").join(engine(part) for part in PARTS)
+    return session.all(engine("dependents", parts=parts), {"oids": list(oids), "name_patterns": list(name_patterns)})
