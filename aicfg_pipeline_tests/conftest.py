@@ -1,7 +1,8 @@
 """Fixtures for all tests: real servers of several versions, and a database of its own for each test that wants one.
 
-Tests run on PostgreSQL 18; those marked `every_version` run once on each version there is. A version that is not
-installed shows as skips and in pytest's header and summary. How servers and databases are made is in tools/servers.py.
+Tests run on PostgreSQL 18; those marked `every_version` run once on each version there is; costly ones leave some out by
+`every_version(without=…)`. A version that is not installed shows as skips and in pytest's header and summary. How servers
+and databases are made is in tools/servers.py.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from aicfg_pipeline_tests.tools.servers import Database, Server, Servers
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     _own_folder(config)
-    config.addinivalue_line("markers", "every_version: runs on every PostgreSQL version there is, not only on 18")
+    config.addinivalue_line("markers", "every_version(without=()): runs on every PostgreSQL version there is")
     config.addinivalue_line("markers", "slow: takes more than about ten seconds")
 
 
@@ -52,8 +53,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" not in metafunc.fixturenames:
         return
-    everywhere = metafunc.definition.get_closest_marker("every_version") is not None
-    versions = tools.KNOWN_VERSIONS if everywhere else (tools.DEFAULT_VERSION,)
+    marker = metafunc.definition.get_closest_marker("every_version")
+    left_out = marker.kwargs.get("without", ()) if marker else ()
+    versions = [v for v in tools.KNOWN_VERSIONS if v not in left_out] if marker else [tools.DEFAULT_VERSION]
     metafunc.parametrize("server", [_parameter(v) for v in versions], indirect=True, scope="session")
 
 

@@ -8,14 +8,14 @@ import psycopg
 import pytest
 
 from aicfg_pipeline_tests.tools.jobs import confirmed, execute
-from aicfg_pipeline_tests.tools.servers import Database
+from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database
 
 
 def _state(database: Database) -> tuple[str, dict[str, tuple[int, int]]]:
     return database.schema_dump(), database.fingerprints()
 
 
-@pytest.mark.every_version
+@pytest.mark.every_version(without=NEIGHBOURS)
 def test_rollback_parks_the_new_tables_and_says_how_to_undo(migrated_database: Database, tmp_path: Path) -> None:
     done = execute(
         "rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name)

@@ -30,7 +30,7 @@ from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.tools.kills import counting, differing, portrait, survived
 from aicfg_pipeline_tests.tools.migration import drop_parked, migrate_forward, roll_back, running
-from aicfg_pipeline_tests.tools.servers import Database, Server, Servers, fill_migrated, fill_old
+from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database, Server, Servers, fill_migrated, fill_old
 from aicfg_pipeline_tests.tools.writers import Writers
 
 SETTINGS, PROMPTS, NEW = "sys_rag", "org_prompt_engineering", "ai_cfg_org_prompts"
@@ -141,7 +141,7 @@ def prepared(server: Server, walk: Walk) -> Iterator[Database]:
 
 
 @pytest.mark.slow
-@pytest.mark.every_version
+@pytest.mark.every_version(without=NEIGHBOURS)
 @pytest.mark.parametrize("walk", WALKS, ids=lambda w: w.name)
 def test_killed_at_every_statement(
     walk: Walk, running_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -25,13 +25,16 @@ from psycopg import sql
 from aicfg_pipeline.embedded.cluster import SUPERUSER, Cluster, wheel_binaries
 from aicfg_pipeline.embedded.database import OWNER, fill_demo
 from aicfg_pipeline.errors import DatabaseError
+from aicfg_pipeline_tests.tools import fetched
 
 DEFAULT_VERSION = 18
 PASSWORD = "Sup3r-secret!"
 ORGANISATIONS = 40
 # Every version that the tests know how to find; conftest's header line and skips tell which of them are missing here.
-KNOWN_VERSIONS = (15, 16, 18)
+KNOWN_VERSIONS = (14, 15, 16, 17, 18)
 DEBIAN = Path("/usr/lib/postgresql")
+# What costs minutes (the kill walk, say) leaves these out; what differs between versions is tested on them all the same.
+NEIGHBOURS = (14, 17)
 
 FASTER = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 # What `row::text` depends on.
@@ -40,20 +43,27 @@ PINNED = "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extr
 
 @cache
 def available() -> dict[int, Path]:
-    """Return the `bin` folder of each known server version that is here: the wheel's before Debian's."""
-    found = {version: DEBIAN / str(version) / "bin" for version in KNOWN_VERSIONS}
+    """Return the `bin` folder of each known server version that is here: the wheel's, then Debian's, then npm's."""
+    found = fetched.binaries()
+    found |= {v: folder for v in KNOWN_VERSIONS if (folder := DEBIAN / str(v) / "bin").exists()}
     found |= wheel_binaries()
     return {version: folder for version, folder in sorted(found.items()) if (folder / "initdb").exists()}
 
 
 def origin(version: int) -> str:
     """Return where the programs of `version` come from."""
-    return "Debian" if available()[version].is_relative_to(DEBIAN) else "wheel"
+    folder = available()[version]
+    if folder.is_relative_to(fetched.CACHE):
+        return "npm"
+    return "Debian" if folder.is_relative_to(DEBIAN) else "wheel"
 
 
 def missing(version: int) -> str | None:
     """Return why there is no server of `version`, or None if there is one."""
-    return None if version in available() else f"PostgreSQL {version} is not installed (no {DEBIAN / str(version)}/bin)"
+    if version in available():
+        return None
+    here = f"PostgreSQL {version} is not here (no {DEBIAN / str(version)}/bin"
+    return f"{here}; {fetched.why_not(version)})" if version in fetched.FETCHED else f"{here})"
 
 
 def free_port() -> int:
@@ -65,7 +75,7 @@ def free_port() -> int:
 
 def pg_dump(version: int) -> Path:
     """Return the newest pg_dump, which must not be older than the server."""
-    newest = max(available())
+    newest = max(v for v, folder in available().items() if (folder / "pg_dump").exists())
     assert newest >= version, f"pg_dump {newest} can't dump a server of version {version}"
     return available()[newest] / "pg_dump"
 

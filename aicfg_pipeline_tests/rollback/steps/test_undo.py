@@ -15,7 +15,7 @@ from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.rollback.steps.undo import catch_up_forth, undo_rollback
 from aicfg_pipeline_tests.tools.kills import counting, differing, portrait, survived
 from aicfg_pipeline_tests.tools.migration import drop_parked, roll_back, running
-from aicfg_pipeline_tests.tools.servers import Database
+from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database
 from aicfg_pipeline_tests.tools.writers import Writers
 
 OLD, NEW = "org_prompt_engineering", "ai_cfg_org_prompts"
@@ -318,7 +318,7 @@ def test_given_up_half_way_the_rollback_still_stands(
     assert states(migrated_database) == {State.ROLLED_BACK}
 
 
-@pytest.mark.every_version
+@pytest.mark.every_version(without=NEIGHBOURS)
 def test_there_and_back_with_four_writers_throughout(migrated_database: Database) -> None:
     with Writers(migrated_database.url, threads=4) as writers:
         for _ in range(3):
