@@ -24,9 +24,6 @@ SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 -- the one private schema that holds everything of ours
 CREATE SCHEMA IF NOT EXISTS aicfg_rollback;
 
--- nobody else has business there
-REVOKE ALL ON SCHEMA aicfg_rollback FROM PUBLIC;
-
 -- what was done, by which run, with which facts and statements
 CREATE TABLE IF NOT EXISTS aicfg_rollback.ledger (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -43,8 +40,40 @@ CREATE TABLE IF NOT EXISTS aicfg_rollback.ledger (
     application text NOT NULL DEFAULT current_setting('application_name')
 );
 
--- readable by its owner only, whatever the default privileges are
-REVOKE ALL ON aicfg_rollback.ledger FROM PUBLIC;
+-- nobody but its owner has any right on a schema and on what is named in it, whatever default privileges gave
+DO $close$
+DECLARE
+    statement text;
+BEGIN
+    FOR statement IN
+        WITH named AS (
+            SELECT c.oid, c.relnamespace FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'aicfg_rollback' AND c.relname = ANY ('{ledger}'::text[])
+            UNION
+            SELECT d.objid, named.relnamespace FROM pg_catalog.pg_class AS named JOIN pg_catalog.pg_namespace AS n ON n.oid = named.relnamespace
+            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = named.oid
+                AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+            WHERE n.nspname = 'aicfg_rollback' AND named.relname = ANY ('{ledger}'::text[])
+        ), acl (what, owner, grants) AS (
+            SELECT pg_catalog.format('SCHEMA %I', n.nspname), n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
+            FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'aicfg_rollback' AND true
+            UNION ALL
+            SELECT pg_catalog.format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass), c.relowner,
+                   coalesce(c.relacl, pg_catalog.acldefault(CAST(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END AS "char"), c.relowner))
+            FROM named JOIN pg_catalog.pg_class AS c ON c.oid = named.oid AND c.relkind IN ('r', 'p', 'v', 'S')
+            UNION ALL
+            SELECT pg_catalog.format('FUNCTION %s', p.oid::regprocedure), p.proowner, coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+            FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+            WHERE n.nspname = 'aicfg_rollback' AND p.proname = ANY ('{ledger}'::text[])
+        )
+        SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', acl.what,
+            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
+        FROM acl CROSS JOIN LATERAL pg_catalog.aclexplode(acl.grants) AS g WHERE g.grantee <> acl.owner
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+END
+$close$;
 
 -- what was done, in the transaction that did it
 INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
@@ -141,8 +170,40 @@ BEGIN
 END
 $body$;
 
--- no one calls it but the trigger
-REVOKE ALL ON FUNCTION "aicfg_rollback"."change_log_sys_rag"() FROM PUBLIC;
+-- nobody but its owner has any right on a schema and on what is named in it, whatever default privileges gave
+DO $close$
+DECLARE
+    statement text;
+BEGIN
+    FOR statement IN
+        WITH named AS (
+            SELECT c.oid, c.relnamespace FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'aicfg_rollback' AND c.relname = ANY ('{change_log_sys_rag,sys_rag}'::text[])
+            UNION
+            SELECT d.objid, named.relnamespace FROM pg_catalog.pg_class AS named JOIN pg_catalog.pg_namespace AS n ON n.oid = named.relnamespace
+            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = named.oid
+                AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+            WHERE n.nspname = 'aicfg_rollback' AND named.relname = ANY ('{change_log_sys_rag,sys_rag}'::text[])
+        ), acl (what, owner, grants) AS (
+            SELECT pg_catalog.format('SCHEMA %I', n.nspname), n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
+            FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'aicfg_rollback' AND false
+            UNION ALL
+            SELECT pg_catalog.format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass), c.relowner,
+                   coalesce(c.relacl, pg_catalog.acldefault(CAST(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END AS "char"), c.relowner))
+            FROM named JOIN pg_catalog.pg_class AS c ON c.oid = named.oid AND c.relkind IN ('r', 'p', 'v', 'S')
+            UNION ALL
+            SELECT pg_catalog.format('FUNCTION %s', p.oid::regprocedure), p.proowner, coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+            FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+            WHERE n.nspname = 'aicfg_rollback' AND p.proname = ANY ('{change_log_sys_rag,sys_rag}'::text[])
+        )
+        SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', acl.what,
+            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
+        FROM acl CROSS JOIN LATERAL pg_catalog.aclexplode(acl.grants) AS g WHERE g.grantee <> acl.owner
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+END
+$close$;
 
 -- waits for writers in flight: each write is in the copy's snapshot or in the log
 LOCK TABLE "public"."ai_cfg_sys_rag" IN SHARE ROW EXCLUSIVE MODE;
@@ -433,8 +494,40 @@ BEGIN
 END
 $body$;
 
--- no one calls it but the trigger
-REVOKE ALL ON FUNCTION "aicfg_rollback"."change_log_org_prompt_engineering"() FROM PUBLIC;
+-- nobody but its owner has any right on a schema and on what is named in it, whatever default privileges gave
+DO $close$
+DECLARE
+    statement text;
+BEGIN
+    FOR statement IN
+        WITH named AS (
+            SELECT c.oid, c.relnamespace FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'aicfg_rollback' AND c.relname = ANY ('{change_log_org_prompt_engineering,org_prompt_engineering}'::text[])
+            UNION
+            SELECT d.objid, named.relnamespace FROM pg_catalog.pg_class AS named JOIN pg_catalog.pg_namespace AS n ON n.oid = named.relnamespace
+            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = named.oid
+                AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+            WHERE n.nspname = 'aicfg_rollback' AND named.relname = ANY ('{change_log_org_prompt_engineering,org_prompt_engineering}'::text[])
+        ), acl (what, owner, grants) AS (
+            SELECT pg_catalog.format('SCHEMA %I', n.nspname), n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
+            FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'aicfg_rollback' AND false
+            UNION ALL
+            SELECT pg_catalog.format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass), c.relowner,
+                   coalesce(c.relacl, pg_catalog.acldefault(CAST(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END AS "char"), c.relowner))
+            FROM named JOIN pg_catalog.pg_class AS c ON c.oid = named.oid AND c.relkind IN ('r', 'p', 'v', 'S')
+            UNION ALL
+            SELECT pg_catalog.format('FUNCTION %s', p.oid::regprocedure), p.proowner, coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+            FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+            WHERE n.nspname = 'aicfg_rollback' AND p.proname = ANY ('{change_log_org_prompt_engineering,org_prompt_engineering}'::text[])
+        )
+        SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', acl.what,
+            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
+        FROM acl CROSS JOIN LATERAL pg_catalog.aclexplode(acl.grants) AS g WHERE g.grantee <> acl.owner
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+END
+$close$;
 
 -- waits for writers in flight: each write is in the copy's snapshot or in the log
 LOCK TABLE "public"."ai_cfg_org_prompts" IN SHARE ROW EXCLUSIVE MODE;

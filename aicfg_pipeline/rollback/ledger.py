@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback import own
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 
@@ -55,9 +56,9 @@ class Ledger:
         return [e for e in self.entries if e.run_id == run_id]
 
 
-def prepare_statements() -> list[sql.Composable]:
-    """Return what makes the private schema and the ledger where they are missing."""
-    return [engine(n) for n in ("create_schema", "close_schema", "create_ledger", "close_ledger")]
+def prepare_statements(owner: str | None = None) -> list[sql.Composable]:
+    """Return what makes the private schema and the ledger where they are missing; for `owner`, if that is not who runs."""
+    return [*own.make_schema(owner), engine("create_ledger"), *own.keep(["ledger"], owner, schema_too=True)]
 
 
 def exists(session: Session) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from aicfg_pipeline.errors import AlreadyRunningError, ConfigError, StateError, redact
 from aicfg_pipeline.postgres.address import confirms
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.rollback import ledger
+from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
 
@@ -30,10 +30,10 @@ def begin(run: Run, kind: str, facts: dict[str, Any] | None = None) -> None:
 
     The caller holds the run lock, so whoever started the other run is dead: its lock went with its connection.
     """
-    book = ledger.read(run.session)
-    before = current(book)
+    look = run.look()
+    before, owner = current(look.ledger), look.owner
     with run.writing() as session:
-        session.script(ledger.prepare_statements())
+        session.script(ledger.prepare_statements(own.on_behalf_of(session, owner)))
         if before and before.run_id != run.run_id:
             run.say(
                 f"run {before.run_id[:8]} ({before.facts.get('kind', '?')}) never finished and is gone: taking over"

@@ -98,6 +98,12 @@ class Look:
         return tuple(p for p in self.pairs if p.state in states)
 
     @property
+    def owner(self) -> str | None:
+        """Whom the tables belong to: the first pair's table that is in use. What we make is made for that role."""
+        tables = [r for p in self.pairs for r in (p.at_new_name, p.at_old_name) if r is not None and r.is_table]
+        return tables[0].owner if tables else None
+
+    @property
     def summary(self) -> Mapping[str, str]:
         """Old name to state."""
         return {p.pair.old: str(p.state) for p in self.pairs}

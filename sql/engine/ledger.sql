@@ -1,11 +1,5 @@
 -- The ledger: one row for each thing done, written in the transaction that did it.
 
--- name: create_schema -- the one private schema that holds everything of ours
-CREATE SCHEMA IF NOT EXISTS aicfg_rollback;
-
--- name: close_schema -- nobody else has business there
-REVOKE ALL ON SCHEMA aicfg_rollback FROM PUBLIC;
-
 -- name: create_ledger -- what was done, by which run, with which facts and statements
 CREATE TABLE IF NOT EXISTS aicfg_rollback.ledger (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -21,9 +15,6 @@ CREATE TABLE IF NOT EXISTS aicfg_rollback.ledger (
     backend integer NOT NULL DEFAULT pg_backend_pid(),
     application text NOT NULL DEFAULT current_setting('application_name')
 );
-
--- name: close_ledger -- readable by its owner only, whatever the default privileges are
-REVOKE ALL ON aicfg_rollback.ledger FROM PUBLIC;
 
 -- name: append_ledger -- one more row
 INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import engine, ident
+from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.checks.check import Verdict, check, nothing_yet
 from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, compared
 from aicfg_pipeline.rollback.checks.watch import Watch, restored
-from aicfg_pipeline.rollback.tables import ddl
+from aicfg_pipeline.rollback.tables.grants import own_grants
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.spec.model import Migration, Pair
 
@@ -57,8 +58,8 @@ def watched_roles(migration: Migration) -> list[str]:
 def expected_grants(session: Session, migration: Migration, pair: Pair) -> Facts:
     """Find the privileges that the DDL file grants, whatever the default privileges of this project are."""
     with scratch_table(session, migration, pair.old_ddl, pair.old) as table:
-        for statement in ddl.own_grants(session, pair.old_ddl, ident(table.schema, table.name), table):
-            session.execute(statement)
+        session.execute(own.close_to_others(table.schema, [table.name]))
+        session.script(own_grants(session, pair.old_ddl, table.schema, table, []))
         return _grants(session, table, watched_roles(migration))
 
 

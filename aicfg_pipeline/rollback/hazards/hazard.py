@@ -10,7 +10,7 @@ from aicfg_pipeline.rollback.run import Settings
 from aicfg_pipeline.rollback.state import Look
 from aicfg_pipeline.spec.model import Migration
 
-ACCEPTABLE = frozenset({"unmapped_column", "dependents", "coexisting_conflict", "undo_in_part"})
+ACCEPTABLE = frozenset({"unmapped_column", "dependents", "coexisting_conflict", "undo_in_part", "access_changes"})
 """An operator may accept these by naming the code in `accept_hazards`."""
 
 INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside"})
@@ -23,6 +23,7 @@ CODES = frozenset(
         "violates_unique", "violates_foreign_key", "violates_not_null", "more_than_one_row", "dependents",
         "long_transaction", "coexisting_conflict", "replica", "unsupported_version", "view_bypasses_rls",
         "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable",
+        "access_changes",
     }
 )  # fmt: skip
 

@@ -19,9 +19,10 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import observer
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private
+from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
-from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys
+from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants
 from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, PROGRESS_SECONDS, Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.sources import shadow_source
@@ -250,6 +251,7 @@ def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
 
 def _preparing(run: Run, state: PairState) -> Work:
     pair, live = state.pair, [ident(r.schema, r.name) for r in state.live_tables]
+    owner = own.on_behalf_of(run.session, state.new_table.owner)
     return Work(
         STEP,
         pair.old,
@@ -257,7 +259,9 @@ def _preparing(run: Run, state: PairState) -> Work:
         before=[
             *ddl.statements(pair.old_ddl, "table"),
             engine("no_autovacuum", table=private(pair.old)),
+            *grants.given(owner, PRIVATE_SCHEMA, pair.old),
             *change_log.create_statements(pair, live[0]),
+            *own.keep([pair.change_log], owner, others=[pair.old]),
         ],
         locks=[engine("lock_for_trigger", tables=comma(live))],
         then=[s for table in live for s in change_log.attach_statements(pair, table)],
@@ -279,7 +283,7 @@ def _indexing(run: Run, state: PairState, model: Relation) -> Work:
         "make what is quicker to make once the rows are in",
         then=[
             *ddl.statements(pair.old_ddl, "indexes", "row_level_security", "comments"),
-            *ddl.own_grants(run.session, pair.old_ddl, private(pair.old), model),
+            *grants.own_grants(run.session, pair.old_ddl, PRIVATE_SCHEMA, model, state.live_tables),
         ],
         search_path=ddl.building_path(run),
         settings=INDEX_SETTINGS,

@@ -16,7 +16,7 @@ from aicfg_pipeline.errors import StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident
-from aicfg_pipeline.rollback import ledger
+from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import ddl, sequences
@@ -88,7 +88,7 @@ def _migrating(run: Run, states: Sequence[PairState]) -> Work:
         STEP,
         None,
         "go forward: everybody waits until the rows are moved",
-        before=ledger.prepare_statements(),
+        before=ledger.prepare_statements(own.on_behalf_of(run.session, states[0].old_table.owner)),
         locks=[engine("lock_exclusively", tables=comma(tables))],
         search_path=ddl.building_path(run, run.migration.schema),
         outcome="done",

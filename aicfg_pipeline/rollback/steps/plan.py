@@ -18,7 +18,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import begin_statement
 from aicfg_pipeline.postgres.settings import path_statement
 from aicfg_pipeline.postgres.statements import engine, is_noted, provided_of, why_of
-from aicfg_pipeline.rollback import ledger
+from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, Look, PairState, State
@@ -106,10 +106,14 @@ def _works(run: Run, look: Look, job: Job) -> list[Work]:
         done = list(_JOBS[job](run, look))
     except (DatabaseError, GateError):
         return []
-    return [_BEGINNING, *done, _END] if done else []
+    return [_beginning(run, look), *done, _END] if done else []
 
 
-_BEGINNING = Work("run", None, "the private schema and the ledger", then=ledger.prepare_statements(), outcome="started")
+def _beginning(run: Run, look: Look) -> Work:
+    made = ledger.prepare_statements(own.on_behalf_of(run.session, look.owner))
+    return Work("run", None, "the private schema and the ledger", then=made, outcome="started")
+
+
 _END = Work("run", None, "what the job was asked for is done", outcome="finished")
 _VERIFY = Work("verify", None, "every check; only reads", outcome="passed")
 

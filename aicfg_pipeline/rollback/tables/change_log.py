@@ -48,7 +48,6 @@ def create_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]
             old_keys=columns(pair.key, "old"),
             new_keys=columns(pair.key, "new"),
         ),
-        engine("close_log_function", function=log),
     ]
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, engine, ident, text
+from aicfg_pipeline.postgres.statements import Statement, text
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Ddl, Pair
 
@@ -28,23 +27,6 @@ def run_blocks(session: Session, ddl: Ddl, *blocks: str) -> None:
     """Run some blocks in the given order, statement by statement."""
     for statement in statements(ddl, *blocks):
         session.execute(statement)
-
-
-def own_grants(session: Session, ddl: Ddl, table: sql.Identifier, model: Relation) -> list[sql.Composable]:
-    """Return the file's `grants` on a new table, after what takes off the rights that default privileges gave it.
-
-    `model` is the table itself, or one that is made like it.
-    """
-    others = session.all(engine("other_grantees"), {"oid": model.oid})
-    return [
-        *(
-            engine("revoke_from_public", table=table)
-            if o.everyone
-            else engine("revoke_from_role", table=table, role=ident(o.role))
-            for o in others
-        ),
-        *statements(ddl, "grants"),
-    ]
 
 
 def view_statements(session: Session, pair: Pair) -> list[sql.Composable]:

@@ -39,9 +39,6 @@ BEGIN
 END
 $body$;
 
--- name: close_log_function -- no one calls it but the trigger
-REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;
-
 -- name: create_row_trigger -- after each written row
 CREATE TRIGGER aicfg_rollback_change_log AFTER INSERT OR UPDATE OR DELETE ON {table}
     FOR EACH ROW EXECUTE FUNCTION {function}();
