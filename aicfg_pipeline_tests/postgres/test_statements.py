@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import string
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from psycopg import sql
 
+import aicfg_pipeline
 from aicfg_pipeline.errors import SpecError
 from aicfg_pipeline.postgres import statements
 from aicfg_pipeline.postgres.session import Session, connect
@@ -59,3 +62,32 @@ def test_a_doubled_percent_sign_is_refused_when_the_block_is_loaded(blocks: Path
     blocks.write_text("-- name: old_way -- doubled for the driver\nSELECT 'a' LIKE 'a%%';\n")
     with pytest.raises(SpecError, match="block old_way: a percent sign stands once"):
         engine("old_way")
+
+
+def calls_of_engine() -> list[tuple[str, str, set[str] | None]]:
+    """Return where the package calls `engine` with a name as it stands: place, name, parts (None where some are unpacked)."""
+    found = []
+    for path in sorted(Path(aicfg_pipeline.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "engine"):
+                continue
+            if node.args and isinstance(node.args[0], ast.Constant):
+                parts = [k.arg for k in node.keywords]
+                named = None if None in parts else {str(p) for p in parts}
+                found.append((f"{path.name}:{node.lineno}", str(node.args[0].value), named))
+    return found
+
+
+def test_every_caller_fills_the_block_with_the_parts_that_it_has() -> None:
+    blocks = statements._blocks()
+    wrong = []
+    for place, name, named in calls_of_engine():
+        wanted = {p for _, p, _, _ in string.Formatter().parse(blocks[name].sql) if p is not None}
+        if named is not None and named != wanted:
+            wrong.append(f"{place}: {name} wants {sorted(wanted)}, is given {sorted(named)}")
+    assert wrong == []
+
+
+def test_every_block_is_used() -> None:
+    code = "\n".join(p.read_text(encoding="utf-8") for p in Path(aicfg_pipeline.__file__).parent.rglob("*.py"))
+    assert [name for name in statements._blocks() if f'"{name}"' not in code] == []

@@ -19,6 +19,7 @@ from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.aside import set_aside
+from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.forth import mend_references, way_forth
 from aicfg_pipeline.rollback.tables.sources import forth_source
 from aicfg_pipeline.rollback.work import Work, begun
@@ -101,7 +102,7 @@ def _mended(run: Run, state: PairState, retired: Relation) -> None:
 def still_pointing(session: Session, oid: int) -> list[Any]:
     """Return what of others refers to a table: kind, name, and the statement that makes it again."""
     with session.transaction(read_only=True):  # an empty search path: every name is qualified
-        return session.all(engine("dependents"), {"oids": [oid], "name_patterns": []})
+        return find_dependents(session, [oid])
 
 
 @dataclass(frozen=True)
