@@ -94,6 +94,15 @@ def empty_database(running_server: Server) -> Iterator[Database]:
 
 
 @pytest.fixture
+def plain_database(empty_database: Database) -> Database:
+    """A database with nothing in it but a schema that `postgres` may make tables in."""
+    empty_database.admin().execute(
+        f"ALTER DATABASE {empty_database.name} OWNER TO postgres; ALTER SCHEMA public OWNER TO postgres"
+    )
+    return empty_database
+
+
+@pytest.fixture
 def old_database(running_server: Server) -> Iterator[Database]:
     """Surroundings, old tables and 40 organisations, before the migration."""
     with running_server.database("old", tools.fill_old) as database:

@@ -35,7 +35,8 @@ class PlanConfig(_RunConfig):
     dry_run: bool = Field(default=False, description="Look and report, then stop: nothing is touched.")
     accept_hazards: list[str] = Field(
         default=[],
-        description="Codes of hazards to accept: unmapped_column, dependents, coexisting_conflict. Read the plan first.",
+        description="Codes of hazards to accept: unmapped_column, values_change, time_zone, dependents, coexisting_conflict."
+        " Read the plan first.",
     )
     retain_days: int = Field(
         default=7,

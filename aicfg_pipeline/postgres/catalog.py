@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aicfg_pipeline.postgres.locks import Blocker
 from aicfg_pipeline.postgres.session import Session
@@ -44,7 +44,10 @@ class Relation:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `type` with its modifier, `base_type` without."""
+    """A column: `type` with its modifier, `base_type` without, `core` what a domain stands on (else the same).
+
+    `expression` is its default, or what it is generated from, where `with_expressions` has read it.
+    """
 
     name: str
     type: str
@@ -53,6 +56,9 @@ class Column:
     generated: bool
     identity: bool
     has_default: bool
+    core: str
+    collation: str | None
+    expression: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,12 @@ def relations(session: Session, names: Iterable[tuple[str, str]]) -> dict[tuple[
 def columns(session: Session, oid: int) -> tuple[Column, ...]:
     """Return the columns of a relation in their order."""
     return tuple(Column(**r._asdict()) for r in session.all(engine("columns"), {"oid": oid}))
+
+
+def with_expressions(session: Session, oid: int, found: Sequence[Column]) -> tuple[Column, ...]:
+    """Return the columns of a relation with their defaults; asks for a lock on it, where `columns` does not."""
+    said = {r.name: r.expression for r in session.all(engine("column_expressions"), {"oid": oid})}
+    return tuple(replace(c, expression=said.get(c.name)) for c in found)
 
 
 def foreign_keys(session: Session, oid: int) -> tuple[TableForeignKey, ...]:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 import yaml
 from psycopg import sql
 
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline.spec.model import Migration
+from aicfg_pipeline_tests.tools.servers import Database
 
 TABLE = "-- name: table -- columns\nCREATE TABLE {name} (\n    {columns}\n);\n\n-- name: indexes -- key\n{indexes};\n"
 VIEW = "-- name: view -- every column\nCREATE VIEW {old} AS SELECT * FROM {new};\n"
@@ -64,3 +66,25 @@ def make_old(connection: psycopg.Connection, migration: Migration, search_path: 
 def loaded(folder: Path) -> Migration:
     """Load a migration from its folder."""
     return spec.load(folder)
+
+
+def set_up(
+    database: Database,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+    *statements: str,
+    old: str = "thing",
+    new: str = "new_thing",
+    prelude: str = "",
+    **kwargs: object,
+) -> None:
+    """A migration folder of one pair, its old table in the database, and what stands in it."""
+    write_folder(folder, old, new, columns, **kwargs)  # type: ignore[arg-type]
+    monkeypatch.setenv("AICFG_MIGRATION_DIR", str(folder))
+    connection = database.connect()
+    if prelude:
+        connection.execute(prelude)
+    make_old(connection, spec.load())
+    for statement in statements:
+        connection.execute(statement)

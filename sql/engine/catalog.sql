@@ -10,16 +10,25 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f');
 
--- name: columns -- the columns of a relation in their order
+-- name: columns -- the columns of a relation in their order; type without a modifier as -1 has it: NULL would make char(5) a "character", which is char(1)
 SELECT a.attname AS name,
        CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, a.atttypmod)
             ELSE format('%I.%I', tn.nspname, t.typname) || coalesce(substring(format_type(a.atttypid, a.atttypmod) FROM '\([^()]*\)$'), '')
        END AS type,
-       CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, NULL) ELSE format('%I.%I', tn.nspname, t.typname) END AS base_type,
+       CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, -1) ELSE format('%I.%I', tn.nspname, t.typname) END AS base_type,
        a.attnotnull AS not_null, a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
-       a.atthasdef OR a.attidentity <> '' AS has_default
+       a.atthasdef OR a.attidentity <> '' AS has_default,
+       (WITH RECURSIVE below (oid) AS (  -- of a domain, what it stands on
+            SELECT a.atttypid UNION ALL SELECT b.typbasetype FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype = 'd')
+        SELECT format_type(below.oid, -1) FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype <> 'd') AS core,
+       (SELECT format('%I.%I', cn.nspname, l.collname) FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
+        WHERE l.oid = a.attcollation) AS collation
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
 WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+
+-- name: column_expressions -- defaults, and what generated columns are made from; pg_get_expr waits for a lock on the table
+SELECT a.attname AS name, pg_get_expr(d.adbin, d.adrelid) AS expression
+FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = %(oid)s::oid;
 
 -- name: our_triggers -- the change log's triggers on a relation: name and whether they fire always
 SELECT t.tgname AS name, t.tgenabled::text AS enabled

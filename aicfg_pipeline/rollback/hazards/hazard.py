@@ -10,10 +10,20 @@ from aicfg_pipeline.rollback.run import Settings
 from aicfg_pipeline.rollback.state import Look
 from aicfg_pipeline.spec.model import Migration
 
-ACCEPTABLE = frozenset({"unmapped_column", "dependents", "coexisting_conflict", "undo_in_part", "access_changes"})
+ACCEPTABLE = frozenset(
+    {
+        "unmapped_column",
+        "values_change",
+        "time_zone",
+        "dependents",
+        "coexisting_conflict",
+        "undo_in_part",
+        "access_changes",
+    }
+)
 """An operator may accept these by naming the code in `accept_hazards`."""
 
-INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside"})
+INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside", "expression_not_used"})
 """These are reported and never block."""
 
 CODES = frozenset(
@@ -22,8 +32,8 @@ CODES = frozenset(
         "missing_table", "not_owner", "rls_hides_rows", "unmapped_column", "type_mismatch", "violates_check",
         "violates_unique", "violates_foreign_key", "violates_not_null", "more_than_one_row", "dependents",
         "long_transaction", "coexisting_conflict", "replica", "unsupported_version", "view_bypasses_rls",
-        "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable",
-        "access_changes",
+        "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "values_change", "time_zone",
+        "expression_not_used", "access_changes",
     }
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ is counted in one scan of the live rows, which are not locked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,15 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Column, Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, text
+from aicfg_pipeline.rollback.hazards import columns as columns_
+from aicfg_pipeline.rollback.hazards import types
+from aicfg_pipeline.rollback.hazards.counting import sample_keys, tally
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
-from aicfg_pipeline.rollback.tables.sources import back_mapping, back_source
+from aicfg_pipeline.rollback.tables.sources import back_source, back_way, superseded_way
 from aicfg_pipeline.spec.model import Pair
-
-MOST_RULES = 1_000
-"""In one scan: a query has at most 1,664 result columns."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def of_pair(subject: Subject, state: PairState) -> Iterator[Hazard]:
     pair = state.pair
     try:
         with scratch_table(subject.session, subject.migration, pair.old_ddl, pair.old, "indexes") as old:
-            found += _mapping(subject.session, state, old)
-            if not any(h.code == "type_mismatch" for h in found):
+            found += of_columns(subject.session, state, old)
+            if not any(h.facts.get("unreadable") for h in found):
                 found += _rows(subject.session, state, old)
     except DatabaseError as error:
         found.append(
@@ -68,42 +68,17 @@ def of_pair(subject: Subject, state: PairState) -> Iterator[Hazard]:
     yield from found
 
 
-def _mapping(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
-    """Columns without a place, and columns that nothing fills."""
-    pair = state.pair
-    wanted = catalog.columns(session, old.oid)
-    for name in sorted(set(pair.back) - {c.name for c in wanted}):
-        yield Hazard(
-            "type_mismatch",
-            f"migration.yaml (back) fills {pair.old}.{name}, and {pair.old} has no such column.",
-            f"Correct the name in migration.yaml, or add the column to {pair.old_ddl.path}.",
-            pair.old,
-            {"column": name},
-        )
-    mapping = back_mapping(pair, wanted, catalog.columns(session, state.new_table.oid))
-    new = sql.SQL("{}").format(ident(state.new_table.schema, state.new_table.name))
-    for name in mapping.unplaced:
-        filled = sql.SQL("{} IS NOT NULL").format(ident("source", name))
-        count = _tally(session, new, [filled])[0]
-        if count:
-            yield Hazard(
-                "unmapped_column",
-                f"{pair.new}.{name} has values in {count:,} rows and no place in {pair.old}.",
-                "Map it in migration.yaml (back, forth), or accept it: its values stay in the parked table and in the"
-                " export.",
-                pair.old,
-                {"column": name, "rows": count},
-            )
-    needed = {c.name for c in wanted if c.not_null and not c.has_default}
-    for name in mapping.unfilled:
-        if name in needed:
-            yield Hazard(
-                "violates_not_null",
-                f"{pair.old}.{name} must have a value, and {pair.new} has no column for it.",
-                "Give it an expression in migration.yaml (back).",
-                pair.old,
-                {"column": name},
-            )
+def of_columns(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
+    """Look at columns and types of every live table of a pair, on their way into `old`."""
+    new = back_way(session, state.pair, old, state.new_table)
+    ways, filled = [new], frozenset[str]()
+    if state.superseded:
+        ways.append(superseded_way(session, state.pair, old, state.superseded))
+        filled = frozenset(n for w in ways for n in w.mapping.expressions)
+    for way in ways:
+        yield from columns_.of_way(session, way, filled=filled)
+    for way in ways:
+        yield from types.of_way(session, way)
 
 
 def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
@@ -118,9 +93,8 @@ def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]
         *_not_null_rules(source, wanted),
         *_check_rules(session, old),
         *_reference_rules(session, pair, source),
-        *_type_rules(session, state, source, wanted),
     ]
-    for rule, count in zip(rules, _tally(session, source.query, [r.broken for r in rules]), strict=True):
+    for rule, count in zip(rules, tally(session, source.query, [r.broken for r in rules]), strict=True):
         if count:
             yield _broken(session, pair, source, rule, count)
     yield from _uniqueness(session, pair, source, old)
@@ -128,24 +102,15 @@ def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]
         yield from _conflicts(session, state, old)
 
 
-def _tally(session: Session, source: sql.Composable, broken: Sequence[sql.Composable]) -> list[int]:
-    counts: list[int] = []
-    for start in range(0, len(broken), MOST_RULES):
-        part = enumerate(broken[start : start + MOST_RULES])
-        tallies = comma(engine("tally_one", broken=b, name=ident(f"rule_{i}")) for i, b in part)
-        counts += session.one(engine("tally", tallies=tallies, source=source))
-    return counts
-
-
 def _broken(session: Session, pair: Pair, source: Source, rule: _Rule, count: int) -> Hazard:
-    keys = session.all(engine("sample_keys", keys=columns(pair.key, "source"), source=source.query, broken=rule.broken))
-    shown = ", ".join(str(r.key) for r in keys)
+    keys = sample_keys(session, pair.key, source.query, rule.broken)
+    shown = ", ".join(str(k) for k in keys)
     return Hazard(
         rule.code,
         f"{count:,} rows of {pair.new} break {rule.name} of {pair.old}, for example {shown}.",
         rule.remedy,
         pair.old,
-        {"rule": rule.name, "rows": count, "keys": [r.key for r in keys], "since": _since(session, pair, source, rule)},
+        {"rule": rule.name, "rows": count, "keys": keys, "since": _since(session, pair, source, rule)},
     )
 
 
@@ -205,37 +170,19 @@ def _reference_rules(session: Session, pair: Pair, source: Source) -> Iterator[_
         )
 
 
-def _type_rules(session: Session, state: PairState, source: Source, wanted: dict[str, Column]) -> Iterator[_Rule]:
-    """A shorter or coarser type: values that it would cut or round."""
-    have = {c.name: c for c in catalog.columns(session, state.new_table.oid)}
-    for name in source.columns:
-        column = wanted[name]
-        same = name in have and have[name].type == column.type
-        if same or name in state.pair.back or column.type == column.base_type == getattr(have.get(name), "type", None):
-            continue
-        yield _Rule(
-            "type_mismatch",
-            f"the type {column.type} of {name}",
-            engine("values_lost", column=ident("source", name), type=text(column.type)),
-            "Shorten or correct these values first, or give the column an expression in migration.yaml (back).",
-        )
-
-
 # --- uniqueness and conflicts ----------------------------------------------------------------------------------
 
 
 def _uniqueness(session: Session, pair: Pair, source: Source, old: Relation) -> Iterator[Hazard]:
-    total = _tally(session, source.query, [text("true")])[0] if pair.single_row else 0
+    total = tally(session, source.query, [text("true")])[0] if pair.single_row else 0
     if total > 1:
-        keys = session.all(
-            engine("sample_keys", keys=columns(pair.key, "source"), source=source.query, broken=text("true"))
-        )
+        keys = sample_keys(session, pair.key, source.query, text("true"))
         yield Hazard(
             "more_than_one_row",
-            f"{pair.old} may hold one row, and there are {total}: {', '.join(str(r.key) for r in keys)}.",
+            f"{pair.old} may hold one row, and there are {total}: {', '.join(str(k) for k in keys)}.",
             "Decide which one is right and delete the others.",
             pair.old,
-            {"rows": total, "keys": [r.key for r in keys]},
+            {"rows": total, "keys": keys},
         )
     for row in session.all(engine("constraints"), {"oid": old.oid}):
         if row.kind == "c" or (pair.single_row and [c.strip("()") for c in row.columns] == ["true"]):
@@ -276,22 +223,24 @@ def _conflicts(session: Session, state: PairState, old: Relation) -> Iterator[Ha
     """Both tables are there: what the merge would do, by kind."""
     pair, superseded = state.pair, state.superseded
     assert superseded is not None
-    new_rows = back_source(session, pair, old, state.new_table)
+    new_rows = back_way(session, pair, old, state.new_table).rows
+    old_rows = superseded_way(session, pair, old, superseded).rows
+    both = [c for c in new_rows.columns if c in old_rows.columns]
     key = pair.key[0]
     later, earlier = ident("older", pair.changed_at or key), ident("newer", pair.changed_at or key)
-    by_time = pair.changed_at is not None
+    by_time = pair.changed_at in both
     rows = session.all(
         engine(
             "merge_kinds",
             old_absent=sql.SQL("{} IS NULL").format(ident("older", key)),
             new_absent=sql.SQL("{} IS NULL").format(ident("newer", key)),
-            new_columns=columns(new_rows.columns, "newer"),
-            old_columns=columns(new_rows.columns, "older"),
+            new_columns=columns(both, "newer"),
+            old_columns=columns(both, "older"),
             old_is_later=sql.SQL("{} > {}").format(later, earlier) if by_time else text("false"),
             new_is_later=sql.SQL("{} < {}").format(later, earlier) if by_time else text("true"),
             any_keys=comma(sql.SQL("coalesce({}, {})").format(ident("newer", k), ident("older", k)) for k in pair.key),
             new_rows=new_rows.query,
-            old_table=ident(superseded.schema, superseded.name),
+            old_rows=old_rows.query,
             keys_equal=keys_equal(pair.key, "newer", "older"),
         )
     )

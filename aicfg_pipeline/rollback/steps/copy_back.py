@@ -25,7 +25,8 @@ from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants
 from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, PROGRESS_SECONDS, Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.mapping import Source
-from aicfg_pipeline.rollback.tables.sources import shadow_source
+from aicfg_pipeline.rollback.tables.scratch import scratch_table
+from aicfg_pipeline.rollback.tables.sources import back_way, shadow_source
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
@@ -117,7 +118,8 @@ def _has_triggers(run: Run, state: PairState) -> bool:
 def _prepare(run: Run, state: PairState) -> None:
     pair = state.pair
     identity = shadow_identity(run, state)
-    preparing = _preparing(run, state)
+    with scratch_table(run.session, run.migration, pair.old_ddl, pair.old) as model:
+        preparing = _preparing(run, state, model)
 
     def work() -> None:
         with begun(run, preparing) as session:
@@ -238,7 +240,7 @@ def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
     """Yield what this step does from where the pair is. `model` is the shadow, or a table made like it."""
     there = state.shadow is not None
     if not there:
-        yield _preparing(run, state)
+        yield _preparing(run, state, model)
     if not there or _done(run, state, "copied") is None:
         yield _copying(state, shadow_source(run.session, state, model))
     if not there or _done(run, state, "indexed") is None:
@@ -249,9 +251,11 @@ def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
     yield replaying
 
 
-def _preparing(run: Run, state: PairState) -> Work:
+def _preparing(run: Run, state: PairState, model: Relation) -> Work:
+    """Return how shadow and log are made. `model` is made like the shadow."""
     pair, live = state.pair, [ident(r.schema, r.name) for r in state.live_tables]
     owner = own.on_behalf_of(run.session, state.new_table.owner)
+    keys = back_way(run.session, pair, model, state.new_table).keys
     return Work(
         STEP,
         pair.old,
@@ -260,7 +264,7 @@ def _preparing(run: Run, state: PairState) -> Work:
             *ddl.statements(pair.old_ddl, "table"),
             engine("no_autovacuum", table=private(pair.old)),
             *grants.given(owner, PRIVATE_SCHEMA, pair.old),
-            *change_log.create_statements(pair, live[0]),
+            *change_log.create_statements(pair, keys),
             *own.keep([pair.change_log], owner, others=[pair.old]),
         ],
         locks=[engine("lock_for_trigger", tables=comma(live))],

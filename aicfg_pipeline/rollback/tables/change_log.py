@@ -11,8 +11,19 @@ from typing import Any
 
 from psycopg import sql
 
+from aicfg_pipeline.postgres.catalog import Column
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, columns, engine, keys_equal, private, unnoted
+from aicfg_pipeline.postgres.statements import (
+    Statement,
+    columns,
+    comma,
+    engine,
+    ident,
+    keys_equal,
+    private,
+    text,
+    unnoted,
+)
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.spec.model import Pair
 
@@ -29,26 +40,67 @@ class LogSize:
     whole_table: bool
 
 
-def create_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]:
-    """Return what makes the log and the function, typed like `table`'s key. No trigger yet."""
+def create_statements(pair: Pair, keys: sql.Composable) -> list[sql.Composable]:
+    """Return what makes the log and the function; `keys` are the key's columns as `key_columns` has them. No trigger yet."""
     log = private(pair.change_log)
-    keys = columns(pair.key)
+    names = columns(pair.key)
     return [
-        engine("create_change_log", log=log, keys=keys, table=table),
+        engine("create_change_log", log=log, keys=keys),
         engine("number_change_log", log=log),
         engine("index_pending_entries", log=log),
-        engine("index_replayed_entries", log=log, keys=keys),
+        engine("index_replayed_entries", log=log, keys=names),
         engine("index_whole_table_entries", log=log),
-        engine("index_remembered_rows", log=log, keys=keys),
+        engine("index_remembered_rows", log=log, keys=names),
         engine(
             "create_log_function",
             function=log,
             log=log,
-            keys=keys,
+            keys=names,
             old_keys=columns(pair.key, "old"),
             new_keys=columns(pair.key, "new"),
         ),
     ]
+
+
+def key_columns(key: Sequence[str], one: Sequence[Column], other: Sequence[Column]) -> sql.Composed:
+    """Return the log's key columns as SQL: of types that hold what either table's key may be."""
+    left, right = {c.name: c for c in one}, {c.name: c for c in other}
+    return comma(_key_column(left.get(k, right[k]), right[k]) for k in key)
+
+
+def _key_column(one: Column, other: Column) -> sql.Composed:
+    collations = [c for c in (one.collation, other.collation) if c not in (None, DEFAULT_COLLATION)]
+    return engine(
+        "key_column",
+        name=ident(one.name),
+        type=text(common_type(one, other) or one.base_type),
+        collation=text(f" COLLATE {collations[0]}" if collations else ""),
+    )
+
+
+DEFAULT_COLLATION = "pg_catalog.default"
+
+FAMILIES = (
+    ("smallint", "integer", "bigint", "numeric"),
+    ("real", "double precision"),
+    ("character varying", "name", "bpchar", "text"),
+    ("date", "timestamp without time zone"),
+    ('"bit"', "bit varying"),
+)
+"""Types of which the later holds every value of the earlier, and that are compared with each other."""
+
+
+def common_type(one: Column, other: Column) -> str | None:
+    """Return the type that holds the values of two key columns, without a length; None where there is none."""
+    collations = {c for c in (one.collation, other.collation) if c not in (None, DEFAULT_COLLATION)}
+    if len(collations) > 1:
+        return None
+    if one.base_type == other.base_type:
+        return one.base_type
+    if one.core == other.core:
+        return one.core
+    family = next((f for f in FAMILIES if {one.core, other.core} <= set(f)), None)
+    return max(one.core, other.core, key=family.index) if family else None
 
 
 def attach_statements(pair: Pair, table: sql.Identifier) -> list[sql.Composable]:

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.errors import GateError
-from aicfg_pipeline.postgres import catalog, fingerprint
+from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, keys_equal, private
@@ -21,7 +21,7 @@ from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.mapping import Source
-from aicfg_pipeline.rollback.tables.sources import back_source, forth_mapping, forth_source
+from aicfg_pipeline.rollback.tables.sources import back_source, forth_way
 from aicfg_pipeline.spec.model import Pair
 
 WRITES, UPDATES = 4 + 8, 16  # pg_trigger.tgtype: INSERT and DELETE; UPDATE
@@ -56,11 +56,10 @@ class Forth:
 def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
     """Work out how a pair goes forward. Raises `GateError` where something would be lost on the way."""
     pair, old, parked = state.pair, state.old_table, state.parked
-    old_columns, new_columns = catalog.columns(session, old.oid), catalog.columns(session, parked.oid)
-    mapping = forth_mapping(pair, old_columns, new_columns)
+    way = forth_way(session, pair, old, parked)
+    mapping, source = way.mapping, way.rows
     _must_have_a_place(session, pair, old, mapping.unplaced)
-    source = forth_source(session, pair, old, parked)
-    there = {c.name for c in new_columns if not c.generated}
+    there = {c.name for c in way.wanted if not c.generated}
     keep = tuple(c for c in pair.keep if c in there)
     return Forth(
         pair=pair,

@@ -6,6 +6,7 @@ not belong here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -30,40 +31,92 @@ class Source:
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """How the target's columns are filled: expression of each, columns without a source, columns without a place."""
+    """How the target's columns are filled: an expression for each.
+
+    `plain` are filled from the source's column of the same name, `unfilled` from nothing. `unplaced` are source columns
+    that go nowhere. `derived` are source columns that go nowhere either, but that can be made again from what does go:
+    name to expression over the target's columns. `passed_over` are expressions of migration.yaml that are not used,
+    because a column of the same name is there: target column to the columns that the expression reads in vain.
+    """
 
     expressions: Mapping[str, sql.Composable]
+    plain: tuple[str, ...]
     unfilled: tuple[str, ...]
     unplaced: tuple[str, ...]
+    derived: Mapping[str, str]
+    passed_over: Mapping[str, tuple[str, ...]]
 
 
 def map_columns(
-    target: Sequence[Column], source: Sequence[Column], given: Mapping[str, str], handled: Sequence[str] = ()
+    target: Sequence[Column], source: Sequence[Column], given: Mapping[str, str], other_way: Mapping[str, str] = {}
 ) -> ColumnMapping:
-    """Map `source` columns to `target` columns. `handled` are source columns the migration accounts for elsewhere."""
-    types = {c.name: c.base_type for c in source}
-    read = {name for text_ in given.values() for name in expression_columns(text_)}
+    """Map `source` columns to `target` columns.
+
+    `given` are migration.yaml's expressions for target columns; `other_way` those that fill source columns on the way
+    back from the target. A column of the same name wins over an expression that does not read it.
+    """
+    have, wanted = {c.name: c for c in source}, {c.name: c for c in target}
     expressions: dict[str, sql.Composable] = {}
-    unfilled = []
-    for column in target:
-        if column.generated:
+    plain, read, passed_over = [], set[str](), dict[str, tuple[str, ...]]()
+    for column in (c for c in target if not c.generated):
+        reads = expression_columns(given[column.name]) if column.name in given else frozenset[str]()
+        if column.name in given and (column.name not in have or column.name in reads <= have.keys()):
+            expressions[column.name] = _cast(text(given[column.name]), column)
+            read |= reads
             continue
         if column.name in given:
-            expressions[column.name] = _cast(text(given[column.name]), column)
-        elif column.name in types:
-            same = types[column.name] == column.base_type
-            name = ident(column.name)
-            expressions[column.name] = name if same else _cast(name, column)
-        else:
-            unfilled.append(column.name)
-    placed = {c.name for c in target} | read | set(handled)
-    unplaced = tuple(c.name for c in source if c.name not in placed and not c.generated)
-    return ColumnMapping(expressions, tuple(unfilled), unplaced)
+            passed_over[column.name] = tuple(sorted(reads - have.keys()))
+        if column.name in have:
+            expressions[column.name] = _converted(have[column.name], column)
+            plain.append(column.name)
+    stay = [c.name for c in source if not c.generated and c.name not in {*plain, *read}]
+    again = {n: wanted[n].expression or "" for n in stay if n in wanted and wanted[n].generated}
+    again |= {
+        n: other_way[n]
+        for n in stay
+        if n in other_way and n not in again and expression_columns(other_way[n]) <= expressions.keys()
+    }
+    return ColumnMapping(
+        expressions,
+        plain=tuple(plain),
+        unfilled=tuple(c.name for c in target if not c.generated and c.name not in expressions),
+        unplaced=tuple(n for n in stay if n not in again),
+        derived=again,
+        passed_over=passed_over,
+    )
+
+
+def _converted(have: Column, wanted: Column) -> sql.Composable:
+    name = ident(have.name)
+    same = have.base_type == wanted.base_type and (have.type == wanted.type or not rounds(wanted))
+    return name if same else _cast(name, wanted)
 
 
 def _cast(expression: sql.Composable, column: Column) -> sql.Composed:
-    """Give an expression the column's type without its length: a value that is too long must fail, not be cut."""
-    return sql.SQL("CAST({} AS {})").format(expression, text(column.base_type))
+    """Give an expression the column's type; without its length where a value that is too long must fail, not be cut."""
+    bare = sql.SQL("CAST({} AS {})").format(expression, text(column.base_type))
+    full = sql.SQL("CAST({} AS {})").format(expression, text(column.type))
+    if column.base_type == "bpchar" and column.type != column.base_type:
+        return engine("padded", full=full, bare=bare)
+    return full if rounds(column) else bare
+
+
+ROUNDING = ("numeric", "timestamp ", "time ", "interval")
+
+
+def rounds(column: Column) -> bool:
+    """Say whether the type's modifier rounds, and so does the same in a cast as in an assignment."""
+    return column.core.startswith(ROUNDING)
+
+
+def constant(column: Column) -> sql.Composable | None:
+    """Return a column's default where it is a plain value, so that it is the same whenever it is asked for."""
+    return text(column.expression) if column.expression and _CONSTANT.fullmatch(column.expression) else None
+
+
+_CONSTANT = re.compile(
+    r"""(?:'(?:[^']|'')*'|-?[0-9.]+|\(-?[0-9.]+\)|true|false)(?:::[\w ".]+(?:\([0-9, ]+\))?(?:\[\])*)?"""
+)
 
 
 def mapped(pair: Pair, table: sql.Identifier, mapping: ColumnMapping) -> Source:
@@ -78,34 +131,21 @@ def mapped(pair: Pair, table: sql.Identifier, mapping: ColumnMapping) -> Source:
     return Source(query, tuple(mapping.expressions), (table,), of_keys)
 
 
-def merged(pair: Pair, new_rows: Source, old_table: sql.Identifier) -> Source:
-    """Return the rows of both tables merged by key: the later version wins, a row of one side is kept."""
-    key = pair.key[0]
-    if pair.changed_at:
-        take = engine(
-            "take_new_by_time",
-            old_key=ident("older", key),
-            new_key=ident("newer", key),
-            new_time=ident("newer", pair.changed_at),
-            old_time=ident("older", pair.changed_at),
-        )
-    else:
-        take = engine("take_new", new_key=ident("newer", key))
-    picked = comma(
-        engine(
-            "picked_column",
-            take_new=take,
-            new_column=ident("newer", c),
-            old_column=ident("older", c),
-            column=ident(c),
-        )
-        for c in new_rows.columns
-    )
+def merged(pair: Pair, new_rows: Source, old_rows: Source, old: Sequence[Column]) -> Source:
+    """Return the rows of both tables merged by key: the later version wins, a row of one side is kept.
+
+    A column that only one side has is that side's in every row, so that no value of either is lost. A row that the
+    side does not have gets the column's default, where that is a plain value, else nothing.
+    """
+    defaults = {c.name: constant(c) or sql.SQL("NULL") for c in old}
+    columns = tuple(c.name for c in old if c.name in {*new_rows.columns, *old_rows.columns})
+    take = _take(pair, new_rows.columns, old_rows.columns)
+    picked = comma(_picked(pair, c, take, new_rows, old_rows, defaults[c]) for c in columns)
     query = engine(
         "merged_source",
         picked=picked,
         new_rows=new_rows.query,
-        old_table=old_table,
+        old_rows=old_rows.query,
         keys_equal=keys_equal(pair.key, "newer", "older"),
     )
 
@@ -116,10 +156,39 @@ def merged(pair: Pair, new_rows: Source, old_table: sql.Identifier) -> Source:
             wanted=keys,
             new_rows=new_rows.query,
             new_is_wanted=keys_equal(pair.key, "wanted", "newer"),
-            old_table=old_table,
+            old_rows=old_rows.query,
             old_is_wanted=keys_equal(pair.key, "wanted", "older"),
-            new_key=ident("newer", key),
-            old_key=ident("older", key),
+            new_key=ident("newer", pair.key[0]),
+            old_key=ident("older", pair.key[0]),
         )
 
-    return Source(query, new_rows.columns, (*new_rows.tables, old_table), of_keys)
+    return Source(query, columns, (*new_rows.tables, *old_rows.tables), of_keys)
+
+
+def _take(pair: Pair, new: Sequence[str], old: Sequence[str]) -> sql.Composed:
+    key, time = pair.key[0], pair.changed_at
+    if time is None or time not in new or time not in old:
+        return engine("take_new", new_key=ident("newer", key))
+    return engine(
+        "take_new_by_time",
+        old_key=ident("older", key),
+        new_key=ident("newer", key),
+        new_time=ident("newer", time),
+        old_time=ident("older", time),
+    )
+
+
+def _picked(
+    pair: Pair, column: str, take: sql.Composable, new: Source, old: Source, default: sql.Composable
+) -> sql.Composed:
+    if column in new.columns and column in old.columns:
+        sides = {"new_column": ident("newer", column), "old_column": ident("older", column)}
+        return engine("picked_column", take_new=take, column=ident(column), **sides)
+    side = "newer" if column in new.columns else "older"
+    return engine(
+        "only_column",
+        key=ident(side, pair.key[0]),
+        only=ident(side, column),
+        default=default,
+        column=ident(column),
+    )

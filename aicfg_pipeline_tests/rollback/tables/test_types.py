@@ -13,43 +13,12 @@ from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.rollback.steps.compare import compare
 from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.spec import load as spec
-from aicfg_pipeline_tests.tools.folders import make_old, write_folder
+from aicfg_pipeline_tests.tools.folders import make_old, set_up, write_folder
 from aicfg_pipeline_tests.tools.migration import migrate_forward, roll_back, running
 from aicfg_pipeline_tests.tools.planning import planned, refused
 from aicfg_pipeline_tests.tools.servers import Database
 
 NOTHING = "SELECT 1"
-
-
-@pytest.fixture
-def plain_database(empty_database: Database) -> Database:
-    """A database with nothing in it but a schema that `postgres` may make tables in."""
-    empty_database.admin().execute(
-        f"ALTER DATABASE {empty_database.name} OWNER TO postgres; ALTER SCHEMA public OWNER TO postgres"
-    )
-    return empty_database
-
-
-def set_up(
-    database: Database,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    columns: str,
-    *statements: str,
-    old: str = "thing",
-    new: str = "new_thing",
-    prelude: str = "",
-    **kwargs: object,
-) -> None:
-    """A migration folder of one pair, its old table in the database, and what stands in it."""
-    write_folder(folder, old, new, columns, **kwargs)  # type: ignore[arg-type]
-    monkeypatch.setenv("AICFG_MIGRATION_DIR", str(folder))
-    connection = database.connect()
-    if prelude:
-        connection.execute(prelude)
-    make_old(connection, spec.load())
-    for statement in statements:
-        connection.execute(statement)
 
 
 def round_trip(database: Database, between: str = NOTHING) -> None:

@@ -23,15 +23,6 @@ FROM pg_class c WHERE c.oid = %(oid)s::oid;
 -- name: rows_where -- the rows that a partial index has
 (SELECT * FROM {source} AS source WHERE {broken});
 
--- name: tally -- rows, and how many of them break each rule, in one scan
-SELECT {tallies} FROM {source} AS source;
-
--- name: tally_one -- how many rows break one rule
-(count(*) FILTER (WHERE {broken}))::bigint AS {name};
-
--- name: sample_keys -- a few keys of rows that break a rule
-SELECT jsonb_build_array({keys}) AS key FROM {source} AS source WHERE {broken} ORDER BY {keys} LIMIT 5;
-
 -- name: duplicates -- values that occur more than once where they must be unique
 SELECT count(*)::bigint AS groups, coalesce(max(n), 0)::bigint AS most FROM (
     SELECT count(*) AS n FROM (SELECT {expressions} FROM {source} AS source) AS rows WHERE {not_null} GROUP BY {names} HAVING count(*) > 1
@@ -46,16 +37,13 @@ SELECT jsonb_build_array({keys}) AS key FROM (
 -- name: no_such_row -- a foreign key's columns that refer to nothing
 ({filled} AND NOT EXISTS (SELECT FROM {table} AS referred WHERE {matches}));
 
--- name: values_lost -- values that would not survive the old column's type
-(CAST({column} AS {type})::text IS DISTINCT FROM {column}::text);
-
 -- name: merge_kinds -- rows of two coexisting tables by kind, with a few keys of each
 SELECT kind, count(*)::bigint AS rows, (array_agg(key ORDER BY key::text))[1:5] AS sample FROM (
     SELECT CASE WHEN {old_absent} THEN 'only_in_new' WHEN {new_absent} THEN 'only_in_old'
                 WHEN record_image_eq(ROW({new_columns}), ROW({old_columns})) THEN 'same'
                 WHEN {old_is_later} THEN 'old_is_later' WHEN {new_is_later} THEN 'new_is_later' ELSE 'same_time' END AS kind,
            jsonb_build_array({any_keys}) AS key
-    FROM {new_rows} AS newer FULL JOIN {old_table} AS older ON {keys_equal}
+    FROM {new_rows} AS newer FULL JOIN {old_rows} AS older ON {keys_equal}
 ) AS judged GROUP BY kind ORDER BY kind;
 
 -- name: copy_nothing -- the copy without rows: fails where a type can't be assigned

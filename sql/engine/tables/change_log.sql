@@ -1,7 +1,10 @@
 -- The change log: the key of every row that is written while a copy of the table exists.
 
--- name: create_change_log -- typed as the key is; no grants, so nobody but us reads or writes it
-CREATE TABLE {log} AS SELECT {keys} FROM {table} WITH NO DATA;
+-- name: create_change_log -- its key holds what either table's key may be; no grants, so nobody but us reads or writes it
+CREATE TABLE {log} ({keys});
+
+-- name: key_column -- one column of the key, without a length
+{name} {type}{collation};
 
 -- name: number_change_log -- order of arrival, the mark of a TRUNCATE, and what an undo notes when it replays an entry
 ALTER TABLE {log} ADD COLUMN aicfg_seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

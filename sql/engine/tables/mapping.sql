@@ -4,17 +4,23 @@
 (SELECT {expressions} FROM {table});
 
 -- name: merged_source -- both tables by key: the later version of a row, and rows that only one side has
-(SELECT {picked} FROM {new_rows} AS newer FULL JOIN {old_table} AS older ON {keys_equal});
+(SELECT {picked} FROM {new_rows} AS newer FULL JOIN {old_rows} AS older ON {keys_equal});
 
 -- name: mapped_rows_of_keys -- the keys come first: with few of them the joins are made in this order
 {wanted} AS wanted JOIN {source} AS source ON {keys_equal};
 
 -- name: merged_rows_of_keys -- the same of both tables, as merged_source has them; a FULL JOIN would read all of both
-(SELECT {picked} FROM {wanted} AS wanted LEFT JOIN {new_rows} AS newer ON {new_is_wanted} LEFT JOIN {old_table} AS older ON {old_is_wanted}
+(SELECT {picked} FROM {wanted} AS wanted LEFT JOIN {new_rows} AS newer ON {new_is_wanted} LEFT JOIN {old_rows} AS older ON {old_is_wanted}
  WHERE {new_key} IS NOT NULL OR {old_key} IS NOT NULL) AS source;
 
 -- name: picked_column -- the column of whichever version was chosen
 CASE WHEN {take_new} THEN {new_column} ELSE {old_column} END AS {column};
+
+-- name: padded -- with blanks at the end as a column of a fixed length has it; what is too long stays so, and is refused
+CASE WHEN {full} = {bare} THEN CAST({full} AS bpchar) ELSE {bare} END;
+
+-- name: only_column -- a column that only one side has: that side's, whichever version was chosen
+CASE WHEN {key} IS NULL THEN {default} ELSE {only} END AS {column};
 
 -- name: take_new_by_time -- the new row, unless there is none or the old one was changed later
 ({old_key} IS NULL OR ({new_key} IS NOT NULL AND coalesce({new_time} >= {old_time}, true)));

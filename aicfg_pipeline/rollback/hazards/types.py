@@ -1,0 +1,176 @@
+"""Hazards in the types: values that would not come back as they are, judged by sending them there and back.
+
+`type_mismatch` is what can't be copied, or must not be because it is a key. `values_change` is what can be copied and
+would be another value (rounded, cut, written otherwise); `time_zone` is a moment that becomes a wall clock or the
+reverse, whatever the values. A column that has an expression in migration.yaml is the migration's own business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from aicfg_pipeline.errors import DatabaseError
+from aicfg_pipeline.postgres.catalog import Column
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.statements import engine, ident, text
+from aicfg_pipeline.rollback.hazards.counting import sample_keys, tally
+from aicfg_pipeline.rollback.hazards.hazard import Hazard
+from aicfg_pipeline.rollback.tables.change_log import common_type
+from aicfg_pipeline.rollback.tables.sources import Way
+
+MOMENTS = {"timestamp with time zone", "time with time zone"}
+CLOCKS = {"timestamp without time zone", "time without time zone", "date"}
+CUT = ("character varying", "bpchar", '"bit"', "bit varying")
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A column whose type differs: rows for which `broken` is true hold a value that does not come back."""
+
+    have: Column
+    wanted: Column
+    broken: sql.Composable
+
+
+def of_way(session: Session, way: Way) -> Iterator[Hazard]:
+    """Look at every column that goes into one of another type."""
+    have, wanted = {c.name: c for c in way.have}, {c.name: c for c in way.wanted}
+    yield from _keys(way, have, wanted)
+    changes: list[_Change] = []
+    for name in way.mapping.plain:
+        if _wider(have[name], wanted[name]):
+            continue
+        if _zone(have[name], wanted[name]):
+            yield _told_zone(way, have[name], wanted[name])
+        change = _judged(session, way, have[name], wanted[name])
+        if isinstance(change, Hazard):
+            yield change
+        else:
+            changes.append(change)
+    yield from _counted(session, way, changes)
+
+
+def _wider(have: Column, wanted: Column) -> bool:
+    """Say whether it is the same type, or the same without a length."""
+    return have.type == wanted.type or (have.base_type == wanted.base_type == wanted.type)
+
+
+def _keys(way: Way, have: dict[str, Column], wanted: dict[str, Column]) -> Iterator[Hazard]:
+    for name in way.pair.key:
+        if name in have and name in wanted and common_type(have[name], wanted[name]) is None:
+            yield Hazard(
+                "type_mismatch",
+                f"The key {name} is {_type(have[name])} in {way.of} and {_type(wanted[name])} in {way.to}: no type holds"
+                " both, so rows can't be told apart by it.",
+                "Give the key the same type in both tables.",
+                way.pair.old,
+                {"column": name, "unreadable": True},
+            )
+
+
+def _type(column: Column) -> str:
+    return column.type + (f" COLLATE {column.collation}" if column.collation else "")
+
+
+# --- moments and clocks ----------------------------------------------------------------------------------------
+
+
+def _zone(have: Column, wanted: Column) -> bool:
+    kinds = {have.core.removesuffix("[]"), wanted.core.removesuffix("[]")}
+    return bool(kinds & MOMENTS) and bool(kinds & CLOCKS)
+
+
+def _told_zone(way: Way, have: Column, wanted: Column) -> Hazard:
+    name = have.name
+    return Hazard(
+        "time_zone",
+        f"{way.of}.{name} is {have.type}, {way.to}.{name} is {wanted.type}: one is a moment, the other what a clock"
+        " showed, and which time zone that clock was in is not said. This program reads it as UTC.",
+        f"Say the zone in migration.yaml ({way.said}), for example {name}: {name} AT TIME ZONE 'Europe/Berlin'; or accept"
+        " it, if the clock was in UTC.",
+        way.pair.old,
+        {"column": name, "from": have.type, "to": wanted.type},
+    )
+
+
+# --- there and back --------------------------------------------------------------------------------------------
+
+
+def _judged(session: Session, way: Way, have: Column, wanted: Column) -> _Change | Hazard:
+    column = ident("source", have.name)
+    there = sql.SQL("CAST({} AS {})").format(column, text(wanted.type))
+    complaint = _complaint(session, way, there)
+    if complaint:
+        return _unreadable(way, have, wanted, complaint)
+    # of a number without a scale only the value counts: what comes back with other zeros at its end is the same
+    block = "changes_in_value" if have.type == "numeric" else "changes_there_and_back"
+    broken = engine(block, column=column, other=text(wanted.type), own=text(have.type))
+    if _complaint(session, way, broken):
+        broken = engine("has_a_value", column=column)
+    return _Change(have, wanted, broken)
+
+
+def _complaint(session: Session, way: Way, expression: sql.Composable) -> str | None:
+    """Return what the server says against an expression, before it reads a row."""
+    try:
+        with session.connection.transaction():
+            session.execute(engine("try_cast", expression=expression, table=way.table))
+    except DatabaseError as error:
+        return error.found
+    return None
+
+
+def _unreadable(way: Way, have: Column, wanted: Column, complaint: str) -> Hazard:
+    return Hazard(
+        "type_mismatch",
+        f"{way.of}.{have.name} ({have.type}) can't be read as {wanted.type} of {way.to}: {complaint}",
+        f"Give the column an expression in migration.yaml ({way.said}), or correct the value that the server names.",
+        way.pair.old,
+        {"column": have.name, "unreadable": True},
+    )
+
+
+def _counted(session: Session, way: Way, changes: Sequence[_Change]) -> Iterator[Hazard]:
+    """Count in one scan; where a value stops it, column by column, so that each is named."""
+    try:
+        with session.connection.transaction():
+            counts = tally(session, way.table, [c.broken for c in changes])
+    except DatabaseError as error:
+        if len(changes) == 1:
+            yield _unreadable(way, changes[0].have, changes[0].wanted, error.found)
+            return
+        for change in changes:
+            yield from _counted(session, way, [change])
+        return
+    for change, count in zip(changes, counts, strict=True):
+        if count:
+            yield _told(session, way, change, count)
+
+
+def _told(session: Session, way: Way, change: _Change, count: int) -> Hazard:
+    keys = sample_keys(session, way.pair.key, way.table, change.broken)
+    name, type_ = change.have.name, change.wanted.type
+    facts = {"column": name, "from": change.have.type, "to": type_, "rows": count, "keys": keys}
+    found = (
+        f"{count:,} rows of {way.of} have a value in {name} ({change.have.type}) that is another one as {type_} of"
+        f" {way.to}: it would be rounded or cut, for example {', '.join(str(k) for k in keys)}."
+    )
+    if name in way.pair.key or _too_long(change):
+        remedy = f"Correct these values first, or give the column an expression in migration.yaml ({way.said})."
+        return Hazard("type_mismatch", found, remedy, way.pair.old, facts)
+    stays = "the parked table and the export" if way.said == "back" else "the retired old table in aicfg_rollback"
+    return Hazard(
+        "values_change",
+        found,
+        f"Give the column an expression in migration.yaml ({way.said}), or accept it: {stays} keep the values as they are.",
+        way.pair.old,
+        facts,
+    )
+
+
+def _too_long(change: _Change) -> bool:
+    """Say whether an assignment would refuse the value instead of changing it: it is copied without its length."""
+    return change.wanted.base_type.removesuffix("[]") in CUT and change.wanted.type != change.wanted.base_type
