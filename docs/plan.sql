@@ -131,8 +131,8 @@ CREATE TABLE sys_rag (
 -- the pipeline vacuums the shadow itself; an autovacuum would hold up the cut-over
 ALTER TABLE "aicfg_rollback"."sys_rag" SET (autovacuum_enabled = false);
 
--- typed as the key is; no grants, so nobody but us reads or writes it
-CREATE TABLE "aicfg_rollback"."change_log_sys_rag" AS SELECT "id" FROM "public"."ai_cfg_sys_rag" WITH NO DATA;
+-- its key holds what either table's key may be; no grants, so nobody but us reads or writes it
+CREATE TABLE "aicfg_rollback"."change_log_sys_rag" ("id" uuid);
 
 -- order of arrival, the mark of a TRUNCATE, and what an undo notes when it replays an entry
 ALTER TABLE "aicfg_rollback"."change_log_sys_rag" ADD COLUMN aicfg_seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -455,8 +455,8 @@ CREATE TABLE org_prompt_engineering (
 -- the pipeline vacuums the shadow itself; an autovacuum would hold up the cut-over
 ALTER TABLE "aicfg_rollback"."org_prompt_engineering" SET (autovacuum_enabled = false);
 
--- typed as the key is; no grants, so nobody but us reads or writes it
-CREATE TABLE "aicfg_rollback"."change_log_org_prompt_engineering" AS SELECT "id" FROM "public"."ai_cfg_org_prompts" WITH NO DATA;
+-- its key holds what either table's key may be; no grants, so nobody but us reads or writes it
+CREATE TABLE "aicfg_rollback"."change_log_org_prompt_engineering" ("id" uuid);
 
 -- order of arrival, the mark of a TRUNCATE, and what an undo notes when it replays an entry
 ALTER TABLE "aicfg_rollback"."change_log_org_prompt_engineering" ADD COLUMN aicfg_seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
