@@ -7,23 +7,9 @@ Programming mistakes do not belong here; they stay ordinary exceptions with a tr
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):(?P<secret>[^\s@]+)@", re.IGNORECASE)
-_KEYWORD_SECRET = re.compile(
-    r"(?P<head>\b(?:password|passwd|pwd|token|secret|authorization|api[_-]?key)\b[\"']?\s*[=:]\s*(?:bearer\s+)?)"
-    r"(?P<secret>'[^']*'|\"[^\"]*\"|[^\s,;&]+)",
-    re.IGNORECASE,
-)
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return `text` with every URL password, `password=` value and each of `secrets` replaced by `***`."""
-    for secret in sorted({s for s in secrets if len(s) >= 3}, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    text = _URL_PASSWORD.sub(r"\g<head>:***@", text)
-    return _KEYWORD_SECRET.sub(r"\g<head>***", text)
+from aicfg_pipeline.redaction import redact as redact
 
 
 class PipelineError(Exception):

@@ -19,7 +19,7 @@ from aicfg_pipeline.spec.blocks import split_statements
 MASK = "***"
 _TOKENS = re.compile(
     r"(?i:bearer\s+)(?P<bearer>[^\s\"',;]{6,})"
-    r"|(?P<jwt>\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*)"
+    r"|(?P<jwt>\beyJ[\w-]{6,800}\.[\w-]+\.[\w-]*)"
     r"|(?P<aws>\b(?:AKIA|ASIA)[0-9A-Z]{16}\b)"
 )
 _VARIABLE = re.compile(r"(?i:\bauthorization: bearer )(\$[A-Z][A-Z0-9_]*)\b")

@@ -18,6 +18,7 @@ from aicfg_pipeline.errors import ConfigError, ExportError
 from aicfg_pipeline.evidence.facts import FORMAT_VERSION, Evidence
 from aicfg_pipeline.evidence.gather import safe
 from aicfg_pipeline.evidence.render import html
+from aicfg_pipeline.files import OWNER_ONLY_FILE, make_private_folder, new_private_file
 
 MOST_OF_ONE_NAME = 1000
 
@@ -28,7 +29,7 @@ def write(evidence: Evidence, folder: Path, secrets: Iterable[str] = ()) -> tupl
     texts = {".json": evidence.model_dump_json(indent=2) + "\n"}
     folder = Path(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         for number in range(1, MOST_OF_ONE_NAME):
             stem = name_of(evidence) + (f"-{number}" if number > 1 else "")
             texts[".html"] = html(evidence, json_name=f"{stem}.json")
@@ -67,7 +68,7 @@ def _put(path: Path, text: str) -> bool:
         return False
     draft = path.with_name(f".{path.name}.{random.token_hex(6)}")
     try:
-        with open(draft, "x", encoding="utf-8", newline="\n") as file:
+        with new_private_file(draft) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -84,7 +85,7 @@ def _put(path: Path, text: str) -> bool:
 
 def _renamed(draft: Path, path: Path) -> bool:
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY_FILE))
     except FileExistsError:
         return False
     os.replace(draft, path)

@@ -1,4 +1,4 @@
-"""The error boundary: what the driver raises becomes one of our errors, told by its SQLSTATE and without secrets."""
+"""The error boundary: what the driver raises becomes one of our errors, told by its SQLSTATE without secrets and without rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aicfg_pipeline.errors import (
     TimedOutError,
     redact,
 )
+from aicfg_pipeline.postgres import wording
 from aicfg_pipeline.postgres.address import secrets_of
 
 BROKE = "The connection to the database broke: "
@@ -39,8 +40,9 @@ def server_errors(url: str, *, for_locks: bool = False) -> Iterator[None]:
 
 
 def _translated(error: psycopg.Error, url: str, for_locks: bool) -> PipelineError:
-    message = redact(" ".join(str(error).split()) or type(error).__name__, secrets_of(url))
-    state = error.sqlstate or ""
+    secrets = secrets_of(url)
+    words, all_words = wording.shown(error)
+    message, state = redact(words, secrets), error.sqlstate or ""
     ours: DatabaseError | LockTimeoutError
     if state in _NO_LOCK:
         ours = LockTimeoutError(f"A lock was not to be had: {message}")
@@ -53,7 +55,8 @@ def _translated(error: psycopg.Error, url: str, for_locks: bool) -> PipelineErro
             " there.",
         )
     else:
-        ours = DatabaseError(f"{message} (SQLSTATE {state})")
+        kept = wording.keep_apart(redact(all_words, secrets)) if all_words else None
+        ours = DatabaseError(f"{message} (SQLSTATE {state})" + (f"; all that the server said: {kept}" if kept else ""))
     ours.sqlstate = state  # type: ignore[union-attr]
     return ours
 

@@ -17,6 +17,7 @@ from psycopg import sql
 from aicfg_pipeline.errors import DatabaseError, LockTimeoutError, PipelineError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.postgres.wording import without_values
 
 CUT_OVER_LOCK_TIMEOUT_MS = 600
 """Shorter than `deadlock_timeout`: while we hold one lock and wait for the next, no writer that waits for us can
@@ -31,9 +32,13 @@ either end being told (a laptop that sleeps, a firewall) would else keep its loc
 LOCK_ATTEMPTS = 25
 
 
+TWO_PHASE = "two-phase commit"
+LONGEST_SHOWN = 120
+
+
 @dataclass(frozen=True)
 class Blocker:
-    """A session that holds a lock we wait for."""
+    """A session that holds a lock we wait for; of its `query` the literals are not kept."""
 
     pid: int
     user: str
@@ -42,6 +47,10 @@ class Blocker:
     query_start: str
     query: str
     holds: str = ""
+
+    def __post_init__(self) -> None:
+        if self.application != TWO_PHASE:  # whose name is needed as it is
+            object.__setattr__(self, "query", without_values(self.query)[:LONGEST_SHOWN])
 
     def __str__(self) -> str:
         locks = f" [{self.holds}]" if self.holds else ""

@@ -192,7 +192,8 @@ class EndpointService:
             location, content_type = response.headers.get("location", ""), response.headers.get("content-type", "")
         if token:
             # A server may echo what it was sent. Gone before anything is cut to length, or half of it would stay.
-            body, location = body.replace(token.encode(), b"***"), location.replace(token, "***")
+            body = redact(body.decode("utf-8", errors="surrogateescape"), (token,)).encode(errors="surrogateescape")
+            location = redact(location, (token,))
         return _Answer(response.status_code, latency_ms, body, content_type, location)
 
     def _url(self, probe: Probe) -> str:

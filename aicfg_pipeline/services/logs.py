@@ -36,7 +36,8 @@ MISSING_TABLE_LINES = (
     r"\bPGRST205\b",
     r"\b42P01\b",
 )
-_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
+LONGEST_LOOKED_AT = 20_000  # of a line of which 300 characters are shown
+_JWT = re.compile(r"\beyJ[\w-]{5,800}\.[\w-]{5,}\.[\w-]*")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{6,}")
 _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
 
@@ -231,7 +232,7 @@ class LogService:
         samples = tally.missing_samples if hits else tally.other_samples
         if len(samples) < max_samples:
             table = tables[0] if tables else None
-            text = shortened(self._clean(message))
+            text = shortened(self._clean(message[:LONGEST_LOOKED_AT]))
             samples.append(LogLine(group, str(event.get("logStreamName", "")), at.isoformat(), text, table))
 
     def _clean(self, text: str) -> str:

@@ -185,7 +185,6 @@ def settable(empty_database: Database) -> Iterator[psycopg.Connection]:
         yield admin
 
 
-@pytest.mark.every_version
 @pytest.mark.slow
 def test_no_setting_of_role_or_database_changes_what_is_done(
     server: Server, settable: psycopg.Connection, before: tuple[dict[str, tuple[int, int]], str]

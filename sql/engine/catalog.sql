@@ -70,7 +70,7 @@ ORDER BY 1;
 SELECT DISTINCT a.pid, coalesce(a.usename, a.backend_type) AS user, coalesce(a.application_name, '') AS application,
        coalesce(a.state, a.backend_type) AS state,
        coalesce(to_char(a.query_start, 'YYYY-MM-DD HH24:MI:SS TZ'), '?') AS query_start,
-       left(regexp_replace(coalesce(a.query, ''), '\s+', ' ', 'g'), 120) AS query
+       left(coalesce(a.query, ''), 2000) AS query
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.granted AND l.locktype = 'relation' AND l.relation = ANY (%(relations)s::oid[]) AND a.pid <> pg_backend_pid()
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -5,7 +5,7 @@ WITH blocking AS MATERIALIZED (SELECT DISTINCT unnest(pg_blocking_pids(%(pid)s))
 SELECT b.pid, coalesce(a.usename, a.backend_type, 'autovacuum') AS user, coalesce(a.application_name, '') AS application,
        coalesce(a.state, a.backend_type, '?') AS state,
        coalesce(to_char(a.query_start, 'YYYY-MM-DD HH24:MI:SS TZ'), '?') AS query_start,
-       left(regexp_replace(coalesce(a.query, ''), '\s+', ' ', 'g'), 120) AS query,
+       left(coalesce(a.query, ''), 2000) AS query,
        coalesce((SELECT string_agg(DISTINCT l.mode || ' on ' || l.relation::regclass, ', ') FROM pg_locks l
                  WHERE l.pid = b.pid AND l.granted AND l.locktype = 'relation' AND l.relation = ANY (%(relations)s::oid[])), '') AS holds
 FROM blocking b JOIN pg_stat_activity a USING (pid)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from aicfg_pipeline.errors import ExportError
+from aicfg_pipeline.files import make_private_folder, new_private_file
 from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.postgres.fingerprint import SAMPLE
 from aicfg_pipeline.postgres.session import Session
@@ -159,9 +160,9 @@ def write_differences(watch: Watch, pair: Pair, folder: Path, name: str | None =
         return None
     path = folder / f"{name or 'differences'}-{pair.op_suffix}.csv"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
+        new_private_file(path).close()
         _write(watch.session, state, path)
     except OSError as error:
         raise ExportError(f"The differing rows can't be written to {path}: {error}") from None

@@ -26,6 +26,7 @@ import psycopg
 from psycopg import sql
 
 from aicfg_pipeline.errors import ExportError
+from aicfg_pipeline.files import make_private_folder
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.boundary import server_errors
 from aicfg_pipeline.postgres.catalog import Column, Relation
@@ -94,7 +95,7 @@ def export_table(session: Session, relation: Relation, folder: Path, name: str, 
     stem = _stem(name)
     file, partial = folder / f"{stem}.copy.gz", folder / f"{stem}.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(folder)
         whole, digest = _write_rows(session, source, partial)
         _read_back(session, source, partial, whole)
         export = Export(
