@@ -48,6 +48,7 @@ CATALOG_CHECKS = {
     "new_tables_gone",
     "views_gone",
     "nothing_left",
+    "log_size",
     "view_security",
     "view_lifetime",
     "api_schema_cache",

@@ -82,6 +82,9 @@ class PairState:
         return [self.new_table, *([self.superseded] if self.superseded else [])]
 
 
+UNRECORDED = "{parked} is parked, but the ledger has no row of the cut-over: what an undo or a drop needs is not known."
+
+
 @dataclass(frozen=True)
 class Look:
     """One look at the database: every pair's state and the ledger."""

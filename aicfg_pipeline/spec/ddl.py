@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,16 @@ def trigger_functions(pair: Pair, schema: str) -> list[tuple[Function, str]]:
         for statement in statements
         if (name := list(function_name_tokens(statement)))
     ]
+
+
+def function_body(statement: str) -> str | None:
+    """Return the text between the quotes in CREATE FUNCTION … AS '…'; None where it has none."""
+    words = postgres.Postgres().tokenize(statement)
+    quoted = (TokenType.HEREDOC_STRING, TokenType.STRING, TokenType.RAW_STRING)
+    for word, after in pairwise(words):
+        if word.text.upper() == "AS" and after.token_type in quoted:
+            return after.text
+    return None
 
 
 def function_name_tokens(statement: str) -> Iterator[Token]:

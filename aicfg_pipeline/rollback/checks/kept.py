@@ -16,7 +16,7 @@ from aicfg_pipeline.rollback.checks.security import watched_roles
 from aicfg_pipeline.rollback.checks.structure import table_facts
 from aicfg_pipeline.rollback.checks.surroundings import called, remembered, sequence_facts
 from aicfg_pipeline.rollback.checks.watch import Watch
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, UNRECORDED, PairState, State
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
 
 FACT = "new_table"
@@ -50,6 +50,8 @@ def new_table_kept(watch: Watch, pair: Pair) -> Verdict:
     table = state.private_new if state.state == State.CUT_OVER else state.at_new_name if undone else None
     if table is None:
         return not_applicable(f"No new table is kept for an undo, and none came back by one ({state.state}).")
+    if not undone and watch.ledger.last("cut_over", pair=pair.old, outcome="done") is None:
+        return failed(UNRECORDED.format(parked=table))
     before = remembered(watch, pair)
     if before is None or FACT not in before or before["new_oid"] != table.oid:
         return not_applicable("What the new table was made of was not remembered at the cut-over of this very table.")

@@ -11,8 +11,8 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.watch import Watch, restored, was_rolled_back
-from aicfg_pipeline.rollback.state import PairState, State
-from aicfg_pipeline.spec.model import Pair
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
+from aicfg_pipeline.spec.model import Pair, shortened
 
 SCHEMA_STEPS = ("migrate", "cut_over", "undo")
 """The steps after which the API has to read the schema anew."""
@@ -60,11 +60,58 @@ def views_gone(watch: Watch, pair: Pair) -> Verdict:
 
 @check("nothing_left")
 def nothing_left(watch: Watch, pair: Pair) -> Verdict:
-    """After the drop nothing of the pipeline is left but the ledger; until then this lists what there is."""
+    """After the drop nothing of the pipeline is left but the ledger, and before a rollback nothing of an attempt."""
     state = watch.state(pair)
+    if state.state in TO_ROLL_BACK:
+        return _of_an_attempt(watch, state)
     if state.state not in (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED):
         return nothing_yet(watch, pair)
     return _nothing_left(watch, pair)
+
+
+def _of_an_attempt(watch: Watch, state: PairState) -> Verdict:
+    """An attempt that nobody goes on with costs every writer of the table, and its log grows."""
+    with watch.session.transaction(read_only=True):
+        rows = [r for r in watch.session.all(engine("leftovers")) if _belongs(state, r)]
+        size = watch.session.scalar(engine("relation_bytes"), {"oid": state.log.oid}) if state.log and rows else 0
+    found = [_named(r) for r in rows]
+    facts = {"found": found, "log_bytes": size or 0}
+    if found:
+        return failed(
+            f"An attempt at a rollback has left: {', '.join(found)}. Each write to the table is logged; the log has"
+            f" {_size(size or 0)}. Go on with the job rollback, or give the attempt up.",
+            facts,
+            severity="WARN",
+        )
+    return passed("No attempt at a rollback has left anything.", facts)
+
+
+LARGE_LOG = 128 * 2**20
+"""A change log that is larger than this and than its table is worth a word: nothing bounds its growth."""
+
+
+@check("log_size", severity="WARN")
+def log_size(watch: Watch, pair: Pair) -> Verdict:
+    """The change log has not grown larger than the table that it is about."""
+    state = watch.state(pair)
+    table = state.at_old_name if state.state == State.CUT_OVER else state.at_new_name
+    if state.log is None or table is None:
+        return not_applicable(f"There is no change log ({state.state}).")
+    with watch.session.transaction(read_only=True):
+        log, rows = (
+            watch.session.scalar(engine("relation_bytes"), {"oid": o}) or 0 for o in (state.log.oid, table.oid)
+        )
+    facts = {"log_bytes": log, "table_bytes": rows}
+    told = f"the change log has {_size(log)}, {table} has {_size(rows)}"
+    if log > max(LARGE_LOG, rows):
+        return failed(
+            f"Nothing bounds the log, and {told}. Drop what is parked, undo the rollback, or see to the disk.", facts
+        )
+    return passed(f"{told[0].upper()}{told[1:]}.", facts)
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
 
 
 def _nothing_left(watch: Watch, pair: Pair) -> Verdict:
@@ -88,7 +135,20 @@ def _known(watch: Watch, pair: Pair, row: Any) -> bool:
     """Say whether it is reported elsewhere: with another pair, or by `new_tables_gone` and `views_gone`."""
     if watch.state(pair).state != State.CUT_OVER and (row.kind, row.name) in (("view", pair.old), ("table", pair.new)):
         return True
-    return any(_belongs(state, row) for state in watch.look.pairs if state.pair.old != pair.old)
+    if any(_belongs(state, row) for state in watch.look.pairs if state.pair.old != pair.old):
+        return True
+    return row.name in _of_others(watch) or row.calls in _of_others(watch)
+
+
+def _of_others(watch: Watch) -> set[str]:
+    """Return the names that the ledger knows as another migration's: its tables, what an undo kept of them, its logs (L6)."""
+    mine = {p.old for p in watch.migration.pairs}
+    names: set[str] = set()
+    for entry in watch.ledger.entries:
+        if entry.pair is not None and entry.pair not in mine:
+            names |= {entry.pair, shortened("change_log_", entry.pair), str(entry.facts.get("new_table", entry.pair))}
+            names |= {str(name) for name in entry.facts.get("kept", ())}
+    return names
 
 
 def _belongs(state: PairState, row: Any) -> bool:

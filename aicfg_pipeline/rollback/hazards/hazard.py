@@ -19,6 +19,7 @@ ACCEPTABLE = frozenset(
         "coexisting_conflict",
         "undo_in_part",
         "access_changes",
+        "shared_function",
     }
 )
 """An operator may accept these by naming the code in `accept_hazards`."""
@@ -33,7 +34,7 @@ CODES = frozenset(
         "violates_unique", "violates_foreign_key", "violates_not_null", "more_than_one_row", "dependents",
         "long_transaction", "coexisting_conflict", "replica", "unsupported_version", "view_bypasses_rls",
         "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "values_change", "time_zone",
-        "expression_not_used", "access_changes",
+        "expression_not_used", "access_changes", "shared_function",
     }
 )  # fmt: skip
 

@@ -10,8 +10,8 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
-from aicfg_pipeline.rollback.state import Look, PairState, State
-from aicfg_pipeline.rollback.tables import change_log
+from aicfg_pipeline.rollback.state import UNRECORDED, Look, PairState, State
+from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.retired import still_pointing
 
 
@@ -20,6 +20,8 @@ def find(subject: Subject) -> Iterator[Hazard]:
     states = subject.look.in_state(State.CUT_OVER)
     yield from _in_part(subject.look, states)
     for state in states:
+        yield from _unrecorded(subject.look, state)
+        yield from _lost_keys(subject.session, subject.look, state)
         yield from _log(subject.session, state)
         yield from _pointing_at_parked(subject.session, state)
     yield from _dependents(subject.session, states)
@@ -34,6 +36,32 @@ def _in_part(look: Look, states: tuple[PairState, ...]) -> Iterator[Hazard]:
             f" their new names, and {state.pair.old} its old one.",
             "Leave all of them rolled back; or accept it, and bring this pair forward with the job migrate.",
             state.pair.old,
+        )
+
+
+def _unrecorded(look: Look, state: PairState) -> Iterator[Hazard]:
+    """Without the cut-over's row nobody knows what was taken off the parked table, and until when it is kept."""
+    if look.ledger.last("cut_over", pair=state.pair.old, outcome="done") is None:
+        yield _not_undoable(
+            state.pair.old,
+            f"{state.pair.old}: {UNRECORDED.format(parked=state.parked)}",
+            "Bring the ledger's rows back from a backup; they also have the parked table's foreign keys.",
+        )
+
+
+def _lost_keys(session: Session, look: Look, state: PairState) -> Iterator[Hazard]:
+    """A foreign key that the new table had at the cut-over has to be on the parked table or in the ledger."""
+    swap = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
+    made = swap.facts.get("remembered", {}).get("new_table", {}) if swap else {}
+    before = {name.removeprefix("foreign key ") for name in made if name.startswith("foreign key ")}
+    known = {str(k["name"]) for k in foreign_keys.taken_off(look.ledger, state.pair, state.parked)}
+    known |= {k.name for k in catalog.foreign_keys(session, state.parked.oid)}
+    for name in sorted(before - known):
+        yield _not_undoable(
+            state.pair.old,
+            f"{state.pair.old}: {state.pair.new} had the foreign key {name} at the cut-over; it is neither on the parked"
+            " table nor in the ledger, so an undo would bring the table back without it.",
+            f"Put it on {state.parked} again (its definition is in {state.pair.new_ddl.path}), or bring the ledger's row back.",
         )
 
 

@@ -20,7 +20,7 @@ from aicfg_pipeline.rollback.checks import kept, surroundings, visibility
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
-from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences
+from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences, trigger_functions
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
@@ -39,7 +39,7 @@ def cut_over(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {"pairs": [s.pair.old for s in states]}
     if states:
         _must_be_proven(look, states)
-        seen = {s.pair.old: _seen_before(run, s) for s in states}
+        seen = {s.pair.old: _seen_before(run, look, s) for s in states}
         facts.update(_swap(run, states, seen))
     else:
         run.say("cut over: nothing to do, no pair has a shadow")
@@ -47,14 +47,17 @@ def cut_over(run: Run) -> dict[str, Any]:
     return facts
 
 
-def _seen_before(run: Run, state: PairState) -> dict[str, Any]:
-    """Return what verify compares with later: who saw what, what is around the tables, what the new table is made of."""
+def _seen_before(run: Run, look: Look, state: PairState) -> dict[str, Any]:
+    """Return what verify and undo need later: who saw what, what is around the tables, what the new table is made of."""
     session, migration, new = run.session, run.migration, state.new_table
     around = surroundings.remember(session, migration, state)
     around[kept.FACT] = kept.new_table_facts(session, migration, new)
     return {
         visibility.FACT: visibility.visible_rows_facts(session, migration, state.pair, new),
         surroundings.FACT: around,
+        trigger_functions.FACT: trigger_functions.as_facts(
+            trigger_functions.former_functions(session, migration, look, state.pair)
+        ),
     }
 
 

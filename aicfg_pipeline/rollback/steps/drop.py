@@ -14,14 +14,14 @@ from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import PairState, State
+from aicfg_pipeline.rollback.state import UNRECORDED, PairState, State
 from aicfg_pipeline.rollback.steps.verify import gate
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked, comparison_statements, parked_sides
@@ -52,6 +52,7 @@ def drop_new_tables(
         run.say("drop: nothing is parked")
         return {}
     book = run.look().ledger
+    _must_be_recorded(book, states)
     if not before_retention_ends:
         _retention_over(book, states)
     gate(checks, remedy="Nothing was dropped. Mend what the checks name, or go back with the job undo_rollback.")
@@ -67,6 +68,17 @@ def drop_new_tables(
         files = ", ".join(Path(e["file"]).name for e in facts["exports"])
         run.say(f"{old}: {', '.join(facts['dropped'])} dropped; export: {files}")
     return done
+
+
+def _must_be_recorded(book: Ledger, states: Sequence[PairState]) -> None:
+    unknown = [s for s in states if book.last("cut_over", pair=s.pair.old, outcome="done") is None]
+    if unknown:
+        raise StateError(
+            "The parked tables can't be dropped: the ledger does not know how they came there. Nothing was dropped.",
+            complaints=[f"{s.pair.old}: {UNRECORDED.format(parked=s.parked)}" for s in unknown],
+            expected="a row of the cut-over in aicfg_rollback.ledger, which also says until when they are kept",
+            remedy="Bring the ledger's rows back from a backup, then launch the job again.",
+        )
 
 
 def _retention_over(book: Ledger, states: Sequence[PairState]) -> None:

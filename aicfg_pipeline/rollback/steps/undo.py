@@ -19,7 +19,7 @@ from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, ke
 from aicfg_pipeline.rollback.hazards import Subject, undoing
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
-from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences
+from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences, trigger_functions
 from aicfg_pipeline.rollback.tables.aside import free_name, set_aside
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
@@ -261,6 +261,11 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
     referred = catalog.relations(run.session, {tuple(k["references"]) for _, k in keys})
     advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
     moved = [m for s in states for m in _moved(run, s, aways[s.pair.old])]
+    moved += [
+        f
+        for s in states
+        for f in trigger_functions.put_back_statements(run.session, run.migration, look, look.ledger, s.pair)
+    ]
     return Swap(
         step=STEP,
         search_path=ddl.building_path(run, run.migration.schema),

@@ -12,7 +12,13 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.checks.check import Check, PairCheck, Tally
 from aicfg_pipeline.rollback.checks.data import checksum, row_count
 from aicfg_pipeline.rollback.checks.kept import new_table_kept
-from aicfg_pipeline.rollback.checks.leftovers import api_schema_cache, new_tables_gone, nothing_left, views_gone
+from aicfg_pipeline.rollback.checks.leftovers import (
+    api_schema_cache,
+    log_size,
+    new_tables_gone,
+    nothing_left,
+    views_gone,
+)
 from aicfg_pipeline.rollback.checks.possible import rollback_possible
 from aicfg_pipeline.rollback.checks.references import references
 from aicfg_pipeline.rollback.checks.rows import rows
@@ -43,6 +49,7 @@ CHECKS: tuple[PairCheck, ...] = (
     new_tables_gone,
     views_gone,
     nothing_left,
+    log_size,
     api_schema_cache,
     view_agrees,
     view_security,

@@ -15,7 +15,7 @@ from aicfg_pipeline_tests.tools.servers import Database
 NAMES = {
     "row_count", "checksum", "rows", "structure", "row_level_security", "grants", "visible_rows", "functions",
     "roles", "readers", "sequences", "private_schema", "references", "new_table_kept",
-    "new_tables_gone", "views_gone", "nothing_left", "api_schema_cache", "view_agrees", "view_security",
+    "new_tables_gone", "views_gone", "nothing_left", "log_size", "api_schema_cache", "view_agrees", "view_security",
     "view_visible_rows", "view_lifetime", "rollback_possible",
 }  # fmt: skip
 """Every check of a pair, by name: scripts and the assets' pages know them."""
@@ -45,13 +45,13 @@ def test_every_check_is_declared_once_with_its_asset_and_severity() -> None:
         "new_tables_gone",
         "rollback_possible",
     }
-    assert {c.name for c in CHECKS if c.severity == "WARN"} == {"rollback_possible", *ABOUT_THE_VIEW}
+    assert {c.name for c in CHECKS if c.severity == "WARN"} == {"rollback_possible", "log_size", *ABOUT_THE_VIEW}
     assert all(c.description.endswith(".") for c in CHECKS)
 
 
 def test_in_the_migrated_state_only_what_looks_at_view_and_new_table_applies(migrated_database: Database) -> None:
     found = outcomes(migrated_database)
-    assert found["passed"] == {*ABOUT_THE_VIEW, "rollback_possible", "private_schema"}
+    assert found["passed"] == {*ABOUT_THE_VIEW, "rollback_possible", "private_schema", "nothing_left"}
     assert found["failed"] == set()
     assert found["not_applicable"] == NAMES - found["passed"]
 
@@ -107,8 +107,9 @@ def test_no_event_is_logged_for_what_does_not_apply_and_the_line_counts_it_apart
         *ABOUT_THE_VIEW,
         "rollback_possible",
         "private_schema",
+        "nothing_left",
     }
-    assert f"verify: 12 of 12 checks passed, {2 * len(NAMES) - 12} do not apply" in capsys.readouterr().out
+    assert f"verify: 14 of 14 checks passed, {2 * len(NAMES) - 14} do not apply" in capsys.readouterr().out
 
 
 def test_from_an_assets_page_a_check_that_does_not_apply_gives_no_result(
@@ -132,4 +133,5 @@ def test_from_an_assets_page_a_check_that_does_not_apply_gives_no_result(
         *ABOUT_THE_VIEW,
         "rollback_possible",
         "private_schema",
+        "nothing_left",
     }
