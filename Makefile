@@ -41,11 +41,13 @@ chaos: $(READY)  ## random histories under random faults (SECONDS=600 SEED=a num
 dev: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/python -m aicfg_pipeline.local dev
 
-lint: $(READY)  ## ruff, mypy, import-linter
+lint: $(READY)  ## ruff, mypy (strict), import-linter, code that nothing uses, Dagster's own look at the definitions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m vulture
+	AICFG_DATABASE_URL=demo $(BIN)/dagster definitions validate -m aicfg_pipeline.definitions --log-level warning
 
 format: $(READY)  ## ruff's formatting and safe fixes
 	$(BIN)/ruff format .

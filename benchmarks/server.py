@@ -122,13 +122,6 @@ class Server:
         self._templates.add(name)
         return name
 
-    def forget(self, rows: int) -> None:
-        """Drop the template of one size: the disk is wanted for the next."""
-        name = f"migrated_{rows}"
-        if name in self._templates:
-            self._templates.discard(name)
-            self._execute("DROP DATABASE {} WITH (FORCE)", name)
-
     @contextmanager
     def database(self, rows: int) -> Iterator[Database]:
         """A fresh clone of the migrated database of that size, checkpointed, dropped afterwards."""

@@ -177,7 +177,8 @@ class DemoProject:
         if self.aws_url is None:
             return None
         found = self._client("lambda").get_function_concurrency(FunctionName=FUNCTION)
-        return found.get("ReservedConcurrentExecutions")
+        reserved: int | None = found.get("ReservedConcurrentExecutions")
+        return reserved
 
     @property
     def aws_url(self) -> str | None:

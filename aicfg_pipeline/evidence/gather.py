@@ -169,8 +169,10 @@ def _export(facts: Mapping[str, Any]) -> ExportFile:
 
 
 def _fields(thing: Any, model: type[Hazard] | type[ByHand]) -> dict[str, Any]:
-    get = thing.get if isinstance(thing, Mapping) else lambda name: getattr(thing, name, None)
-    return {name: value for name in model.model_fields if (value := get(name)) is not None}
+    def held(name: str) -> Any:
+        return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+
+    return {name: value for name in model.model_fields if (value := held(name)) is not None}
 
 
 def _hazard(hazard: Any, accepted: Sequence[str]) -> Hazard:

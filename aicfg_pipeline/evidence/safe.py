@@ -119,7 +119,7 @@ def _may_show(name: str, value: Any, texts: bool) -> bool:
     return texts or not isinstance(value, str) or bool(_SAFE_TEXT.search(name))
 
 
-def _short(value: Any) -> Scalar:
+def _short(value: Scalar) -> Scalar:
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
         return value[:LONGEST_TEXT] + "…"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:

@@ -8,9 +8,10 @@ from types import TracebackType
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.spec.model import Migration
 
 
-def load_or_explain() -> spec.Migration:
+def load_or_explain() -> Migration:
     """Return the migration. Raises `SpecError`, which the command line then shows without a traceback."""
     try:
         return spec.load()

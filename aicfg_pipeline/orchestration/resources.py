@@ -16,7 +16,7 @@ from aicfg_pipeline.postgres.session import Session, connect
 from aicfg_pipeline.rollback.lock import release_run_lock, take_run_lock
 
 
-class PostgresResource(ConfigurableResource):
+class PostgresResource(ConfigurableResource[Any]):
     """The target database. One session a run holds the run lock; it is given back when the run ends."""
 
     url_variable: str = Field(

@@ -48,7 +48,7 @@ def _place(error: Exception) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
 
 
-class ServicesResource(ConfigurableResource):
+class ServicesResource(ConfigurableResource[Any]):
     """The services of the runbook. What is not configured is done by hand."""
 
     file_variable: str = Field(

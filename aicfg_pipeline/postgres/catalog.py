@@ -103,11 +103,6 @@ def our_triggers(session: Session, oid: int) -> dict[str, str]:
     return {r.name: r.enabled for r in session.all(engine("our_triggers"), {"oid": oid})}
 
 
-def schema_exists(session: Session, schema: str) -> bool:
-    """Say whether a schema is there."""
-    return bool(session.scalar(engine("schema_exists"), {"schema": schema}))
-
-
 def unhashable_columns(session: Session, oid: int) -> tuple[str, ...]:
     """Return the columns whose type has no hash function, so that the row must be hashed as text."""
     return tuple(r[0] for r in session.all(engine("unhashable"), {"oid": oid}))

@@ -65,7 +65,6 @@ class LockReport:
     """How the locks of one step were had: attempts, and who stood in the way."""
 
     attempts: int = 0
-    waited_ms: float = 0.0
     blockers: list[str] = field(default_factory=list)
 
 
@@ -187,14 +186,12 @@ def with_lock_retries(
     pause = 0.05
     while True:
         report.attempts += 1
-        began = time.perf_counter()
         try:
             result = work()
             for line in watch.taken()[1]:
                 say(f"{what}: {line}")
             return result, report
         except LockTimeoutError as error:
-            report.waited_ms += (time.perf_counter() - began) * 1000
             found, done = watch.taken()
             for blocker in found:
                 if blocker.pid not in named:

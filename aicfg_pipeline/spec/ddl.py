@@ -53,7 +53,8 @@ def _parsed_expression(text: str) -> exp.Expression:
     select = statements[0]
     if len(select.expressions) != 1 or any(select.args.get(part) for part in ("from_", "from", "where", "joins")):
         raise SqlglotError("it is not a single expression")
-    return select.expressions[0]
+    expression: exp.Expression = select.expressions[0]
+    return expression
 
 
 def expression_complaint(text: str) -> str | None:

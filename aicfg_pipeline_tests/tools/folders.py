@@ -63,11 +63,6 @@ def make_old(connection: psycopg.Connection, migration: Migration, search_path: 
             connection.execute(block.sql)
 
 
-def loaded(folder: Path) -> Migration:
-    """Load a migration from its folder."""
-    return spec.load(folder)
-
-
 def set_up(
     database: Database,
     folder: Path,

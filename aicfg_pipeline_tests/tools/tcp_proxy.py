@@ -23,7 +23,6 @@ class TcpProxy:
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
         self.delay = 0.0
-        self.connections = 0
         self._left: int | None = None
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._guard = threading.Lock()
@@ -86,7 +85,6 @@ class TcpProxy:
             server.settimeout(None)
             for side in (client, server):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.connections += 1
             with self._guard:
                 self._pairs.append((client, server))
             for source, target in ((client, server), (server, client)):

@@ -44,9 +44,6 @@ SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition, c.convalida
 FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace n ON n.oid = r.relnamespace
 WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0 ORDER BY 1;
 
--- name: schema_exists -- whether a schema is there
-SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %(schema)s);
-
 -- name: unhashable -- columns with a type that has no hash function, however deep inside arrays, composites, domains and ranges
 WITH RECURSIVE part (attname, oid) AS (
     SELECT a.attname, a.atttypid FROM pg_attribute a WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped
