@@ -15,8 +15,10 @@ from aicfg_pipeline.postgres.fingerprint import CommonSums
 from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
 from aicfg_pipeline.rollback.checks.watch import Watch, log_size
-from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.ledger import Entry
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
 from aicfg_pipeline.rollback.tables.comparison import Comparison, comparing, parked_sides
+from aicfg_pipeline.rollback.tables.foreign_keys import last_swap
 from aicfg_pipeline.spec.model import Pair
 
 
@@ -42,6 +44,8 @@ def data_verdict(watch: Watch, pair: Pair, judge: Judge) -> Verdict:
         return _while_parked(watch, pair, judge)
     if state.state == State.ROLLED_BACK:
         return _after_drop(watch, pair)
+    if (undone := _undone(watch, pair)) is not None:
+        return _after_undo(undone)
     if state.state == State.MISSING:
         return failed(f"There is nothing to compare: {state.because}.")
     return not_applicable(f"Nothing was rolled back ({state.state}), so there is no before and after.")
@@ -133,6 +137,26 @@ def _after_drop(watch: Watch, pair: Pair) -> Verdict:
         f" {after['rows']:,} after, {proven.facts['unexplained_rows']} unexplained."
         " The table is in ordinary use since.",
         {**proven.facts, "proven_at": proven.at.isoformat(), "dagster/row_count": now},
+    )
+
+
+def _undone(watch: Watch, pair: Pair) -> Entry | None:
+    """Return the undo, where that is the last that has happened to the names of a pair."""
+    if watch.state(pair).state not in TO_ROLL_BACK:
+        return None
+    last = last_swap(watch.ledger, pair)
+    return last if last is not None and last.step == "undo" else None
+
+
+def _after_undo(undone: Entry) -> Verdict:
+    """The log has gone with the old table: what was proven at the undo is all that can be said of the rows."""
+    before, after, seen = (undone.facts.get(name) for name in ("before", "after", "differences"))
+    if not before or not after or not seen:
+        return not_applicable("The rollback was undone, and the ledger does not say what was proven then.")
+    return passed(
+        f"Proven on {undone.at:%Y-%m-%d %H:%M:%S %Z}, at the undo: {before['rows']:,} rows in the old table,"
+        f" {after['rows']:,} in the new one, {seen['unexplained']} unexplained. The new table is in ordinary use since.",
+        {"before": before, "after": after, "proven_at": undone.at.isoformat()},
     )
 
 

@@ -17,6 +17,7 @@ from aicfg_pipeline.rollback.checks.structure import table_facts
 from aicfg_pipeline.rollback.checks.surroundings import called, remembered, sequence_facts
 from aicfg_pipeline.rollback.checks.watch import Watch
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, UNRECORDED, PairState, State
+from aicfg_pipeline.rollback.tables.foreign_keys import last_swap
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
 
 FACT = "new_table"
@@ -73,11 +74,8 @@ def _undone(watch: Watch, state: PairState) -> bool:
     """Say whether the last that happened to the names was an undo."""
     if state.state not in TO_ROLL_BACK:
         return False
-    steps = ("cut_over", "undo", "migrate")
-    done = [
-        e.step for e in watch.ledger.entries if e.pair == state.pair.old and e.step in steps and e.outcome == "done"
-    ]
-    return bool(done) and done[-1] == "undo"
+    last = last_swap(watch.ledger, state.pair)
+    return last is not None and last.step == "undo"
 
 
 def _differing(watch: Watch, table: Relation, expected: Facts, *, parked: bool) -> list[dict[str, str]]:

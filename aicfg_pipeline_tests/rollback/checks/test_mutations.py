@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,8 @@ from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.rollback.steps.verify import run_checks
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.tools import restored
-from aicfg_pipeline_tests.tools.migration import running
+from aicfg_pipeline_tests.tools.folders import set_up
+from aicfg_pipeline_tests.tools.migration import migrate_forward, roll_back, running
 from aicfg_pipeline_tests.tools.servers import Database
 
 OLD = "public.org_prompt_engineering"
@@ -275,3 +277,34 @@ def test_after_an_undo_the_new_table_is_compared_with_what_it_was(cut_over_datab
         found = failing(cut_over_database)
         assert set(found) == UNDONE[what].fails
         assert UNDONE[what].says in " ".join(c.summary for c in found.values())
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["ALTER TABLE public.thing_id_seq OWNER TO service_role", "GRANT ALL ON SEQUENCE public.thing_id_seq TO anon"],
+)
+def test_a_sequence_that_someone_else_owns_or_may_use(
+    plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    set_up(
+        plain_database, tmp_path, monkeypatch, "id serial NOT NULL, said text", "INSERT INTO thing (said) VALUES ('a')"
+    )
+    migrate_forward(plain_database.url)
+    with running(plain_database.url) as run:
+        roll_back(run)
+    assert failing(plain_database) == {}
+    if what == "OWNER":  # the server ties the owner of an owned sequence to its table's: only past it
+        what = "UPDATE pg_class SET relowner = 'service_role'::regrole WHERE oid = 'public.thing_id_seq'::regclass"
+    plain_database.admin().execute(what)
+    assert set(failing(plain_database)) == {"sequences"}
+
+
+def test_after_an_undo_the_rows_are_said_to_be_proven_then(cut_over_database: Database) -> None:
+    with running(cut_over_database.url) as run:
+        undo_rollback(run)
+    found = [c for c in checks(cut_over_database) if c.name in ("row_count", "checksum", "rows")]
+    assert len(found) == 6
+    for check in found:
+        assert check.passed
+        assert "at the undo" in check.summary
+        assert "0 unexplained" in check.summary

@@ -183,4 +183,5 @@ FROM (
 SELECT count(*)::bigint AS rows, (array_agg(CAST(ROW({keys}) AS text) ORDER BY CAST(ROW({keys}) AS text)))[1:5] AS keys
 FROM {parked} AS parked
 WHERE (((CAST(CAST(parked.xmin AS text) AS bigint) - CAST(%(next_xid)s AS bigint)) & 4294967295) < 2147483648)
-  AND NOT EXISTS (SELECT FROM {log} AS logged WHERE {keys_equal} OR logged.aicfg_whole_table);
+  AND NOT EXISTS (SELECT FROM {log} AS logged WHERE {keys_equal})
+  AND NOT EXISTS (SELECT FROM {log} AS emptied WHERE emptied.aicfg_whole_table);
