@@ -137,8 +137,7 @@ CREATE TABLE "aicfg_rollback"."change_log_sys_rag" ("id" uuid);
 -- order of arrival, the mark of a TRUNCATE, and what an undo notes when it replays an entry
 ALTER TABLE "aicfg_rollback"."change_log_sys_rag" ADD COLUMN aicfg_seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     ADD COLUMN aicfg_whole_table boolean NOT NULL DEFAULT false,
-    ADD COLUMN aicfg_replayed boolean NOT NULL DEFAULT false,
-    ADD COLUMN aicfg_was text;
+    ADD COLUMN aicfg_replayed boolean NOT NULL DEFAULT false;
 
 -- so that the last replay finds the few entries left however long the log is
 CREATE INDEX ON "aicfg_rollback"."change_log_sys_rag" (aicfg_seq) WHERE NOT aicfg_replayed;
@@ -148,9 +147,6 @@ CREATE INDEX ON "aicfg_rollback"."change_log_sys_rag" ("id") WHERE aicfg_replaye
 
 -- empty but for a TRUNCATE: whether there was one is asked of a log of any length
 CREATE INDEX ON "aicfg_rollback"."change_log_sys_rag" (aicfg_seq) WHERE aicfg_whole_table;
-
--- empty until an undo replays: a few keys find their rows in a log of any length
-CREATE INDEX ON "aicfg_rollback"."change_log_sys_rag" ("id") WHERE aicfg_was IS NOT NULL;
 
 -- notes a written row's key; runs as its owner, so writers need no rights on the log
 CREATE FUNCTION "aicfg_rollback"."change_log_sys_rag"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -461,8 +457,7 @@ CREATE TABLE "aicfg_rollback"."change_log_org_prompt_engineering" ("id" uuid);
 -- order of arrival, the mark of a TRUNCATE, and what an undo notes when it replays an entry
 ALTER TABLE "aicfg_rollback"."change_log_org_prompt_engineering" ADD COLUMN aicfg_seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     ADD COLUMN aicfg_whole_table boolean NOT NULL DEFAULT false,
-    ADD COLUMN aicfg_replayed boolean NOT NULL DEFAULT false,
-    ADD COLUMN aicfg_was text;
+    ADD COLUMN aicfg_replayed boolean NOT NULL DEFAULT false;
 
 -- so that the last replay finds the few entries left however long the log is
 CREATE INDEX ON "aicfg_rollback"."change_log_org_prompt_engineering" (aicfg_seq) WHERE NOT aicfg_replayed;
@@ -472,9 +467,6 @@ CREATE INDEX ON "aicfg_rollback"."change_log_org_prompt_engineering" ("id") WHER
 
 -- empty but for a TRUNCATE: whether there was one is asked of a log of any length
 CREATE INDEX ON "aicfg_rollback"."change_log_org_prompt_engineering" (aicfg_seq) WHERE aicfg_whole_table;
-
--- empty until an undo replays: a few keys find their rows in a log of any length
-CREATE INDEX ON "aicfg_rollback"."change_log_org_prompt_engineering" ("id") WHERE aicfg_was IS NOT NULL;
 
 -- notes a written row's key; runs as its owner, so writers need no rights on the log
 CREATE FUNCTION "aicfg_rollback"."change_log_org_prompt_engineering"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -43,6 +43,7 @@ class PairState:
     private_old: Relation | None
     private_new: Relation | None
     log: Relation | None
+    before_undo: Relation | None
     kept_aside: Relation | None
     because: str
 
@@ -123,6 +124,7 @@ def look(session: Session, migration: Migration) -> Look:
             (PRIVATE_SCHEMA, p.old),
             (PRIVATE_SCHEMA, p.new),
             (PRIVATE_SCHEMA, p.change_log),
+            (PRIVATE_SCHEMA, p.before_undo),
             (migration.schema, p.old + "_old"),
         )
     ]
@@ -144,6 +146,7 @@ def _classify(migration: Migration, pair: Pair, found: Mapping[tuple[str, str], 
         private_old=private_old,
         private_new=private_new,
         log=log,
+        before_undo=found.get((PRIVATE_SCHEMA, pair.before_undo)),
         kept_aside=found.get((migration.schema, pair.old + "_old")),
         because=because,
     )

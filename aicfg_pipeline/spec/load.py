@@ -238,7 +238,7 @@ def _duplicates(read: _MigrationFile) -> list[str]:
         if name in seen:
             complaints.append(f"pairs: {name} is named twice")
         seen.add(name)
-    ours = {"ledger", *(shortened("change_log_", p.old) for p in read.pairs)}
+    ours = {"ledger", *(shortened(f, p.old) for p in read.pairs for f in ("change_log_", "before_undo_"))}
     taken = [n for p in read.pairs for n in (p.old, p.new) if n in ours]
     complaints += [f"pairs: {n} is a name that the pipeline needs in its private schema" for n in taken]
     for pair in read.pairs:

@@ -83,6 +83,11 @@ class Pair:
         return shortened("change_log_", self.old)
 
     @property
+    def before_undo(self) -> str:
+        """Name in the private schema of the parked rows as they were before an undo's replay."""
+        return shortened("before_undo_", self.old)
+
+    @property
     def op_suffix(self) -> str:
         """The old table's name as far as Dagster's op names allow it (letters, digits, underscore)."""
         return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in self.old)

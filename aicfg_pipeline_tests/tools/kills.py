@@ -159,7 +159,7 @@ def _rows(connection: psycopg.Connection, name: str, exact: bool) -> list[str]:
     elif "change_log_" in name and exact:
         what = "(to_jsonb(row_) - 'aicfg_seq')::text"
     elif "change_log_" in name:
-        what = "DISTINCT (to_jsonb(row_) - 'aicfg_seq' - 'aicfg_replayed' - 'aicfg_was')::text"
+        what = "DISTINCT (to_jsonb(row_) - 'aicfg_seq' - 'aicfg_replayed')::text"
     query = f"SELECT {what} FROM {name} AS row_ ORDER BY 1"
     return [r[0] for r in connection.execute(query).fetchall()]  # type: ignore[arg-type]
 

@@ -153,7 +153,7 @@ def _of_others(watch: Watch) -> set[str]:
 
 def _belongs(state: PairState, row: Any) -> bool:
     if row.on_table is None:
-        return row.name in (state.pair.old, state.pair.new, state.pair.change_log)
+        return row.name in (state.pair.old, state.pair.new, state.pair.change_log, state.pair.before_undo)
     relations = [r for r in (state.at_old_name, state.at_new_name, state.private_old, state.private_new) if r]
     return row.on_oid in [r.oid for r in relations]
 

@@ -145,7 +145,7 @@ def discard(run: Run, state: PairState, because: str) -> None:
                 names = zip(change_log.TRIGGERS, change_log.detach_statements(table), strict=True)
                 session.script([statement for name, statement in names if name in have])
             if state.log:
-                session.script(change_log.drop_statements(pair))
+                session.script(change_log.drop_statements(pair, before_undo=state.before_undo is not None))
             if state.shadow:
                 session.execute(engine("drop_table", table=private(pair.old)))
             run.record(STEP, "discarded", pair=pair.old, facts={"because": because})

@@ -201,5 +201,5 @@ def _drops(run: Run, state: PairState) -> list[sql.Composable]:
             engine("drop_view", view=private(r.name)) if r.is_view else engine("drop_table", table=private(r.name))
             for r in parked_relations(run, state)
         ),
-        *change_log.drop_statements(state.pair),
+        *change_log.drop_statements(state.pair, before_undo=state.before_undo is not None),
     ]

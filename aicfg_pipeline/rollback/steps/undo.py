@@ -30,6 +30,7 @@ from aicfg_pipeline.rollback.tables.forth import (
     explained,
     mend_references,
     mending_statements,
+    remembering,
     replay_statements,
     way_forth,
 )
@@ -97,6 +98,20 @@ def _prepared(run: Run, look: Look, state: PairState) -> None:
         _merge_in_doubt(run, state)
 
 
+def _remember(run: Run, state: PairState) -> None:
+    """Make the place for what the old table has no place for, before the first replay."""
+    remembering_ = _remembering(run.session, way_forth(run.session, state, run.look().ledger), state)
+    if remembering_.then:
+        with begun(run, remembering_) as session:
+            carry_out(session, remembering_.then)
+            run.record(STEP, "remembering", pair=state.pair.old)
+
+
+def _remembering(session: Session, forth: Forth, state: PairState) -> Work:
+    does = "a place for the parked rows as they are before their first replay"
+    return Work(STEP, state.pair.old, does, then=remembering(session, forth, state), outcome="remembering")
+
+
 def _is_merged(look: Look, state: PairState) -> bool:
     """Say whether the rows were merged from two tables, and not yet put in doubt for this undo."""
     swapped = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
@@ -152,6 +167,7 @@ def replay_forth(forth: Forth) -> Replay:
 def catch_up_forth(run: Run, old: str) -> int:
     """Bring the parked table of one pair nearly up to date; return entries replayed."""
     look = run.look()
+    _remember(run, look[old])
     return catch_up(run, replay_forth(way_forth(run.session, look[old], look.ledger)))
 
 
@@ -334,7 +350,7 @@ def works(run: Run, look: Look, states: Sequence[PairState]) -> Iterator[Work]:
         for name in sorted(str(k["name"]) for k in forth.foreign_keys):
             table = ident(state.old_table.schema, state.pair.new)
             yield foreign_keys.validating(STEP, state.pair, table, name)
-        yield retiring(run.session, state, state.old_table).work
+        yield retiring(run.session, state, state.old_table, before_undo=bool(forth.kept)).work
 
 
 def _leftovers(run: Run, look: Look, state: PairState, forth: Forth) -> Iterator[Work]:
@@ -345,3 +361,6 @@ def _leftovers(run: Run, look: Look, state: PairState, forth: Forth) -> Iterator
                 yield foreign_keys.taking_off("settle", state.pair, private(relation.name), key.name)
     if _is_merged(look, state):
         yield _doubting(forth, free_name(run.session, state.pair.new))
+    remembered = _remembering(run.session, forth, state)
+    if remembered.then:
+        yield remembered

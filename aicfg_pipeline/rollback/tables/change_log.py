@@ -50,7 +50,6 @@ def create_statements(pair: Pair, keys: sql.Composable) -> list[sql.Composable]:
         engine("index_pending_entries", log=log),
         engine("index_replayed_entries", log=log, keys=names),
         engine("index_whole_table_entries", log=log),
-        engine("index_remembered_rows", log=log, keys=names),
         engine(
             "create_log_function",
             function=log,
@@ -119,10 +118,11 @@ def detach_statements(table: sql.Identifier) -> list[sql.Composable]:
     return [engine("drop_row_trigger", table=table), engine("drop_truncate_trigger", table=table)]
 
 
-def drop_statements(pair: Pair) -> list[sql.Composable]:
-    """Return what drops the function and the log, once no trigger calls it."""
+def drop_statements(pair: Pair, *, before_undo: bool = False) -> list[sql.Composable]:
+    """Return what drops the function and the log, once no trigger calls it; and the rows of `before_undo`."""
     log = private(pair.change_log)
-    return [engine("drop_log_function", function=log), engine("drop_change_log", log=log)]
+    rows = [engine("drop_table", table=private(pair.before_undo))] if before_undo else []
+    return [engine("drop_log_function", function=log), engine("drop_change_log", log=log), *rows]
 
 
 def pending_entries(pair: Pair) -> sql.Composed:

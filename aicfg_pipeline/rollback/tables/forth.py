@@ -1,6 +1,6 @@
 """The replay of an undo: rows of the old table into the parked new one, and what the old table has no place for.
 
-A parked row is remembered in the change log before its first replay; from there come the columns of `keep` and those
+A parked row is remembered in a table beside it before its first replay; from there come the columns of `keep` and those
 that nothing fills. When to replay is `undo`'s business.
 """
 
@@ -16,7 +16,7 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, keys_equal, private
+from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, keys_equal, private, text
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
@@ -33,8 +33,8 @@ class Forth:
     """How one pair goes forward: `source` the old rows in the new table's columns, `target` the parked table.
 
     `back` are the parked rows in the old table's columns. `kept` are the columns that a row which was parked has back
-    as they were, `proven` those that the old table decides. `foreign_keys` are to be put on again, as the ledger has
-    them.
+    as they were, `remembered` all that is remembered for that, `proven` those that the old table decides. `foreign_keys`
+    are to be put on again, as the ledger has them.
     """
 
     pair: Pair
@@ -43,6 +43,7 @@ class Forth:
     source: Source
     back: Source
     kept: tuple[str, ...]
+    remembered: tuple[str, ...]
     proven: tuple[str, ...]
     foreign_keys: tuple[Mapping[str, Any], ...]
     triggers: tuple[tuple[str, str], ...]
@@ -68,6 +69,7 @@ def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
         source=source,
         back=back_source(session, pair, old, parked),
         kept=tuple(dict.fromkeys((*keep, *mapping.unfilled))),
+        remembered=tuple(c.name for c in new_columns),
         proven=tuple(c for c in source.columns if c not in keep),
         foreign_keys=tuple(foreign_keys.taken_off(book, pair, parked)),
         triggers=firing(session, parked.oid, WRITES),
@@ -150,19 +152,57 @@ def replay_statements(forth: Forth, *, whole_table: bool) -> list[sql.Composable
 def _remembering(forth: Forth, whole_table: bool) -> list[sql.Composable]:
     if not forth.kept:
         return []
-    key, log = forth.pair.key, private(forth.pair.change_log)
+    key, log, names = forth.pair.key, private(forth.pair.change_log), forth.remembered
+    parts: dict[str, sql.Composable] = {
+        "rows": private(forth.pair.before_undo),
+        "columns": columns(names),
+        "parked_columns": columns(names, "parked"),
+        "parked": forth.target,
+        "never_replayed": engine("never_replayed", log=log, keys_equal=keys_equal(key, "earlier", "parked")),
+    }
     if whole_table:
-        never = engine("never_replayed", log=log, keys_equal=keys_equal(key, "earlier", "aicfg_row"))
-        return [engine("remember_all_rows", log=log, keys=columns(key), parked=forth.target, never_replayed=never)]
-    never = engine("never_replayed", log=log, keys_equal=keys_equal(key, "earlier", "firsts"))
+        return [engine("remember_all_rows", **parts)]
+    equal = keys_equal(key, "firsts", "parked")
+    return [engine("remember_rows", log=log, keys=columns(key), keys_equal=equal, **parts)]
+
+
+def remembering(session: Session, forth: Forth, state: PairState) -> list[sql.Composable]:
+    """Return what makes the place for the parked rows as they are before their first replay, or brings it up to date.
+
+    In a table of their own, as rows: a column that the parked table gets later is one that is added here, too.
+    """
+    if not forth.kept:
+        return []
+    rows, key = private(forth.pair.before_undo), forth.pair.key
+    there = {c.name for c in catalog.columns(session, state.before_undo.oid)} if state.before_undo else None
+    if there is None:
+        made: list[sql.Composable] = [
+            engine("make_before_undo", rows=rows, parked=forth.target),
+            engine("index_before_undo", rows=rows, keys=columns(key)),
+        ]
+    else:
+        wider = [c for c in catalog.columns(session, forth.parked.oid) if c.name not in there]
+        made = [engine("widen_before_undo", rows=rows, column=ident(c.name), type=text(c.type)) for c in wider]
+    return [*made, *_texts(session, forth, state)]
+
+
+def _texts(session: Session, forth: Forth, state: PairState) -> list[sql.Composable]:
+    """An undo that was begun by an earlier version of the pipeline goes on with the rows that it has remembered."""
+    if state.log is None or not session.scalar(engine("has_texts"), {"log": state.log.oid}):
+        return []
+    names, log = forth.remembered, private(forth.pair.change_log)
     return [
         engine(
-            "remember_rows",
-            log=log,
-            keys=columns(key),
+            "remember_texts",
+            rows=private(forth.pair.before_undo),
+            columns=columns(names),
+            texts=comma(engine("text_column", column=ident(n)) for n in names),
             parked=forth.target,
-            keys_equal=keys_equal(key, "firsts", "aicfg_row"),
-            never_replayed=never,
+            log=log,
+            keys_equal=sql.SQL(" AND ").join(
+                sql.SQL("{} = {}").format(ident("known", k), engine("text_column", column=ident(k)))
+                for k in forth.pair.key
+            ),
         )
     ]
 
@@ -180,22 +220,25 @@ def _deleting(forth: Forth, whole_table: bool) -> sql.Composable:
 
 
 def _inserting(forth: Forth, whole_table: bool) -> list[sql.Composable]:
-    key, log = forth.pair.key, private(forth.pair.change_log)
+    key = forth.pair.key
     all_rows = engine("all_rows", source=forth.source.query)
     parts: dict[str, sql.Composable] = {
         "target": forth.target,
-        "log": log,
-        "keys_equal": keys_equal(key, "source", "remembered"),
         "wanted": all_rows if whole_table else change_log.wanted_rows(forth.pair, forth.source),
     }
     names = forth.source.columns
-    others = engine("insert_others", columns=columns(names), source_columns=columns(names, "source"), **parts)
+    parts_of_source = {"columns": columns(names), "source_columns": columns(names, "source"), **parts}
     if not forth.kept:
-        return [others]
+        return [engine("insert_all", **parts_of_source)]
+    rows = private(forth.pair.before_undo)
+    others = engine("insert_others", rows=rows, keys_equal=keys_equal(key, "source", "remembered"), **parts_of_source)
     filled = tuple(dict.fromkeys((*forth.source.columns, *forth.kept)))
     is_kept = keys_equal(key, "source", "kept")
     picked = comma(_picked(forth, c) for c in filled)
-    return [engine("insert_remembered", columns=columns(filled), is_kept=is_kept, picked=picked, **parts), others]
+    return [
+        engine("insert_remembered", columns=columns(filled), is_kept=is_kept, picked=picked, rows=rows, **parts),
+        others,
+    ]
 
 
 def _picked(forth: Forth, column: str) -> sql.Composable:
@@ -204,7 +247,7 @@ def _picked(forth: Forth, column: str) -> sql.Composable:
     watched = [k for k in forth.foreign_keys if k["columns"] == [column]]
     if not watched:
         return engine("remembered_column", column=ident(column))
-    holds = sql.SQL(" AND ").join(_holds(k, "(remembered.aicfg_row)") for k in watched)
+    holds = sql.SQL(" AND ").join(_holds(k, "remembered") for k in watched)
     return engine("remembered_reference", column=ident(column), holds=holds, otherwise=_otherwise(forth, column))
 
 

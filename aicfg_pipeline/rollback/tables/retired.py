@@ -113,8 +113,11 @@ class Retiring:
     kept: tuple[str, ...] = ()
 
 
-def retiring(session: Session, state: PairState, table: Relation | None) -> Retiring:
-    """Return how the retired old table goes; `table` is it, or before the swap the table that will be it."""
+def retiring(session: Session, state: PairState, table: Relation | None, *, before_undo: bool) -> Retiring:
+    """Return how the retired old table goes; `table` is it, or before the swap the table that will be it.
+
+    `before_undo` says whether parked rows were remembered for the undo.
+    """
     statements: list[sql.Composable] = []
     kept: tuple[str, ...] = ()
     if table is not None and still_pointing(session, table.oid):
@@ -123,7 +126,7 @@ def retiring(session: Session, state: PairState, table: Relation | None) -> Reti
     elif table is not None:
         statements = [engine("drop_table", table=private(state.pair.old))]
     if table is not None and state.log is not None:
-        statements += change_log.drop_statements(state.pair)
+        statements += change_log.drop_statements(state.pair, before_undo=before_undo)
     does = "the retired old table goes with its log" + (", kept aside for who refers to it" if kept else "")
     return Retiring(Work(STEP, state.pair.old, does, then=statements, brief=True, outcome="settled"), kept)
 
@@ -132,7 +135,7 @@ def _retire(run: Run, state: PairState, table: Relation | None, validated: list[
     """Let the retired table go; return the names under which it is kept, if it is."""
 
     def work() -> list[str]:
-        how = retiring(run.session, state, table)
+        how = retiring(run.session, state, table, before_undo=state.before_undo is not None)
         with begun(run, how.work) as session:
             session.script(how.work.then)
             facts = {"dropped": table is not None and not how.kept, "kept": list(how.kept)}

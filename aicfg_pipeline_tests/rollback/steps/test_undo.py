@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from aicfg_pipeline.errors import GateError, LockTimeoutError, StateError
@@ -333,3 +334,37 @@ def test_there_and_back_with_four_writers_throughout(migrated_database: Database
     with migrated_database.connect() as connection:
         assert writers.verify(connection) == []
     assert states(migrated_database) == {State.MIGRATED}
+
+
+# --- what is remembered for the way back -----------------------------------------------------------------------
+
+
+def test_o6_undo_that_had_to_stop_goes_on_after_its_own_remedy(migrated_database: Database) -> None:
+    """It got no locks; then both tables got a column, as the second attempt asks for."""
+    rolled_back(migrated_database)
+    creators = dict(migrated_database.query(f"SELECT id, created_by FROM aicfg_rollback.{NEW}"))
+    migrated_database.execute(f"UPDATE {OLD} SET response_tone = 'casual'")
+    with psycopg.connect(migrated_database.url) as reader:
+        reader.execute(f"SELECT count(*) FROM {OLD}")
+        with running(migrated_database.url, lock_attempts=2) as run, pytest.raises(LockTimeoutError):
+            undo_rollback(run)
+    migrated_database.execute(f"ALTER TABLE {OLD} ADD COLUMN note text; UPDATE {OLD} SET note = 'precious'")
+    migrated_database.execute(f"ALTER TABLE aicfg_rollback.{NEW} ADD COLUMN note text")
+    undone(migrated_database)
+    assert states(migrated_database) == {State.MIGRATED}
+    assert migrated_database.query(f"SELECT DISTINCT response_tone, note FROM {NEW}") == [("casual", "precious")]
+    assert dict(migrated_database.query(f"SELECT id, created_by FROM {NEW}")) == creators
+
+
+def test_d7_what_only_the_new_table_has_comes_back_to_the_last_bit(migrated_database: Database) -> None:
+    """With settings under which a row's text does not read back as the row."""
+    migrated_database.admin().execute(f"ALTER DATABASE {migrated_database.name} SET array_nulls = off")
+    migrated_database.execute(f"ALTER TABLE {NEW} ADD COLUMN tags text[]; ALTER TABLE {NEW} ADD COLUMN data json")
+    migrated_database.execute(f"""UPDATE {NEW} SET tags = ARRAY['x', NULL, 'NULL'], data = '{{"a": 1,  "a": null}}'""")
+    before = migrated_database.query(f"SELECT id, tags, data::text FROM {NEW} ORDER BY id")
+    with running(migrated_database.url, accept_hazards=("unmapped_column",)) as run:
+        roll_back(run)
+    migrated_database.execute(f"UPDATE {OLD} SET response_tone = 'casual'")
+    undone(migrated_database)
+    assert migrated_database.query(f"SELECT id, tags, data::text FROM {NEW} ORDER BY id") == before
+    assert migrated_database.query(f"SELECT DISTINCT response_tone FROM {NEW}") == [("casual",)]

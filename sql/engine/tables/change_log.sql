@@ -9,8 +9,7 @@ CREATE TABLE {log} ({keys});
 -- name: number_change_log -- order of arrival, the mark of a TRUNCATE, and what an undo notes when it replays an entry
 ALTER TABLE {log} ADD COLUMN aicfg_seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     ADD COLUMN aicfg_whole_table boolean NOT NULL DEFAULT false,
-    ADD COLUMN aicfg_replayed boolean NOT NULL DEFAULT false,
-    ADD COLUMN aicfg_was text;
+    ADD COLUMN aicfg_replayed boolean NOT NULL DEFAULT false;
 
 -- name: index_pending_entries -- so that the last replay finds the few entries left however long the log is
 CREATE INDEX ON {log} (aicfg_seq) WHERE NOT aicfg_replayed;
@@ -20,9 +19,6 @@ CREATE INDEX ON {log} ({keys}) WHERE aicfg_replayed;
 
 -- name: index_whole_table_entries -- empty but for a TRUNCATE: whether there was one is asked of a log of any length
 CREATE INDEX ON {log} (aicfg_seq) WHERE aicfg_whole_table;
-
--- name: index_remembered_rows -- empty until an undo replays: a few keys find their rows in a log of any length
-CREATE INDEX ON {log} ({keys}) WHERE aicfg_was IS NOT NULL;
 
 -- name: create_log_function -- notes a written row's key; runs as its owner, so writers need no rights on the log
 CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -1,15 +1,33 @@
 -- The way forward again: old rows into the parked new table, and the swap back.
 
--- name: remember_rows -- the parked rows as they are before their first replay: the old table has no place for all of it
-UPDATE {log} AS entry SET aicfg_was = CAST(aicfg_row AS text)
-FROM (SELECT {keys}, min(aicfg_seq) AS aicfg_first FROM {log}
-      WHERE NOT aicfg_replayed AND NOT aicfg_whole_table GROUP BY {keys}) AS firsts
-JOIN {parked} AS aicfg_row ON {keys_equal}
-WHERE entry.aicfg_seq = firsts.aicfg_first AND {never_replayed};
+-- name: make_before_undo -- the parked rows as they are before their first replay: the old table has no place for all of it
+CREATE TABLE {rows} AS SELECT * FROM {parked} WITH NO DATA;
+
+-- name: index_before_undo -- each wanted key is looked up
+CREATE INDEX ON {rows} ({keys});
+
+-- name: widen_before_undo -- a column that the parked table has got since
+ALTER TABLE {rows} ADD COLUMN {column} {type};
+
+-- name: remember_rows -- rows that are replayed for the first time
+INSERT INTO {rows} ({columns}) SELECT {parked_columns}
+FROM (SELECT DISTINCT {keys} FROM {log} WHERE NOT aicfg_replayed AND NOT aicfg_whole_table) AS firsts
+JOIN {parked} AS parked ON {keys_equal}
+WHERE {never_replayed};
 
 -- name: remember_all_rows -- the same for every row there is, after a TRUNCATE of the old table
-INSERT INTO {log} ({keys}, aicfg_was) SELECT {keys}, CAST(aicfg_row AS text) FROM {parked} AS aicfg_row
-WHERE {never_replayed};
+INSERT INTO {rows} ({columns}) SELECT {parked_columns} FROM {parked} AS parked WHERE {never_replayed};
+
+-- name: has_texts -- an undo that an earlier version of the pipeline began has remembered rows as text
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = %(log)s::oid AND attname = 'aicfg_was' AND NOT attisdropped);
+
+-- name: remember_texts -- those rows
+INSERT INTO {rows} ({columns}) SELECT {texts} FROM (
+    SELECT CAST(entry.aicfg_was AS {parked}) AS aicfg_row FROM {log} AS entry WHERE entry.aicfg_was IS NOT NULL
+) AS remembered WHERE NOT EXISTS (SELECT FROM {rows} AS known WHERE {keys_equal});
+
+-- name: text_column -- a column of such a row
+(remembered.aicfg_row).{column};
 
 -- name: never_replayed -- a row that came with an earlier replay was never one of the new table's own
 NOT EXISTS (SELECT FROM {log} AS earlier WHERE earlier.aicfg_replayed AND {keys_equal})
@@ -19,22 +37,26 @@ AND NOT EXISTS (SELECT FROM {log} AS earlier WHERE earlier.aicfg_replayed AND ea
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {picked} FROM {wanted}
 CROSS JOIN LATERAL (  -- not a join: each wanted key is looked up, never the other way round
-    SELECT CAST(kept.aicfg_was AS {target}) AS aicfg_row FROM {log} AS kept WHERE kept.aicfg_was IS NOT NULL AND {is_kept} LIMIT 1
+    SELECT kept.* FROM {rows} AS kept WHERE {is_kept} LIMIT 1
 ) AS remembered;
 
 -- name: insert_others -- and rows that it did not have
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {source_columns} FROM {wanted}
-WHERE NOT EXISTS (SELECT FROM {log} AS remembered WHERE remembered.aicfg_was IS NOT NULL AND {keys_equal});
+WHERE NOT EXISTS (SELECT FROM {rows} AS remembered WHERE {keys_equal});
+
+-- name: insert_all -- where nothing has to be remembered
+INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
+SELECT {source_columns} FROM {wanted};
 
 -- name: all_rows -- every row of the source, after a TRUNCATE
 {source} AS source;
 
 -- name: remembered_column -- as it was
-(remembered.aicfg_row).{column};
+remembered.{column};
 
 -- name: remembered_reference -- as it was, unless what it refers to has been deleted since
-CASE WHEN {holds} THEN (remembered.aicfg_row).{column} ELSE {otherwise} END;
+CASE WHEN {holds} THEN remembered.{column} ELSE {otherwise} END;
 
 -- name: reference_holds -- what it refers to is there
 EXISTS (SELECT FROM {referred} AS referred WHERE {matches});
