@@ -12,7 +12,7 @@ from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 _NO_SCRATCH = frozenset({"unsupported_version", "replica", "pooled_connection"})
 
 
-Job = Literal["rollback", "undo_rollback", "drop_new_tables", "migrate"]
+Job = Literal["rollback", "undo_rollback", "drop_new_tables", "migrate", "abandon"]
 
 
 def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:

@@ -94,25 +94,27 @@ def why_stale(run: Run, state: PairState) -> str | None:
     return None
 
 
+def remains(run: Run, state: PairState) -> str | None:
+    """Say what is there of an older attempt that can't be gone on with, or None."""
+    if state.shadow:
+        stale = why_stale(run, state)
+        return f"a shadow of an older attempt is there, but {stale}" if stale else None
+    has_triggers = any(catalog.our_triggers(run.session, r.oid) for r in state.live_tables)
+    return "remains of an older attempt" if state.log or has_triggers else None
+
+
 def _prepared(run: Run, state: PairState, facts: dict[str, Any]) -> PairState:
-    stale = why_stale(run, state) if state.shadow else None
-    if stale:
-        run.say(f"{state.pair.old}: a shadow of an older attempt is there, but {stale}: it is made anew")
-    if stale or (state.shadow is None and (state.log or _has_triggers(run, state))):
-        discard(run, state, stale or "remains of an older attempt")
+    because = remains(run, state)
+    if because:
+        run.say(f"{state.pair.old}: {because}: it is made anew")
+        discard(run, state, because)
         state = run.look()[state.pair.old]
+    facts["resumed"] = state.shadow is not None
     if state.shadow is None:
         _prepare(run, state)
-        state = run.look()[state.pair.old]
-        facts["resumed"] = False
-    else:
-        run.say(f"{state.pair.old}: going on with the shadow that is there")
-        facts["resumed"] = True
+        return run.look()[state.pair.old]
+    run.say(f"{state.pair.old}: going on with the shadow that is there")
     return state
-
-
-def _has_triggers(run: Run, state: PairState) -> bool:
-    return any(catalog.our_triggers(run.session, r.oid) for r in state.live_tables)
 
 
 def _prepare(run: Run, state: PairState) -> None:
@@ -133,24 +135,17 @@ def _prepare(run: Run, state: PairState) -> None:
 def discard(run: Run, state: PairState, because: str) -> None:
     """Take away a shadow, its change log and the triggers: nothing but the ledger is left of the attempt."""
     pair = state.pair
-    live = state.live_tables
     if state.shadow:  # a shadow has none; what an undo has left has some, and its drop would lock all they refer to
         foreign_keys.take_off(run, pair, state.shadow, step=STEP)
 
+    taking = discarding(run, state)
+
     def work() -> None:
-        with run.writing() as session:
-            for relation in live:
-                have = catalog.our_triggers(session, relation.oid)
-                table = ident(relation.schema, relation.name)
-                names = zip(change_log.TRIGGERS, change_log.detach_statements(table), strict=True)
-                session.script([statement for name, statement in names if name in have])
-            if state.log:
-                session.script(change_log.drop_statements(pair, before_undo=state.before_undo is not None))
-            if state.shadow:
-                session.execute(engine("drop_table", table=private(pair.old)))
+        with begun(run, taking) as session:
+            session.script(taking.then)
             run.record(STEP, "discarded", pair=pair.old, facts={"because": because})
 
-    run.with_locks(work, what=f"{pair.old}: discarding the shadow", oids=[r.oid for r in live])
+    run.with_locks(work, what=f"{pair.old}: discarding the shadow", oids=[r.oid for r in state.live_tables])
 
 
 # --- rows and indexes ------------------------------------------------------------------------------------------
@@ -239,6 +234,9 @@ def replay_back(run: Run, state: PairState, model: Relation | None = None) -> Re
 def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
     """Yield what this step does from where the pair is. `model` is the shadow, or a table made like it."""
     there = state.shadow is not None
+    if remains(run, state):
+        there = False
+        yield discarding(run, state)
     if not there:
         yield _preparing(run, state, model)
     if not there or _done(run, state, "copied") is None:
@@ -249,6 +247,21 @@ def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
     yield replaying
     yield _vacuuming(state)
     yield replaying
+
+
+def discarding(run: Run, state: PairState) -> Work:
+    """Return what takes away a shadow, its change log and the triggers."""
+    off: list[sql.Composable] = []
+    for relation in state.live_tables:
+        have = catalog.our_triggers(run.session, relation.oid)
+        detach = change_log.detach_statements(ident(relation.schema, relation.name))
+        off += [statement for name, statement in zip(change_log.TRIGGERS, detach, strict=True) if name in have]
+    if state.log:
+        off += change_log.drop_statements(state.pair, before_undo=state.before_undo is not None)
+    if state.shadow:
+        off.append(engine("drop_table", table=private(state.pair.old)))
+    does = "what is left of an older attempt goes"
+    return Work(STEP, state.pair.old, does, then=off, outcome="discarded")
 
 
 def _preparing(run: Run, state: PairState, model: Relation) -> Work:

@@ -22,7 +22,7 @@ from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, Look, PairState, State
-from aicfg_pipeline.rollback.steps import compare, copy_back, cut_over, drop, migrate, undo
+from aicfg_pipeline.rollback.steps import abandon, compare, copy_back, cut_over, drop, migrate, undo
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.work import Work
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
@@ -122,9 +122,10 @@ def _rollback(run: Run, look: Look) -> Iterator[Work]:
     states = look.in_state(*TO_ROLL_BACK)
     if not states:
         return
-    missing = {s.pair.old: s.pair.old_ddl for s in states if s.shadow is None}
+    usable = {s.pair.old: s.shadow for s in states if s.shadow and not copy_back.remains(run, s)}
+    missing = {s.pair.old: s.pair.old_ddl for s in states if s.pair.old not in usable}
     with scratch_tables(run.session, run.migration, missing, "indexes") as made:
-        models = made | {s.pair.old: s.shadow for s in states if s.shadow is not None}
+        models = made | usable
         for state in states:
             yield from copy_back.works(run, state, models[state.pair.old])
         yield from compare.works(run, states, models)
@@ -152,6 +153,10 @@ def _drop(run: Run, look: Look) -> Iterator[Work]:
     yield from drop.works(run, look.in_state(State.CUT_OVER))
 
 
+def _abandon(run: Run, look: Look) -> Iterator[Work]:
+    yield from abandon.works(run, look)
+
+
 def _migrate(run: Run, look: Look) -> Iterator[Work]:
     states = look.in_state(*migrate.START_STATES)
     with scratch_tables(run.session, run.migration, {s.pair.new: s.pair.new_ddl for s in states}, "indexes") as made:
@@ -163,6 +168,7 @@ _JOBS: dict[Job, Callable[[Run, Look], Iterator[Work]]] = {
     "undo_rollback": _undo,
     "drop_new_tables": _drop,
     "migrate": _migrate,
+    "abandon": _abandon,
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.errors import GateError
-from aicfg_pipeline.postgres import fingerprint
+from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, keys_equal, private, text
@@ -69,7 +69,7 @@ def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
         source=source,
         back=back_source(session, pair, old, parked),
         kept=tuple(dict.fromkeys((*keep, *mapping.unfilled))),
-        remembered=tuple(c.name for c in new_columns),
+        remembered=tuple(c.name for c in way.wanted),
         proven=tuple(c for c in source.columns if c not in keep),
         foreign_keys=tuple(foreign_keys.taken_off(book, pair, parked)),
         triggers=firing(session, parked.oid, WRITES),
