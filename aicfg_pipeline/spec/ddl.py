@@ -219,9 +219,9 @@ Function = tuple[str, str]
 """Schema and name of a trigger's function."""
 
 
-def trigger_functions(pair: Pair, schema: str) -> list[tuple[Function, str]]:
-    """Return the functions that the block `triggers` makes, each with its statement."""
-    block = pair.old_ddl.blocks.get("triggers")
+def trigger_functions(pair: Pair, schema: str, *, new: bool = False) -> list[tuple[Function, str]]:
+    """Return the functions that the block `triggers` of the old (or new) file makes, each with its statement."""
+    block = (pair.new_ddl if new else pair.old_ddl).blocks.get("triggers")
     statements = block.statements if block else ()
     return [
         ((identifier(name[0]) if len(name) == 2 else schema, identifier(name[-1])), statement)

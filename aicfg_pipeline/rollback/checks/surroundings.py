@@ -37,7 +37,7 @@ def remember(session: Session, migration: Migration, state: PairState) -> dict[s
         log = function_facts(session, named(session, [(PRIVATE_SCHEMA, pair.change_log)]))
         facts = {
             "new_oid": new.oid,
-            "functions": as_plain(calls | log | _replaced(session, migration, pair)),
+            "functions": as_plain(calls | log | _replaced(session, migration, pair, new.owner)),
             "roles": as_plain(role_facts(session, migration, made)),
             "readers": as_plain(reader_facts(session, pair, new)),
             "sequences": as_plain(sequence_facts(session, state.shadow)) if state.shadow else {},
@@ -45,10 +45,10 @@ def remember(session: Session, migration: Migration, state: PairState) -> dict[s
     return facts
 
 
-def _replaced(session: Session, migration: Migration, pair: Pair) -> Facts:
+def _replaced(session: Session, migration: Migration, pair: Pair, owner: str) -> Facts:
     """Read what the swap leaves of functions that the file's triggers replace, or gives those that are not there yet."""
     functions = [f for f, _ in trigger_functions(pair, migration.schema)]
-    given = {"schemas": [s for s, _ in functions], "names": [n for _, n in functions]}
+    given = {"schemas": [s for s, _ in functions], "names": [n for _, n in functions], "owner": owner}
     there = function_facts(session, named(session, functions)) | as_facts(
         session.all(engine("functions_to_come"), given)
     )

@@ -16,13 +16,15 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident, private
+from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.checks import kept, surroundings, visibility
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
-from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences, trigger_functions
+from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants, sequences, trigger_functions
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
+from aicfg_pipeline.spec.ddl import trigger_functions as functions_of
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 STEP = "cut_over"
@@ -126,7 +128,7 @@ def _swapping(
         keys=[k for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")],
         tables=lock_order(states),
         replays=[replay_back(run, s, models[s.pair.old]) for s in states],
-        moves=[*advances, *within_swap_schema([m for s in states for m in (*_dressed(s), *_moved(s))])],
+        moves=[*advances, *within_swap_schema([m for s in states for m in (*_dressed(run, s), *_moved(s))])],
         facts=facts,
         oids=[*_oids(states), *(r.oid for r in referred.values())],
     )
@@ -145,12 +147,15 @@ def _facts(run: Run, state: PairState, seen: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _dressed(state: PairState) -> list[sql.Composable]:
+def _dressed(run: Run, state: PairState) -> list[sql.Composable]:
     """The shadow gets its triggers, the change log moves from the live tables to it, autovacuum comes back."""
     shadow = private(state.pair.old)
+    owner = own.on_behalf_of(run.session, state.new_table.owner)
+    functions = [f for f, _ in functions_of(state.pair, run.migration.schema)]
     return [
         *(s for r in state.live_tables for s in change_log.detach_statements(ident(r.schema, r.name))),
         *ddl.statements(state.pair.old_ddl, "triggers"),
+        *grants.given_functions(run.session, owner, functions),
         *change_log.attach_statements(state.pair, shadow),
         engine("autovacuum_again", table=shadow),
     ]

@@ -19,9 +19,10 @@ from aicfg_pipeline.postgres.statements import columns, comma, engine, ident
 from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
-from aicfg_pipeline.rollback.tables import ddl, sequences
+from aicfg_pipeline.rollback.tables import ddl, grants, sequences
 from aicfg_pipeline.rollback.tables.sources import forth_source
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
+from aicfg_pipeline.spec.ddl import trigger_functions
 from aicfg_pipeline.spec.model import Pair
 
 STEP = "migrate"
@@ -103,10 +104,14 @@ def _filling(run: Run, state: PairState, new: Relation) -> list[sql.Composable]:
     """Return what fills a new table and puts it in its place; the first statement copies the rows."""
     pair, session, schema = state.pair, run.session, run.migration.schema
     source = forth_source(session, pair, state.old_table, new)
+    owner = own.on_behalf_of(session, state.old_table.owner)
+    functions = [f for f, _ in trigger_functions(pair, schema, new=True)]
     return [
         engine("copy_rows", target=ident(schema, pair.new), columns=columns(source.columns), source=source.query),
+        *grants.given(owner, schema, pair.new),
         *ddl.statements(pair.new_ddl, *LATER_BLOCKS),
+        *grants.given_functions(session, owner, functions),
         *sequences.advance_statements(session, state.old_table, new, schema=schema),
         engine("drop_table", table=ident(state.old_table.schema, state.old_table.name)),
-        *ddl.view_statements(session, pair),
+        *ddl.view_statements(session, pair, owner),
     ]

@@ -16,6 +16,7 @@ from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, provided
+from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.hazards import Subject, undoing
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
@@ -23,7 +24,6 @@ from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequen
 from aicfg_pipeline.rollback.tables.aside import free_name, set_aside
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
-from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.tables.forth import (
     Forth,
     different,
@@ -276,7 +276,7 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
     keys = [(w.target, k) for w in ways for k in w.foreign_keys]
     referred = catalog.relations(run.session, {tuple(k["references"]) for _, k in keys})
     advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
-    moved = [m for s in states for m in _moved(run, s, aways[s.pair.old])]
+    moved = [m for s in states for m in _moved(run, look, s, aways[s.pair.old])]
     moved += [
         f
         for s in states
@@ -310,21 +310,23 @@ class _Away:
         self.facts = {"retired_oid": state.old_table.oid, "new_oid": state.parked.oid, "kept": kept}
 
 
-def _moved(run: Run, state: PairState, away: _Away) -> list[sql.Composable]:
-    """The old table leaves, the new table and its view come; without a view of before one is made."""
+def _moved(run: Run, look: Look, state: PairState, away: _Away) -> list[sql.Composable]:
+    """The old table leaves, the new table and its view come, as they were: grants, options and all."""
     pair, schema = state.pair, state.old_table.schema
     view = state.private_old if state.private_old and state.private_old.is_view else None
-    if view is None:
-        hardened = ddl.view_statements(run.session, pair)
-    elif run.session.version >= SECURITY_INVOKER_SINCE:
-        hardened = [engine("security_invoker", view=ident(schema, pair.old))]
-    else:
-        hardened = []
+    owner = own.on_behalf_of(run.session, state.parked.owner)
+    made = [] if view or not _had_view(look, state) else ddl.view_statements(run.session, pair, owner)
     return [
         *change_log.detach_statements(ident(schema, pair.old)),
         *away.statements,
-        *exchange(schema, moving(state.old_table), moving(state.parked, view), then=hardened),
+        *exchange(schema, moving(state.old_table), moving(state.parked, view), then=made),
     ]
+
+
+def _had_view(look: Look, state: PairState) -> bool:
+    """Say whether the old name was to be found before the cut-over: a view, or a table that is superseded now."""
+    swapped = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
+    return swapped is None or bool(swapped.facts.get("view", True) or swapped.facts.get("superseded"))
 
 
 # --- what it does, as data -------------------------------------------------------------------------------------

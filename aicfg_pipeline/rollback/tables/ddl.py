@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, text
+from aicfg_pipeline.postgres.statements import Statement, engine, ident, text
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Ddl, Pair
 
@@ -29,7 +29,12 @@ def run_blocks(session: Session, ddl: Ddl, *blocks: str) -> None:
         session.execute(statement)
 
 
-def view_statements(session: Session, pair: Pair) -> list[sql.Composable]:
-    """Return what makes the view at the old name, with the readers' own rights where the server can."""
+def view_statements(session: Session, pair: Pair, owner: str | None = None) -> list[sql.Composable]:
+    """Return what makes the view at the old name, with the readers' own rights where the server can; for `owner`."""
     hardened = ("security_invoker",) if session.version >= SECURITY_INVOKER_SINCE else ()
-    return statements(pair.view_ddl, "view", *hardened, "grants", "comments")
+    given = [engine("give_view", view=ident(pair.old), owner=ident(owner))] if owner else []
+    return [
+        *statements(pair.view_ddl, "view", *hardened),
+        *given,
+        *statements(pair.view_ddl, "grants", "comments"),
+    ]

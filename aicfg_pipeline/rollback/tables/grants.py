@@ -5,7 +5,8 @@ Who may do what in effect, and what of it changes, is `access`'s.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from psycopg import sql
 
@@ -38,20 +39,28 @@ def given(owner: str | None, schema: str, table: str) -> list[sql.Composable]:
     return [engine("give_table", table=sql.Literal(place), schema=sql.Literal(schema), owner=sql.Literal(owner))]
 
 
-def given_functions(
-    owner: str | None, functions: Iterable[tuple[str, str]], there: Collection[tuple[str, str]]
-) -> list[sql.Composable]:
-    """Return the same for the functions of its triggers, but those that are `there` before: they stay whose they are."""
+def given_functions(session: Session, owner: str | None, functions: Iterable[tuple[str, str]]) -> list[sql.Composable]:
+    """Return the same for the functions of its triggers, but those that are there already: they stay whose they are."""
+    if owner is None:
+        return []
+    there = {(f.schema, f.name) for f in functions_there(session, functions)}
     return [
         engine(
             "give_function",
-            function=sql.Literal(f"{ident(schema, name).as_string(None)}()"),
-            schema=sql.Literal(schema),
+            function=sql.Literal(f"{ident(*function).as_string(None)}()"),
+            schema=sql.Literal(function[0]),
             owner=sql.Literal(owner),
         )
-        for schema, name in functions
-        if owner is not None and (schema, name) not in there
+        for function in functions
+        if function not in there
     ]
+
+
+def functions_there(session: Session, functions: Iterable[tuple[str, str]]) -> list[Any]:
+    """Return those of the functions (schema, name; no arguments) that are there: whose, and whether we may replace them."""
+    wanted = list(functions)
+    given = {"schemas": [s for s, _ in wanted], "names": [n for _, n in wanted]}
+    return session.all(engine("functions_there"), given) if wanted else []
 
 
 def _sequence_grants(

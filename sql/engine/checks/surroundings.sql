@@ -56,10 +56,10 @@ FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang,
     ) AS v (aspect, value)
 WHERE p.oid = ANY (CAST(%(oids)s AS oid[]));
 
--- name: functions_to_come -- owner and callers of functions without arguments that do not exist, once we have made them
+-- name: functions_to_come -- owner and callers of functions without arguments that do not exist, once we have made them and given them to the owner
 SELECT object, aspect, CASE aspect WHEN 'owner' THEN min(value) ELSE string_agg(value, ', ' ORDER BY ordered) END AS value FROM (
 SELECT 'function ' || quote_ident(n.nspname) || '.' || quote_ident(f.name) || '()' AS object, v.aspect, v.value,
-       CASE g.grantee WHEN 0 THEN '' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END AS ordered
+       CASE g.grantee WHEN 0 THEN '' WHEN me.oid THEN %(owner)s ELSE CAST(pg_get_userbyid(g.grantee) AS text) END AS ordered
 FROM unnest(CAST(%(schemas)s AS text[]), CAST(%(names)s AS text[])) AS f (schema, name)
 JOIN pg_namespace AS n ON CAST(n.nspname AS text) = f.schema JOIN pg_roles AS me ON me.rolname = current_user,
     LATERAL (
@@ -71,8 +71,8 @@ JOIN pg_namespace AS n ON CAST(n.nspname AS text) = f.schema JOIN pg_roles AS me
         WHERE d.defaclrole = me.oid AND d.defaclnamespace = n.oid AND d.defaclobjtype = 'f'
     ) AS g,
     LATERAL (VALUES
-        ('owner', CAST(me.rolname AS text)),
-        ('who may call it', CASE g.grantee WHEN 0 THEN 'everyone (PUBLIC)' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END
+        ('owner', CAST(%(owner)s AS text)),
+        ('who may call it', CASE g.grantee WHEN 0 THEN 'everyone (PUBLIC)' WHEN me.oid THEN %(owner)s ELSE CAST(pg_get_userbyid(g.grantee) AS text) END
                             || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END)
     ) AS v (aspect, value)
 WHERE NOT EXISTS (SELECT FROM pg_proc AS p WHERE p.pronamespace = n.oid AND CAST(p.proname AS text) = f.name AND p.pronargs = 0)

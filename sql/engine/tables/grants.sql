@@ -72,3 +72,11 @@ BEGIN
     END IF;
 END
 $give$;
+
+-- name: functions_there -- of some functions without arguments: those that are there, whose they are, and whether we may replace them
+SELECT n.nspname::text AS schema, p.proname::text AS name, pg_catalog.pg_get_userbyid(p.proowner)::text AS owner,
+       pg_catalog.pg_has_role(p.proowner, 'USAGE') AS replaceable
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+JOIN ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(names)s::text[])) AS wanted (schema, name)
+    ON n.nspname = wanted.schema AND p.proname = wanted.name
+WHERE p.pronargs = 0 ORDER BY 1, 2;
