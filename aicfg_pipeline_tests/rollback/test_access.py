@@ -12,6 +12,7 @@ import pytest
 
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
+from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline.spec.model import Migration
 from aicfg_pipeline_tests.tools import folders
 from aicfg_pipeline_tests.tools import migration as engine
@@ -197,7 +198,7 @@ def widgets(tmp_path: Path) -> Migration:
         old_more=more.format("widgets"),
         new_more=more.format("cfg_widgets"),
     )
-    return folders.loaded(folder)
+    return spec.load(folder)
 
 
 INSERT = "INSERT INTO widgets (word) VALUES ('x')"
