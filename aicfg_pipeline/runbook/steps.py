@@ -17,7 +17,8 @@ from aicfg_pipeline.rollback.state import Look, State
 from aicfg_pipeline.runbook import remembered
 from aicfg_pipeline.runbook.remembered import BACK, FORTH, REDEPLOY, REVERT_CODE, SERVICES, UNDO_CODE
 from aicfg_pipeline.services.lambdas import LambdaService, LambdaStates
-from aicfg_pipeline.services.repository import Reference, Repository
+from aicfg_pipeline.services.repository import Repository
+from aicfg_pipeline.services.reverted import Reference
 from aicfg_pipeline.services.settings import LambdaSettings, RepositorySettings, ServicesSettings
 from aicfg_pipeline.spec.model import Migration
 

@@ -12,93 +12,17 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from aicfg_pipeline.environment import everything
 from aicfg_pipeline.errors import ConfigError, ServiceError, redact
+from aicfg_pipeline.services.git import Entry, WorkingCopy, few
+from aicfg_pipeline.services.reverted import Move, PushResult, Reference, RevertResult, UndoResult
 
 _TRAILER = "Aicfg-Rollback"
 _EARLIER_BRANCH = "Aicfg-Earlier-Branch"
-_BUSY = {
-    "MERGE_HEAD": "a merge",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase or `git am`",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-}
-_FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Move:
-    """One file that goes back from the archive: `source` becomes `target`."""
-
-    source: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Reference:
-    """One place where a name stands that should not be there any more, and what should stand there instead."""
-
-    path: str
-    line: int
-    name: str
-    instead: str
-    text: str
-
-
-@dataclass(frozen=True)
-class RevertResult:
-    """What `revert_paths` did, or found already done.
-
-    `commit` is None when there was nothing left to change and so no commit was made. `discarded` names the commits
-    whose changes to the paths are no longer in effect. `already_moved` and `already_removed` were that way before.
-    """
-
-    already_done: bool
-    branch: str | None
-    commit: str | None
-    restored_from: str
-    earlier_branch: str | None
-    earlier_commit: str
-    restored: tuple[str, ...]
-    moved: tuple[str, ...]
-    already_moved: tuple[str, ...]
-    removed: tuple[str, ...]
-    already_removed: tuple[str, ...]
-    discarded: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class UndoResult:
-    """Where the working copy is after `undo`. `branch` is None where it stands on a commit without a branch."""
-
-    already_done: bool
-    branch: str | None
-    commit: str
-    branch_deleted: bool
-
-
-@dataclass(frozen=True)
-class PushResult:
-    """What was pushed where."""
-
-    remote: str
-    branch: str
-    commit: str
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A file as git's tree has it."""
-
-    mode: str
-    object_id: str
 
 
 @dataclass(frozen=True)
@@ -120,7 +44,7 @@ class _Plan:
     """The changes that a request needs on top of a commit, and what of it is done already."""
 
     def __init__(self) -> None:
-        self.write: dict[str, _Entry] = {}
+        self.write: dict[str, Entry] = {}
         self.drop: list[str] = []
         self.restored: list[str] = []
         self.moved: list[str] = []
@@ -135,21 +59,8 @@ class _Plan:
         return not self.write and not self.drop
 
 
-class Repository:
+class Repository(WorkingCopy):
     """One git working copy. Paths are relative to its top folder."""
-
-    def __init__(self, path: str | os.PathLike[str], *, git: str = "git", timeout_seconds: float = 120.0) -> None:
-        self.path = Path(path).expanduser()
-        self._git_program = git
-        self._timeout = timeout_seconds
-        self._root: Path | None = None
-
-    @property
-    def root(self) -> Path:
-        """The top folder of the working copy; refuses what is not one."""
-        if self._root is None:
-            self._root = self._find_root()
-        return self._root
 
     def check(self, paths: Sequence[str] = (), commit: str | None = None) -> str | None:
         """Refuse what would make `revert_paths` refuse, as far as it can be known now; return the exact commit."""
@@ -158,14 +69,6 @@ class Repository:
         exact = self._commit(commit) if commit else None
         self._refuse_dirty()
         return exact
-
-    def head(self) -> tuple[str | None, str]:
-        """Return the branch the working copy is on (None: none) and its commit."""
-        branch = self._git("symbolic-ref", "--quiet", "--short", "HEAD", fails=True)
-        commit = self._git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", fails=True)
-        if commit is None:
-            raise ServiceError(f"the repository {self.root} has no commit yet", expected="a repository with history")
-        return (branch or None), commit
 
     def revert_paths(
         self,
@@ -305,67 +208,7 @@ class Repository:
             )
         return tuple(inside)
 
-    def _commit(self, commit: str) -> str:
-        """Return the exact commit of a commit, tag or branch; tell an unknown one from one a shallow clone lacks."""
-        found = None
-        if commit and not commit.startswith("-"):
-            found = self._git(
-                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}", fails=True
-            )
-        if found and _FULL_HASH.fullmatch(found):
-            return found
-        if self._git("rev-parse", "--is-shallow-repository") == "true":
-            raise ServiceError(
-                f"the repository {self.root} is a shallow clone and does not have the commit {commit!r}",
-                expected="a clone with the history back to before the migration",
-                remedy="run `git fetch --unshallow --tags` there, then run again; nothing has been changed",
-            )
-        raise ServiceError(
-            f"the repository {self.root} knows no commit, tag or branch {commit!r}",
-            expected="a commit from before the migration",
-            remedy="look for it with `git log`, fetch if it is newer than the clone; nothing has been changed",
-        )
-
-    def _check_branch_name(self, branch: str) -> None:
-        if branch.startswith("-") or self._git("check-ref-format", "--branch", branch, fails=True) != branch:
-            raise ConfigError(f"{branch!r} can't be the name of a branch", remedy="use letters, digits, - and /")
-
     # What is refused
-
-    def _find_root(self) -> Path:
-        if not self.path.is_dir():
-            raise ServiceError(f"there is no folder {self.path}", remedy="correct the path of the working copy")
-        process = self._start(["rev-parse", "--show-toplevel"], cwd=self.path)
-        if process.returncode == 0 and process.stdout.strip():
-            return Path(process.stdout.strip()).resolve()
-        text = process.stderr.strip()
-        if "not a git repository" in text or "must be run in a work tree" in text:
-            raise ServiceError(
-                f"{self.path} is not a git working copy",
-                expected="the folder of a git clone with its files checked out",
-                remedy="correct the path of the working copy",
-            )
-        raise ServiceError(f"git can't read {self.path}: {text}", remedy="mend what git says, then run again")
-
-    def _refuse_unfinished(self) -> None:
-        folder = Path(self._git("rev-parse", "--absolute-git-dir") or "")
-        for name, what in _BUSY.items():
-            if (folder / name).exists():
-                raise ServiceError(
-                    f"{what} is unfinished in {self.root}",
-                    expected="a working copy in which nothing is under way",
-                    remedy="finish it or abort it, then run again; nothing has been changed",
-                )
-
-    def _refuse_dirty(self) -> None:
-        status = self._git("status", "--porcelain", "-z", "--untracked-files=no") or ""
-        changed = [entry[3:] for entry in status.split("\0") if len(entry) > 3]
-        if changed:
-            raise ServiceError(
-                f"the working copy {self.root} has local changes: {_few(changed)}",
-                expected="no uncommitted change to a tracked file",
-                remedy="commit them or `git stash`, then run again; nothing has been changed",
-            )
 
     def _refuse_untracked(self, plan: _Plan, base: str) -> None:
         """Refuse to write over a file that git does not have, ignored ones too: it could not be brought back."""
@@ -373,7 +216,7 @@ class Repository:
         in_the_way = [path for path in plan.write if path not in tracked and os.path.lexists(self.root / path)]
         if in_the_way:
             raise ServiceError(
-                f"files that git does not have are in the way: {_few(in_the_way)}",
+                f"files that git does not have are in the way: {few(in_the_way)}",
                 expected="nothing at the places where files come back",
                 remedy="move them away, then run again; nothing has been changed",
             )
@@ -398,7 +241,7 @@ class Repository:
             )
         return plan
 
-    def _plan_restore(self, plan: _Plan, path: str, now: Mapping[str, _Entry], before: Mapping[str, _Entry]) -> None:
+    def _plan_restore(self, plan: _Plan, path: str, now: Mapping[str, Entry], before: Mapping[str, Entry]) -> None:
         files = [name for name in before if name == path or name.startswith(path + "/")]
         if not files:
             plan.complaints.append(f"{path}: the commit to restore from has no such file or folder")
@@ -407,7 +250,7 @@ class Repository:
                 plan.write[name] = before[name]
                 plan.restored.append(name)
 
-    def _plan_move(self, plan: _Plan, move: Move, now: Mapping[str, _Entry]) -> None:
+    def _plan_move(self, plan: _Plan, move: Move, now: Mapping[str, Entry]) -> None:
         source, target = now.get(move.source), now.get(move.target)
         arrow = f"{move.source} → {move.target}"
         if source and (target is None or target == source):
@@ -423,7 +266,7 @@ class Repository:
         else:
             plan.complaints.append(f"{arrow}: neither of them is there")
 
-    def _plan_removal(self, plan: _Plan, path: str, now: Mapping[str, _Entry], base: str) -> None:
+    def _plan_removal(self, plan: _Plan, path: str, now: Mapping[str, Entry], base: str) -> None:
         if path in now:
             plan.drop.append(path)
             plan.removed.append(path)
@@ -443,18 +286,6 @@ class Repository:
             self._git("update-index", "-z", "--index-info", env=env, stdin="".join(f"{line}\0" for line in lines))
             tree = self._git("write-tree", env=env) or ""
             return self._git("commit-tree", tree, "-p", base, "-F", "-", env=env, stdin=message) or ""
-
-    def _identity(self) -> dict[str, str]:
-        """Give the commit an author where git knows none, as on a machine that nobody works on."""
-        if self._git("var", "GIT_COMMITTER_IDENT", fails=True) and self._git("var", "GIT_AUTHOR_IDENT", fails=True):
-            return {}
-        name, email = "aicfg_pipeline", "aicfg_pipeline@localhost"
-        return {
-            "GIT_AUTHOR_NAME": name,
-            "GIT_AUTHOR_EMAIL": email,
-            "GIT_COMMITTER_NAME": name,
-            "GIT_COMMITTER_EMAIL": email,
-        }
 
     def _move_to(self, branch: str, commit: str, plan: _Plan) -> None:
         """Make the branch and put the working copy on it; if that fails, leave neither a branch nor half the files."""
@@ -478,9 +309,6 @@ class Repository:
         self._git("reset", "--hard", "--quiet", base, fails=True)
         for path in new_files:
             (self.root / path).unlink(missing_ok=True)
-
-    def _switch(self, branch: str) -> None:
-        self._git("switch", "--quiet", "--no-guess", "--no-overwrite-ignore", branch)
 
     def _switch_back(self, made: str) -> None:
         """Switch to where the working copy was before commit `made`; to the bare commit if its branch is gone."""
@@ -541,16 +369,6 @@ class Repository:
         lines = self._git("log", "--format=%h %s", f"{request.commit}..{base}", "--", *request.paths) or ""
         return tuple(line for line in lines.splitlines() if line)
 
-    def _tree(self, commit: str) -> dict[str, _Entry]:
-        listed = self._git("ls-tree", "-r", "-z", "--full-tree", commit) or ""
-        entries = {}
-        for line in listed.split("\0"):
-            if line:
-                meta, path = line.split("\t", 1)
-                mode, _kind, object_id = meta.split(" ")
-                entries[path] = _Entry(mode, object_id)
-        return entries
-
     def _references_in(self, name: str, words: re.Pattern[str], instead: Mapping[str, str]) -> list[Reference]:
         path = self.root / name
         if path.is_symlink() or not path.is_file():
@@ -564,83 +382,3 @@ class Repository:
                 new = match[1]
                 found.append(Reference(name, number, new, instead[new], redact(line.strip())[:200]))
         return found
-
-    def _exists(self, ref: str) -> bool:
-        return self._git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", fails=True) is not None
-
-    def _shallow(self) -> bool:
-        return self._git("rev-parse", "--is-shallow-repository") == "true"
-
-    # Git itself
-
-    def _git(
-        self,
-        *words: str,
-        fails: bool = False,
-        hooks: bool = False,
-        env: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-    ) -> str | None:
-        """Run git in the top folder; return what it said. Where it may fail (`fails`), a failure is None."""
-        process = self._start(words, cwd=self.root, hooks=hooks, env=env, stdin=stdin)
-        if process.returncode == 0:
-            return process.stdout.removesuffix("\n")
-        if fails:
-            return None
-        text = (process.stderr.strip() or process.stdout.strip()) or f"exit status {process.returncode}"
-        raise ServiceError(
-            f"`git {words[0]}` failed in {self.root}: {text}",
-            remedy="mend what git says, then run again; the working copy is as it was",
-        )
-
-    def _start(
-        self,
-        words: Sequence[str],
-        *,
-        cwd: Path,
-        hooks: bool = False,
-        env: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-    ) -> subprocess.CompletedProcess[str]:
-        no_hooks = () if hooks else ("-c", f"core.hooksPath={os.devnull}")
-        command = [self._git_program, "--literal-pathspecs", *no_hooks, *words]
-        try:
-            return subprocess.run(
-                command,
-                cwd=cwd,
-                env=_environment(env),
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
-                capture_output=True,
-                encoding="utf-8",
-                errors="surrogateescape",
-                timeout=self._timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ServiceError(
-                f"`git {words[0]}` did not end within {self._timeout:g} s in {cwd}",
-                remedy="see what it waits for (a network, a lock, a password), then run again",
-            ) from error
-        except FileNotFoundError as error:
-            raise ServiceError(f"the program {self._git_program!r} is not installed", remedy="install git") from error
-
-
-# Set within a hook of another repository, say, these would send us there or change what a path means.
-_MISLEADING = frozenset(
-    {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX"}
-    | {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"}
-    | {"GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"}
-)
-
-
-def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    own = {name: value for name, value in everything().items() if name not in _MISLEADING}
-    own.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-    # No question is ever answered here, and messages are recognised by their English words.
-    return {**own, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
-
-
-def _few(names: Sequence[str], limit: int = 8) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -20,7 +20,8 @@ from aicfg_pipeline.services.deploy import DEFAULT_COMMAND, DeployService, words
 from aicfg_pipeline.services.endpoints import EndpointService, Probe
 from aicfg_pipeline.services.lambdas import LambdaService
 from aicfg_pipeline.services.logs import LogService
-from aicfg_pipeline.services.repository import Move, Repository
+from aicfg_pipeline.services.repository import Repository
+from aicfg_pipeline.services.reverted import Move
 from aicfg_pipeline.services.webhook import WebhookService
 
 

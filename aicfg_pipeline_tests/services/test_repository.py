@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from aicfg_pipeline.errors import ConfigError, ServiceError
-from aicfg_pipeline.services.repository import Move, Reference, Repository, RevertResult
+from aicfg_pipeline.services.repository import Repository
+from aicfg_pipeline.services.reverted import Move, Reference, RevertResult
 
 HANDLER = "backend/handler/lambda_function.py"
 SCHEMA = "db/schema"

@@ -8,7 +8,7 @@ import pytest
 
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.services.deploy import DEFAULT_COMMAND
-from aicfg_pipeline.services.repository import Move
+from aicfg_pipeline.services.reverted import Move
 from aicfg_pipeline.services.settings import ServicesSettings, WebhookSettings
 
 NAMES = {"settings": "new_settings", "prompts": "new_prompts"}
