@@ -161,7 +161,7 @@ class _Reader:
         return report, (service.errors_since(cut, deployed) if gap else None)  # type: ignore[arg-type]
 
     def _deployed_at(self, cut: datetime | None, deployments: tuple[Deployment, ...] | None) -> datetime | None:
-        """Since when what runs now runs: errors of the code before that are no errors of it."""
+        """Return when the code that runs now was deployed: errors before that moment are not its errors."""
         if cut is None:
             return None
         row = remembered.redeployed(self.look)
