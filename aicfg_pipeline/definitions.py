@@ -4,6 +4,7 @@ from dagster import Definitions, in_process_executor
 
 from aicfg_pipeline.orchestration.assets import asset_specs
 from aicfg_pipeline.orchestration.checks import build_checks
+from aicfg_pipeline.orchestration.config import RequestResource
 from aicfg_pipeline.orchestration.jobs import build_jobs
 from aicfg_pipeline.orchestration.loading import load_or_explain
 from aicfg_pipeline.orchestration.resources import PostgresResource
@@ -19,6 +20,10 @@ defs = Definitions(
     asset_checks=[*build_checks(_migration), *build_service_checks(_migration)],
     jobs=build_jobs(_migration),
     sensors=[*build_sensors(_migration), *build_service_sensors(_migration)],
-    resources={"postgres": PostgresResource(), "services": ServicesResource()},
+    resources={
+        "postgres": PostgresResource(),
+        "services": ServicesResource(),
+        "request": RequestResource.configure_at_launch(),
+    },
     executor=in_process_executor,
 )

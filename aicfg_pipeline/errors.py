@@ -30,6 +30,7 @@ class PipelineError(Exception):
         self.remedy = redact(remedy) if remedy else None
         self.complaints = tuple(redact(c) for c in complaints)
         self.aftermath: str | None = None  # what was put back, and what is where, once it is known
+        self.target: str | None = None  # the name of the database that was worked on, once it is known
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -41,6 +42,8 @@ class PipelineError(Exception):
             lines.append(f"What to do: {self.remedy}")
         if self.aftermath:
             lines.append(self.aftermath)
+        if self.target:
+            lines.append(f"Target: {self.target}")
         return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ from aicfg_pipeline.demo.project import DemoProject
 from aicfg_pipeline.embedded.database import stop_embedded
 from aicfg_pipeline.environment import DAGSTER_POSTGRES_URL, DATABASE_URL, HOME, SERVICES, VARIABLES, everything
 from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.orchestration.commands import MODULE
 from aicfg_pipeline.orchestration.home import DEMO, embedded, home
 from aicfg_pipeline.postgres.address import shown, target_name
 from aicfg_pipeline.postgres.session import connect
@@ -147,7 +148,7 @@ def _say(line: str) -> None:
 
 def _execute(job: str, environment: dict[str, str], *words: str) -> int:
     """Run a job and show what a person wants to read of it: no debug lines, no SQL listing."""
-    command = _dagster("job", "execute", "-m", "aicfg_pipeline.definitions", "-j", job, *words)
+    command = _dagster("job", "execute", "-m", MODULE, "-j", job, *words)
     print("$ " + " ".join(["dagster", *command[1:]]), flush=True)
     log = home() / f"{job}.log"
     with log.open("w", encoding="utf-8") as kept:

@@ -280,8 +280,7 @@ def memory(server: Server, rows: int) -> float:
 def _rolled_back(database: Database, **config: object) -> float:
     with tempfile.TemporaryDirectory(prefix="aicfg-bench-") as folder:
         file = Path(folder) / "run.yaml"
-        ops = {"plan": {"config": {"confirm_database": database.name, **config}}}
-        file.write_text(yaml.safe_dump({"ops": ops}), encoding="utf-8")
+        file.write_text(yaml.safe_dump({"confirm_database": database.name, **config}), encoding="utf-8")
         environment = {"AICFG_DATABASE_URL": database.url, "AICFG_HOME": folder, "DAGSTER_HOME": folder}
         words = (
             "-m",

@@ -36,6 +36,8 @@ class Database(_Fact):
     system_identifier: str | None = None
     """What PostgreSQL itself calls this cluster: two servers of one address differ in it."""
     role: str | None = None
+    target: str | None = None
+    """What people call it, and what `confirm_database` takes: a Supabase project's ref, or `database@host:port`."""
 
 
 class Hazard(_Fact):

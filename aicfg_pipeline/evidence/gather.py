@@ -29,7 +29,7 @@ from aicfg_pipeline.evidence.facts import (
     instant,
 )
 from aicfg_pipeline.evidence.safe import clean_statement, redacted, small_facts
-from aicfg_pipeline.evidence.verdict import verdict, way_back
+from aicfg_pipeline.evidence.verdict import Command, verdict, way_back
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.spec.model import Migration
@@ -64,6 +64,10 @@ _SWAPS = {"cut_over": "cut_over", "undo": "migrated", "undo_rollback": "migrated
 """A step that is done, and the state that it leaves a pair in."""
 
 
+def _no_command(job: str) -> None:
+    """Where nobody says how jobs are run, a report names none."""
+
+
 @dataclass(frozen=True)
 class Known:
     """What the ledger does not say. Everything but kind, run and database may be left out.
@@ -89,6 +93,7 @@ class Known:
     outcome: Outcome | None = None
     error: str | None = None
     secrets: Sequence[str] = ()
+    command: Command = _no_command
 
 
 def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
@@ -114,7 +119,7 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
         ended=ended,
         plan_hash=known.plan_hash or next((e.plan_hash for e in reversed(entries) if e.plan_hash), None),
         locks_held_ms=locks,
-        way_back=way_back(known.kind, outcome, pairs, _until(book), ended),
+        way_back=way_back(known.kind, outcome, pairs, _until(book), ended, known.command),
         hazards=[_hazard(h, known.accepted) for h in known.hazards],
         pairs=pairs,
         exports=[_export(x) for e in entries for x in _mappings(e.facts.get("exports")) if x.get("file")],
@@ -152,6 +157,7 @@ def database_of(identity: Any) -> Database:
         server_version=" ".join(str(version).split()[:2]) if version else None,
         system_identifier=str(get("system_identifier")) if get("system_identifier") else None,
         role=get("role"),
+        target=get("target"),
     )
 
 

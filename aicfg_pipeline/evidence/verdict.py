@@ -5,13 +5,14 @@ Words only: whether a run has succeeded is found in `gather`, and numbers are wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from aicfg_pipeline.evidence.facts import Kind, Outcome, PairFacts, WayBack
 from aicfg_pipeline.evidence.words import duration, number, when
 
-EXECUTE = "dagster job execute -m aicfg_pipeline.definitions -j {job} -c run.yaml"
+Command = Callable[[str], str | None]
+"""Returns the command that runs a job; how jobs are run is not known here."""
 _NOUN = {"rollback": "rollback", "undo": "undo of the rollback", "drop": "drop of the new tables"}
 
 
@@ -60,7 +61,7 @@ def _proof(pairs: Sequence[PairFacts]) -> str:
 
 
 def way_back(
-    kind: Kind, outcome: Outcome, pairs: Sequence[PairFacts], until: datetime | None, now: datetime
+    kind: Kind, outcome: Outcome, pairs: Sequence[PairFacts], until: datetime | None, now: datetime, command: Command
 ) -> WayBack:
     """Say how what was done can be taken back, and until when."""
     cut_over = any(p.state_after == "cut_over" for p in pairs)
@@ -74,10 +75,10 @@ def way_back(
         return WayBack(
             possible=True,
             text="The rollback has been undone. To roll back again, launch the job rollback again.",
-            command=EXECUTE.format(job="rollback"),
+            command=command("rollback"),
         )
     if cut_over:
-        return _undoable(outcome, until, now)
+        return _undoable(outcome, until, now, command)
     if all(p.state_after == "rolled_back" for p in pairs) and pairs:
         return WayBack(possible=False, text="The new tables are gone, so there is nothing to go back to.")
     return WayBack(
@@ -86,14 +87,14 @@ def way_back(
     )
 
 
-def _undoable(outcome: Outcome, until: datetime | None, now: datetime) -> WayBack:
+def _undoable(outcome: Outcome, until: datetime | None, now: datetime, command: Command) -> WayBack:
     text = "The new tables are parked, not dropped. Undoing takes milliseconds and keeps every write made since."
     if until is not None:
         told = f"Possible until {when(until)}; from then on the parked tables may be dropped." if until > now else ""
         text += " " + (told or f"The retention ended on {when(until)}: undo before the parked tables are dropped.")
     if outcome == "failed":
         text += " There are two ways on: mend what the error names and run the same job again, or undo."
-    return WayBack(possible=True, text=text, until=until, command=EXECUTE.format(job="undo_rollback"))
+    return WayBack(possible=True, text=text, until=until, command=command("undo_rollback"))
 
 
 def listed(words: Iterable[str]) -> str:

@@ -12,15 +12,17 @@ from dagster import (
 
 from aicfg_pipeline.environment import WEBHOOK_URL
 from aicfg_pipeline.errors import redact
+from aicfg_pipeline.orchestration.home import TARGET_TAG
 from aicfg_pipeline.services.webhook import WebhookService
 
 WATCHED = frozenset({"plan", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate"})
 
 
-def alert_line(job: str, run_id: str, step: str | None, why: str) -> str:
-    """Return the one line: which job and run, at which step, and the first line of why."""
+def alert_line(job: str, run_id: str, step: str | None, why: str, target: str | None = None) -> str:
+    """Return the one line: which job and run, at which step, on which database, and the first line of why."""
     first = redact(why).strip().splitlines()[0] if why.strip() else "no reason was given"
-    return f"aicfg_pipeline: {job} failed{f' at {step}' if step else ''} (run {run_id[:8]}): {first}"
+    where = (f" at {step}" if step else "") + (f" on {target}" if target else "")
+    return f"aicfg_pipeline: {job} failed{where} (run {run_id[:8]}): {first}"
 
 
 def build_failure_alert() -> SensorDefinition:
@@ -39,7 +41,7 @@ def build_failure_alert() -> SensorDefinition:
             return
         failures = context.get_step_failure_events()
         step = failures[0].step_key if failures else None
-        line = alert_line(run.job_name, run.run_id, step, _why(context))
+        line = alert_line(run.job_name, run.run_id, step, _why(context), run.tags.get(TARGET_TAG))
         context.log.error(line)
         url = WEBHOOK_URL.value()
         if url:

@@ -1,25 +1,49 @@
-"""The run config that a person fills in: every field with a description, because the launchpad shows nothing else.
+"""The request: what the operator asks for, one flat run.yaml for every job. Each job uses what concerns it.
 
-All of it is optional on the embedded database. No field takes a secret.
+Every field has a description, because the launchpad shows nothing else. All of it is optional on the embedded demo.
+No field takes a secret. It reaches the ops as a resource, so that no op hands it to the next.
 """
 
+import enum
 from typing import Any
 
-from dagster import Config
+from dagster import Config, ConfigMapping, ConfigurableResource, config_mapping
 from pydantic import Field, model_validator
 
 from aicfg_pipeline.errors import ConfigError
+from aicfg_pipeline.rollback.hazards import ACCEPTABLE
 from aicfg_pipeline.rollback.run import Settings
 
 MOST_DAYS = 365
-_CONFIRM = (
-    "The name of the database you mean; must equal current_database(). Required on any server but the embedded demo:"
-    " it is what keeps a tired thumb from rolling back the wrong one."
-)
+HazardCode = enum.Enum("HazardCode", {code: code for code in sorted(ACCEPTABLE)})  # type: ignore[misc]
+"""The hazards that an operator may accept, for the launchpad to offer and for Dagster to refuse all others."""
 
 
-class _RunConfig(Config):
-    """What all of them share."""
+class Request(Config):
+    """What the operator asks for."""
+
+    confirm_database: str = Field(
+        default="",
+        description="The target you mean, by the name that the plan prints (the database's own name is enough where that"
+        " is not postgres). Required on any server but the embedded demo: it is what keeps a tired thumb from the wrong"
+        " one.",
+    )
+    dry_run: bool = Field(default=False, description="Show the plan of this job, then stop: nothing is touched.")
+    accept_hazards: list[HazardCode] = Field(
+        default=[],
+        description=f"Codes of hazards to accept: {', '.join(sorted(ACCEPTABLE))}. Read the plan first.",
+    )
+    retain_days: int = Field(
+        default=7,
+        description=f"Days to keep the new tables parked, so that the rollback can be undone: 0 to {MOST_DAYS}. 0 drops"
+        " them at the end of the rollback.",
+    )
+    terminate_blockers: bool = Field(
+        default=False, description="End sessions that are idle in a transaction and hold a lock this job needs."
+    )
+    before_retention_ends: bool = Field(
+        default=False, description="Drop although the retention time has not ended. Undo is impossible afterwards."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -27,62 +51,60 @@ class _RunConfig(Config):
         """`confirm_database:` with nothing after it is a field that was left out."""
         return {name: value for name, value in values.items() if value is not None}
 
-
-class PlanConfig(_RunConfig):
-    """What the operator asks for."""
-
-    confirm_database: str = Field(default="", description=_CONFIRM)
-    dry_run: bool = Field(default=False, description="Look and report, then stop: nothing is touched.")
-    accept_hazards: list[str] = Field(
-        default=[],
-        description="Codes of hazards to accept: unmapped_column, values_change, time_zone, dependents, coexisting_conflict."
-        " Read the plan first.",
-    )
-    retain_days: int = Field(
-        default=7,
-        description=f"Days to keep the new tables parked, so that the rollback can be undone, at most {MOST_DAYS}. 0 drops"
-        " them at the end of this run.",
-    )
-    terminate_blockers: bool = Field(
-        default=False, description="End sessions that are idle in a transaction and hold a lock the cut-over needs."
-    )
-
     def settings(self) -> Settings:
         """Return these as the engine's settings. Raises `ConfigError`.
 
-        Here and not in the field, because Dagster shows what pydantic says in a step as a traceback.
+        Here and not in the field, because Dagster shows what pydantic says as a traceback.
         """
         if not 0 <= self.retain_days <= MOST_DAYS:
             raise ConfigError(
                 f"retain_days is {self.retain_days}. Nothing was touched.",
                 expected=f"a number of days from 0 (drop at the end of this run) to {MOST_DAYS}",
-                remedy="Correct it in the run config of the op plan.",
+                remedy="Correct it in run.yaml.",
             )
         return Settings(
             confirm_database=self.confirm_database or None,
             dry_run=self.dry_run,
-            accept_hazards=tuple(self.accept_hazards),
+            accept_hazards=tuple(code.value for code in self.accept_hazards),
             retain_days=self.retain_days,
             terminate_blockers=self.terminate_blockers,
         )
 
-
-class ConfirmConfig(_RunConfig):
-    """Which database is meant."""
-
-    confirm_database: str = Field(default="", description=_CONFIRM)
-    terminate_blockers: bool = Field(
-        default=False, description="End sessions that are idle in a transaction and hold a lock this step needs."
-    )
-
-    def settings(self) -> Settings:
-        """Return these as the engine's settings."""
-        return Settings(confirm_database=self.confirm_database or None, terminate_blockers=self.terminate_blockers)
+    def as_config(self) -> dict[str, Any]:
+        """Return these as run config."""
+        return {**self.model_dump(), "accept_hazards": [code.name for code in self.accept_hazards]}
 
 
-class DropConfig(ConfirmConfig):
-    """When the parked tables may go."""
+FIELDS = tuple(Request.model_fields)
 
-    before_retention_ends: bool = Field(
-        default=False, description="Drop although the retention time has not ended. Undo is impossible afterwards."
-    )
+USED_BY = {
+    "plan": ("confirm_database", "accept_hazards"),
+    "rollback": ("confirm_database", "dry_run", "accept_hazards", "retain_days", "terminate_blockers"),
+    "verify": (),
+    "undo_rollback": ("confirm_database", "dry_run", "terminate_blockers"),
+    "drop_new_tables": ("confirm_database", "dry_run", "terminate_blockers", "before_retention_ends"),
+    "migrate": ("confirm_database", "dry_run", "terminate_blockers"),
+}
+"""What each job makes use of. The rest of a run.yaml is accepted and means nothing to it."""
+
+
+def told_use(job: str) -> str:
+    """Return the sentence of a job's description that says what it uses of run.yaml."""
+    used = USED_BY[job]
+    return f"Of run.yaml it uses {', '.join(used)}." if used else "Of run.yaml it uses nothing: it only reads."
+
+
+class RequestResource(ConfigurableResource):
+    """The request of this run, for every op of it."""
+
+    asked: Request = Request()
+
+
+def flat_run_config() -> ConfigMapping:
+    """Return the mapping that lets run.yaml be the request and nothing around it."""
+
+    @config_mapping
+    def request(asked: Request) -> dict[str, Any]:
+        return {"resources": {"request": {"config": {"asked": asked.as_config()}}}}
+
+    return request

@@ -22,6 +22,10 @@ DEMO = "demo"
 """What AICFG_DATABASE_URL is set to where the embedded demo is meant."""
 
 
+TARGET_TAG = "aicfg/target"
+"""The tag of every run that says on which database it works."""
+
+
 @dataclass(frozen=True)
 class Target:
     """The database to work on. `embedded` is the demo's, which needs no confirmation."""
@@ -66,8 +70,8 @@ def target(variable: str = environment.DATABASE_URL.name) -> Target:
         raise ConfigError(
             f"{variable} is not set, so no database is named. Nothing was touched.",
             expected="the database to work on, by its URL, or the word demo",
-            remedy=f"Set {variable} to its URL (postgresql://user:password@host:5432/database); or set {variable}={DEMO}"
-            " for the embedded demo.",
+            remedy=f"Set {variable} to its URL (postgresql://user@host:5432/database, with the password); or set"
+            f" {variable}={DEMO} for the embedded demo.",
         )
     return Target(embedded().url, embedded=True) if url.strip() == DEMO else Target(url, embedded=False)
 

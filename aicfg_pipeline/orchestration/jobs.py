@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dagster import HookDefinition, JobDefinition, OpDefinition, graph, in_process_executor, job
 
+from aicfg_pipeline.orchestration.config import flat_run_config, told_use
+from aicfg_pipeline.orchestration.home import TARGET_TAG, named_target
 from aicfg_pipeline.orchestration.ops.build import build_ops
 from aicfg_pipeline.orchestration.ops.rollback import copy_back_name
 from aicfg_pipeline.orchestration.reports import failure_report
@@ -15,21 +17,36 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
     ops = build_ops(migration)
     return [
         _rollback(migration, ops),
-        _single(ops["plan"], "Looks and reports: states, hazards, statements in order. Reads only."),
-        _single(ops["verify"], "Every asset check; exit status 1 if one fails."),
-        _single(ops["drop_new_tables"], "Exports and drops what a rollback left parked.", failure_report(migration)),
+        _single(
+            migration, "plan", ops["plan_only"], "Looks and reports: states, hazards, statements in order. Reads only."
+        ),
+        _single(migration, "verify", ops["verify_only"], "Every asset check; exit status 1 if one fails."),
+        _single(
+            migration,
+            "drop_new_tables",
+            ops["drop_new_tables"],
+            "Exports and drops what a rollback left parked.",
+            failure_report(migration),
+        ),
         _undo(migration, ops),
-        _single(ops["migrate"], "Forward: old tables become new tables and views."),
+        _single(migration, "migrate", ops["migrate"], "Forward: old tables become new tables and views."),
     ]
+
+
+def _tags(migration: Migration) -> dict[str, str]:
+    """Return what shows above the launchpad and in the list of runs: which migration, and on which database."""
+    return {"migration": migration.name[:63], TARGET_TAG: named_target()}
 
 
 def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
     @job(
         name="rollback",
         executor_def=in_process_executor,
+        config=flat_run_config(),
         description="Takes the database back: copy, compare, swap in one short transaction, verify, and drop when the"
-        " retention ends. Loses nothing, can be undone, proves what it did. Can be launched from any state.",
-        tags={"migration": migration.name[:63]},
+        " retention ends. Loses nothing, can be undone, proves what it did. Can be launched from any state."
+        f" {told_use('rollback')}",
+        tags=_tags(migration),
         hooks={failure_report(migration)},
     )
     def rollback() -> None:
@@ -52,15 +69,26 @@ def _undo(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
     return undo_steps.to_job(
         name="undo_rollback",
         executor_def=in_process_executor,
+        config=flat_run_config(),
         description="Takes a rollback back while the new tables are parked, and code and deploy with it; keeps every"
-        " write.",
+        f" write. {told_use('undo_rollback')}",
+        tags=_tags(migration),
         hooks={failure_report(migration)},
     )
 
 
-def _single(op: OpDefinition, description: str, *hooks: HookDefinition) -> JobDefinition:
-    @graph(name=f"only_{op.name}")  # a graph and an op of one repository can't share a name; a job and an op can
+def _single(
+    migration: Migration, name: str, op: OpDefinition, description: str, *hooks: HookDefinition
+) -> JobDefinition:
+    @graph(name=f"only_{name}")  # a graph and an op of one repository can't share a name; a job and an op can
     def single() -> None:
-        op()
+        op.alias(name)()
 
-    return single.to_job(name=op.name, executor_def=in_process_executor, description=description, hooks=set(hooks))
+    return single.to_job(
+        name=name,
+        executor_def=in_process_executor,
+        config=flat_run_config(),
+        description=f"{description} {told_use(name)}",
+        tags=_tags(migration),
+        hooks=set(hooks),
+    )

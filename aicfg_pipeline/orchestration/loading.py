@@ -1,28 +1,43 @@
-"""Loads the migration for the code location; a malformed one ends `dagster job execute` with its complaints only.
+"""Loads the migration for the code location, and says plainly what stopped a command line before any step ran.
 
-What may be wrong with a migration is `spec`'s to say.
+A malformed migration or run.yaml ends `dagster job execute` and `dg launch` with its complaints only. What may be wrong
+with a migration is `spec`'s to say, and with a run.yaml `config`'s.
 """
 
 import sys
 from types import TracebackType
 
-from aicfg_pipeline.errors import PipelineError
+from dagster import DagsterInvalidConfigError
+
+from aicfg_pipeline.errors import ConfigError, PipelineError
+from aicfg_pipeline.orchestration.config import FIELDS
+from aicfg_pipeline.rollback.hazards import ACCEPTABLE
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline.spec.model import Migration
 
 
 def load_or_explain() -> Migration:
     """Return the migration. Raises `SpecError`, which the command line then shows without a traceback."""
-    try:
-        return spec.load()
-    except PipelineError:
+    if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _explain
-        raise
+    return spec.load()
 
 
 def _explain(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Print what a person can mend as it is; everything else as Python would."""
-    if isinstance(error, PipelineError):
-        print(f"{kind.__name__} ({error.code}): {error}", file=sys.stderr)
+    mendable = refused_config(error) if isinstance(error, DagsterInvalidConfigError) else error
+    if isinstance(mendable, PipelineError):
+        print(f"{type(mendable).__name__} ({mendable.code}): {mendable}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, traceback)
+
+
+def refused_config(error: DagsterInvalidConfigError) -> ConfigError:
+    """Return Dagster's complaints about a run.yaml in our form."""
+    return ConfigError(
+        "The run config can't be used. Nothing was touched.",
+        complaints=[e.message.split(" Expected: ")[0] for e in error.errors],
+        expected=f"only the fields {', '.join(FIELDS)}, with nothing around them; in accept_hazards only"
+        f" {', '.join(sorted(ACCEPTABLE))}",
+        remedy="Correct run.yaml. The job plan prints a complete one.",
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from dagster import (
@@ -21,6 +22,8 @@ from dagster._utils.error import SerializableErrorInfo
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.assets import key_of
+from aicfg_pipeline.orchestration.commands import Commands
+from aicfg_pipeline.orchestration.config import Request
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.steps.plan import Plan
 from aicfg_pipeline.spec.model import Migration
@@ -80,12 +83,21 @@ class StepFailure(Failure, _TakenOver):
         self.user_code_process_error_infos = [SerializableErrorInfo(message=told, stack=[], cls_name=error.code)]
 
 
+@dataclass
+class Failing:
+    """What is known of a step when it fails: the target's name, once it was found."""
+
+    target: str | None = None
+
+
 @contextmanager
-def failures() -> Iterator[None]:
+def failures() -> Iterator[Failing]:
     """Turn what a person can mend into a failed step that says so, without a traceback and without retries."""
+    known = Failing()
     try:
-        yield
+        yield known
     except PipelineError as error:
+        error.target = known.target
         raise StepFailure(error) from None
 
 
@@ -123,13 +135,14 @@ def check_result(migration: Migration, check: Check) -> AssetCheckResult | None:
 # --- the plan --------------------------------------------------------------------------------------------------
 
 
-def plan_markdown(plan: Plan, accepted: tuple[str, ...]) -> str:
-    """Return the plan for the UI: states, hazards, statements in order."""
+def plan_markdown(plan: Plan, accepted: tuple[str, ...], *, target: str, commands: Commands, request: Request) -> str:
+    """Return the plan for the UI: states, hazards, statements in order, and how to go on."""
     lines = [
         f"## Plan {plan.hash}",
         "",
-        f"Database **{plan.database['database']}** at {plan.database['server_address']}"
-        f" as `{plan.database['role']}`, {str(plan.database['version']).split(',')[0]}",
+        f"Target **{target}**: database `{plan.database['database']}` at {plan.database['server_address']}"
+        f" as `{plan.database['role']}`, {str(plan.database['version']).split(',')[0]}, system"
+        f" {plan.database['system_identifier']}",
         "",
         "| pair | state | because |",
         "|---|---|---|",
@@ -138,8 +151,30 @@ def plan_markdown(plan: Plan, accepted: tuple[str, ...]) -> str:
         *_hazard_lines(plan, accepted),
         "",
         *_statement_lines(plan),
+        "",
+        *_way_on(commands, request),
     ]
     return "\n".join(lines)
+
+
+def _way_on(commands: Commands, request: Request) -> list[str]:
+    """A complete run.yaml for this target, and the commands that take it."""
+    return [
+        "### run.yaml",
+        "",
+        "One file for every job on this target; paste it into the launchpad, or save it:",
+        "",
+        "```yaml",
+        commands.run_yaml(request),
+        "```",
+        "",
+        "To roll back, by either command, as it stands here:",
+        "",
+        "```sh",
+        commands.job("rollback"),
+        commands.dg("rollback"),
+        "```",
+    ]
 
 
 def _hazard_lines(plan: Plan, accepted: tuple[str, ...]) -> list[str]:
@@ -153,8 +188,8 @@ def _hazard_lines(plan: Plan, accepted: tuple[str, ...]) -> list[str]:
 
 
 def _statement_lines(plan: Plan) -> list[str]:
-    if plan.nothing_to_do:
-        return ["Nothing to roll back."]
+    if not plan.statements:
+        return ["No statement would run."]
     lines, part = ["### Statements, in the order they run"], ("", "")
     for number, statement in enumerate(plan.statements, 1):
         if (statement.step, statement.pair or "") != part:

@@ -11,6 +11,7 @@ from dagster import HookContext, HookDefinition, MetadataValue, failure_hook
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.evidence import Finding, Known, PairNow, compare_with, gather, read, write
+from aicfg_pipeline.orchestration.commands import Commands, commands_for
 from aicfg_pipeline.orchestration.home import report_folder
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.postgres.address import secrets_of
@@ -25,7 +26,7 @@ KINDS = {"rollback": "rollback", "undo_rollback": "undo", "drop_new_tables": "dr
 
 
 def write_report(
-    run: Run, job_name: str, checks: Sequence[Check] | None = None, *, error: str | None = None
+    run: Run, job_name: str, commands: Commands, checks: Sequence[Check] | None = None, *, error: str | None = None
 ) -> tuple[Path, dict[str, Any]]:
     """Write the report of the run under way; return the HTML file and metadata that links it.
 
@@ -33,7 +34,7 @@ def write_report(
     """
     look = run.look()
     started = _started(look.ledger.of_run(run.run_id))
-    identity = run.session.one(engine("identity"))
+    identity = {**run.session.one(engine("identity"))._asdict(), "target": run.session.target}
     known = Known(
         kind=KINDS[job_name],  # type: ignore[arg-type]
         run_id=run.run_id,
@@ -48,6 +49,7 @@ def write_report(
         plan_hash=run.plan_hash or started.get("plan_hash"),
         error=error,
         secrets=secrets_of(run.session.url),
+        command=commands.job,
     )
     evidence = gather(ledger.read(run.session, statements=True), known)
     html, json = write(evidence, report_folder(), secrets=secrets_of(run.session.url))
@@ -78,7 +80,7 @@ def failure_report(migration: Migration) -> HookDefinition:
             if not ledger.read(session).of_run(context.run_id):
                 return  # refused before anything was touched: the step's own message says it all
             lifecycle.failed(run, error)
-            html, _ = write_report(run, context.job_name, error=error)
+            html, _ = write_report(run, context.job_name, commands_for(postgres.target()), error=error)
             context.log.info(f"report of the failed run: {html.as_uri()}")
         except PipelineError as problem:
             context.log.error(f"The report of the failed run could not be written: {problem}")

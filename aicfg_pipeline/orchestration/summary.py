@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.postgres.address import shown
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
@@ -15,21 +16,22 @@ from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.steps.drop import retained_until
 
 RULE = "─" * 78
-EXECUTE = "dagster job execute -m aicfg_pipeline.definitions -j"
 
 
-def summary(run: Run, run_id: str, *, report: Path | None = None) -> str:
-    """Return the summary of one run as plain text."""
+def summary(run: Run, commands: Commands, target: str, *, report: Path | None = None) -> str:
+    """Return the summary of a run as plain text; `target` is the name for its first and last line."""
     look = run.look()
-    mine = look.ledger.of_run(run_id)
+    mine = look.ledger.of_run(run.run_id)
     lines = [
         RULE,
+        f"Target     {target}",
         f"Database   {shown(run.session.url)}",
-        f"Run        {run_id}" + (f"  plan {run.plan_hash}" if run.plan_hash else ""),
+        f"Run        {run.run_id}" + (f"  plan {run.plan_hash}" if run.plan_hash else ""),
     ]
     for state in look.pairs:
         lines += ["", *_pair_lines(look, state, mine)]
-    lines += ["", *([f"Report     {report}", ""] if report else []), *_outlook(look), RULE]
+    lines += ["", *([f"Report     {report}", ""] if report else []), *_outlook(look, commands), RULE]
+    lines.append(f"Target: {target}")
     return "\n".join(lines)
 
 
@@ -55,16 +57,18 @@ def _pair_lines(look: Look, state: PairState, mine: list[Entry]) -> Iterator[str
         yield f"  dropped    {dropped.at:%Y-%m-%d %H:%M:%S} UTC; export {files}"
 
 
-def _outlook(look: Look) -> list[str]:
+def _outlook(look: Look, commands: Commands) -> list[str]:
     if look.in_state(State.CUT_OVER):
         return [
             "Rolled back; the new tables are parked, nothing is lost, and it can be undone:",
-            f"  undo   {EXECUTE} undo_rollback",
-            f"  drop   {EXECUTE} drop_new_tables   (once the retention has ended)",
-            f"  check  {EXECUTE} verify",
+            f"  undo   {commands.job('undo_rollback')}",
+            f"     or  {commands.dg('undo_rollback')}",
+            f"  check  {commands.job('verify')}",
+            f"  drop   {commands.job('drop_new_tables')}",
+            "         (once the retention has ended; before that it refuses)",
         ]
     if all(s.state == State.ROLLED_BACK for s in look.pairs):
         return ["Rolled back for good: the new tables are exported and dropped, the ledger is kept in aicfg_rollback."]
     if all(s.state in (State.ROLLED_BACK, State.NEVER_MIGRATED) for s in look.pairs):
         return ["There was nothing to roll back."]
-    return [f"Migrated. To roll back: {EXECUTE} rollback"]
+    return ["Migrated. To roll back:", f"  {commands.job('rollback')}"]

@@ -39,17 +39,30 @@ def begin(run: Run, kind: str, facts: dict[str, Any] | None = None) -> None:
                 f"run {before.run_id[:8]} ({before.facts.get('kind', '?')}) never finished and is gone: taking over"
             )
             run.record("run", "taken_over", facts={"from": before.run_id})
-        run.record("run", "started", facts={"kind": kind, "settings": asdict(run.settings), **(facts or {})})
+        run.record(
+            "run", "started", facts={**_where(run), "kind": kind, "settings": asdict(run.settings), **(facts or {})}
+        )
+
+
+def _where(run: Run) -> dict[str, Any]:
+    """Which database this is: its name, and what PostgreSQL itself calls the server."""
+    return {"target": run.session.target, "system_identifier": run.session.one(engine("identity")).system_identifier}
 
 
 def must_be_ours(run: Run, ancestors: Sequence[str | None] = ()) -> None:
-    """Refuse a step whose run is not the one under way. A re-execution goes on with its parent's work."""
-    under_way = current(ledger.read(run.session))
+    """Refuse a step whose run is not the one under way; else let it go on under the same plan.
+
+    A re-execution goes on with its parent's work, and with what that wrote down when it began.
+    """
+    book = ledger.read(run.session)
+    under_way = current(book)
     if under_way is None:
         raise StateError(
             "No run is under way on this database, so this step has nothing to go on with.",
             remedy="Launch the whole job, not a single step of it.",
         )
+    began = _began(book, under_way)
+    run.plan_hash = began.plan_hash
     if under_way.run_id == run.run_id:
         return
     if under_way.run_id not in ancestors:
@@ -58,7 +71,13 @@ def must_be_ours(run: Run, ancestors: Sequence[str | None] = ()) -> None:
             remedy="Launch the whole job again; it takes over what is unfinished.",
         )
     with run.writing():
-        run.record("run", "continued", facts={**dict(under_way.facts), "from": under_way.run_id})
+        run.record("run", "continued", facts={**began.facts, "from": under_way.run_id})
+
+
+def _began(book: Ledger, under_way: Entry) -> Entry:
+    """Return the row in which the run under way wrote down what it was to do. Its newest may be that it failed."""
+    rows = [e for e in book.of_run(under_way.run_id) if e.step == "run" and e.outcome in ("started", "continued")]
+    return rows[-1] if rows else under_way
 
 
 def must_have_begun(run: Run, wanted: str) -> None:

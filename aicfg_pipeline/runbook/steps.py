@@ -23,6 +23,8 @@ from aicfg_pipeline.services.settings import LambdaSettings, RepositorySettings,
 from aicfg_pipeline.spec.model import Migration
 
 Facts = dict[str, Any]
+Command = Callable[[str], str]
+"""Returns the command that runs a job; how jobs are run is not known here."""
 NO_CUT_OVER = "no pair is in use at its old name because of this pipeline, so the code keeps the new names"
 
 
@@ -333,7 +335,7 @@ def _commit(look: Look, services: ServicesSettings, direction: str) -> str | Non
 # --- when something fails --------------------------------------------------------------------------------------
 
 
-def after_failure(run: Run, services: ServicesSettings) -> tuple[bool, list[str]]:
+def after_failure(run: Run, services: ServicesSettings, command: Command) -> tuple[bool, list[str]]:
     """Start what is stopped, whatever has failed. Returns whether nothing is stopped now, and what to tell.
 
     Never raises what a person can mend.
@@ -349,16 +351,13 @@ def after_failure(run: Run, services: ServicesSettings) -> tuple[bool, list[str]
         told.append(f"THE SERVICES COULD NOT BE STARTED AGAIN: {error.found} " + " ".join(error.complaints))
         told.append("The ledger remembers what they were; running again, or undo_rollback, puts it back.")
     try:
-        told += whereabouts(run.look(), services)
+        told += whereabouts(run.look(), services, command)
     except PipelineError as error:
         told.append(f"What is where could not be looked up: {error.found}")
     return running, told
 
 
-EXECUTE = "dagster job execute -m aicfg_pipeline.definitions -j"
-
-
-def whereabouts(look: Look, services: ServicesSettings) -> list[str]:
+def whereabouts(look: Look, services: ServicesSettings, command: Command) -> list[str]:
     """Say what is where and the ways on, in one paragraph; nothing where no cut-over has happened."""
     cut = remembered.last_cut_over(look)
     if cut is None:
@@ -368,9 +367,12 @@ def whereabouts(look: Look, services: ServicesSettings) -> list[str]:
     text = (
         f"Where things are: in the database {database} (cut over {cut.at:%Y-%m-%d %H:%M:%S} UTC); "
         f"{_code(look, services, cut.id)}; {_deploy(look, services)}; {_services(look, services)}. "
-        f"Ways on: mend what is named and run again ({EXECUTE} rollback goes on from here)"
+        "Ways on: mend what is named and run again, it goes on from here"
     )
-    return [text + (f"; or take the rollback back ({EXECUTE} undo_rollback)." if parked else ".")]
+    ways = [f"  run again: {command('rollback')}"]
+    if parked:
+        ways.append(f"  take the rollback back: {command('undo_rollback')}")
+    return ["\n".join([text + (", or take the rollback back:" if parked else ":"), *ways])]
 
 
 def _code(look: Look, services: ServicesSettings, cut: int) -> str:

@@ -67,7 +67,6 @@ PATIENCE = 60.0  # seconds until a process that hangs is killed; counted
 CLEAN_TRIES = 12
 STILL_THERE = {"already_running", "unreachable"}
 DAGSTER_JOBS = {"rollback": "rollback", "undo": "undo_rollback", "drop": "drop_new_tables", "migrate": "migrate"}
-DAGSTER_OPS = {**DAGSTER_JOBS, "rollback": "plan"}
 
 _UNTOUCHED = (
     f"SELECT id::text, ({', '.join(COLUMNS)}, configured_by, created_at, updated_at)::text"
@@ -148,7 +147,7 @@ class Engine:
         config: dict[str, Any] = {"confirm_database": self.database.name}
         if action == "drop":
             config["before_retention_ends"] = True
-        (home / "run.yaml").write_text(yaml.safe_dump({"ops": {DAGSTER_OPS[action]: {"config": config}}}))
+        (home / "run.yaml").write_text(yaml.safe_dump(config))
         words = [sys.executable, "-m", "dagster", "job", "execute", "-m", "aicfg_pipeline.definitions"]
         words += ["-j", DAGSTER_JOBS[action], "-c", str(home / "run.yaml")]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AICFG_", "DAGSTER_"))}

@@ -15,6 +15,7 @@ RUN = "3f0c1d2e-9a41-4c51-8f5e-1b2c3d4e5f60"
 START = datetime(2026, 11, 22, 16, 1, 2, tzinfo=UTC)
 IDENTITY = {
     "database": "app",
+    "target": "app@10.0.0.7:5432",
     "role": "postgres",
     "version": "PostgreSQL 18.2 on x86_64-pc-linux-gnu, compiled by gcc",
     "server_address": "10.0.0.7",
@@ -93,6 +94,7 @@ def sample(**more: Any) -> Evidence:
         "checks": [c for old in pairs for c in data_checks(old)],
         "states_before": dict.fromkeys(pairs, "migrated"),
         "states_after": dict.fromkeys(pairs, "cut_over"),
+        "command": "dagster job execute -m aicfg_pipeline.definitions -j {}".format,
         "started": START,
         "ended": START + timedelta(seconds=30),
     }

@@ -46,6 +46,7 @@ def test_database_is_told_apart():
         server_version="PostgreSQL 18.2",
         system_identifier="7571234567890123456",
         role="postgres",
+        target="app@10.0.0.7:5432",
     )
 
 

@@ -90,7 +90,7 @@ def test_what_it_says():
     for said in (
         "The rollback succeeded.",
         "sys_rag and org_prompt_engineering are tables again",
-        "10.0.0.7:5432",
+        "Target app@10.0.0.7:5432 database app",
         "How to undo",
         "Possible until 2026-11-29 16:01:02 UTC",
         "dagster job execute -m aicfg_pipeline.definitions -j undo_rollback",

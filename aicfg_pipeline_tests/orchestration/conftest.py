@@ -150,8 +150,8 @@ def run_job(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> RunJo
     return run
 
 
-def confirm(database: Database, op: str = "plan", **settings: Any) -> dict[str, Any]:
-    return confirmed(op, database.name, **settings)
+def confirm(database: Database, **settings: Any) -> dict[str, Any]:
+    return confirmed(database.name, **settings)
 
 
 def failure_of(done: ExecuteInProcessResult) -> str:

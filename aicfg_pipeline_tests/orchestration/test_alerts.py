@@ -65,5 +65,7 @@ def test_a_failed_run_of_the_command_line_is_posted_to_the_webhook(
         ).for_run_failure()
         defs.get_sensor_def("failure_alert")(context)
     assert len(received) == 1
-    assert received[0]["text"].startswith(f"aicfg_pipeline: verify failed at verify (run {run.run_id[:8]})")
+    assert received[0]["text"].startswith(
+        f"aicfg_pipeline: verify failed at verify on x@127.0.0.1:1 (run {run.run_id[:8]})"
+    )
     assert "hush" not in received[0]["text"]

@@ -17,9 +17,7 @@ def _state(database: Database) -> tuple[str, dict[str, tuple[int, int]]]:
 
 @pytest.mark.every_version(without=NEIGHBOURS)
 def test_rollback_parks_the_new_tables_and_says_how_to_undo(migrated_database: Database, tmp_path: Path) -> None:
-    done = execute(
-        "rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name)
-    )
+    done = execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
     assert done.status == 0, done.output
     assert migrated_database.exists("public.sys_rag") == "r"
     assert migrated_database.exists("public.org_prompt_engineering") == "r"
@@ -30,7 +28,7 @@ def test_rollback_parks_the_new_tables_and_says_how_to_undo(migrated_database: D
 
 
 def test_retaining_nothing_drops_in_the_same_run(migrated_database: Database, tmp_path: Path) -> None:
-    config = confirmed("plan", migrated_database.name, retain_days=0)
+    config = confirmed(migrated_database.name, retain_days=0)
     done = execute("rollback", home=tmp_path, url=migrated_database.url, config=config)
     assert done.status == 0, done.output
     assert migrated_database.exists("public.sys_rag") == "r"
@@ -41,7 +39,7 @@ def test_retaining_nothing_drops_in_the_same_run(migrated_database: Database, tm
 def test_the_password_login_over_tcp_works_and_is_shown_nowhere(migrated_database: Database, tmp_path: Path) -> None:
     url = migrated_database.tcp_url
     password = psycopg.conninfo.conninfo_to_dict(url)["password"]
-    done = execute("rollback", home=tmp_path, url=url, config=confirmed("plan", migrated_database.name))
+    done = execute("rollback", home=tmp_path, url=url, config=confirmed(migrated_database.name))
     assert done.status == 0, done.output
     assert str(password) not in done.output
     for file in tmp_path.rglob("*"):
@@ -53,9 +51,7 @@ def test_an_unconfirmed_database_is_not_touched(
     migrated_database: Database, tmp_path: Path, config: str | None
 ) -> None:
     before = _state(migrated_database)
-    done = execute(
-        "rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", config) if config else None
-    )
+    done = execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(config) if config else None)
     assert done.status == 1
     assert "not_confirmed" in done.output
     assert f"set confirm_database: {migrated_database.name}" in done.output
@@ -66,7 +62,7 @@ def test_an_unconfirmed_database_is_not_touched(
 
 def test_the_plan_reads_only_and_lists_every_statement(migrated_database: Database, tmp_path: Path) -> None:
     before = _state(migrated_database)
-    config = confirmed("plan", migrated_database.name)
+    config = confirmed(migrated_database.name)
     done = execute("plan", home=tmp_path, url=migrated_database.url, config=config)
     assert done.status == 0, done.output
     assert "#### copy_back_org_prompt_engineering" in done.output
@@ -76,7 +72,7 @@ def test_the_plan_reads_only_and_lists_every_statement(migrated_database: Databa
 
 def test_a_dry_run_ends_after_the_plan(migrated_database: Database, tmp_path: Path) -> None:
     before = _state(migrated_database)
-    config = confirmed("plan", migrated_database.name, dry_run=True)
+    config = confirmed(migrated_database.name, dry_run=True)
     done = execute("rollback", home=tmp_path, url=migrated_database.url, config=config)
     assert done.status == 0, done.output
     assert _state(migrated_database) == before
@@ -85,7 +81,7 @@ def test_a_dry_run_ends_after_the_plan(migrated_database: Database, tmp_path: Pa
 def test_verify_fails_with_exit_status_1_when_a_row_was_changed_behind_our_back(
     migrated_database: Database, tmp_path: Path
 ) -> None:
-    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name))
+    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
     with migrated_database.connect() as connection:
         connection.execute("ALTER TABLE org_prompt_engineering DISABLE TRIGGER aicfg_rollback_change_log")
         connection.execute(
@@ -100,24 +96,22 @@ def test_verify_fails_with_exit_status_1_when_a_row_was_changed_behind_our_back(
 
 
 def test_migrate_refuses_while_the_new_tables_are_parked(migrated_database: Database, tmp_path: Path) -> None:
-    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name))
+    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
     before = _state(migrated_database)
-    done = execute(
-        "migrate", home=tmp_path, url=migrated_database.url, config=confirmed("migrate", migrated_database.name)
-    )
+    done = execute("migrate", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
     assert done.status == 1
     assert "undo_rollback" in done.output
     assert _state(migrated_database) == before
 
 
 def test_drop_refuses_before_the_retention_ends(migrated_database: Database, tmp_path: Path) -> None:
-    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed("plan", migrated_database.name))
-    config = confirmed("drop_new_tables", migrated_database.name)
+    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
+    config = confirmed(migrated_database.name)
     early = execute("drop_new_tables", home=tmp_path, url=migrated_database.url, config=config)
     assert early.status == 1
     assert "retention" in early.output
     assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") == "r"
-    told = confirmed("drop_new_tables", migrated_database.name, before_retention_ends=True)
+    told = confirmed(migrated_database.name, before_retention_ends=True)
     assert execute("drop_new_tables", home=tmp_path, url=migrated_database.url, config=told).status == 0
     assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") is None
 
@@ -146,22 +140,22 @@ def test_an_unreachable_server_is_named_and_the_password_is_not(tmp_path: Path) 
 def test_undo_brings_the_new_tables_back_and_rollback_undoes_the_undo(
     migrated_database: Database, tmp_path: Path
 ) -> None:
-    def run(job: str, op: str) -> None:
-        done = execute(job, home=tmp_path, url=migrated_database.url, config=confirmed(op, migrated_database.name))
+    def run(job: str) -> None:
+        done = execute(job, home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
         assert done.status == 0, done.output
 
     before = migrated_database.fingerprints(("public",))
-    run("rollback", "plan")
-    run("undo_rollback", "undo_rollback")
+    run("rollback")
+    run("undo_rollback")
     assert migrated_database.exists("public.sys_rag") == "v"
     assert migrated_database.exists("public.ai_cfg_org_prompts") == "r"
     assert migrated_database.fingerprints(("public",)) == before
-    run("rollback", "plan")
+    run("rollback")
     assert migrated_database.exists("public.sys_rag") == "r"
 
 
 def test_a_later_verify_compares_the_database_with_the_last_report(migrated_database: Database, tmp_path: Path) -> None:
-    config = confirmed("plan", migrated_database.name)
+    config = confirmed(migrated_database.name)
     assert execute("rollback", home=tmp_path, url=migrated_database.url, config=config).status == 0
     same = execute("verify", home=tmp_path, url=migrated_database.url)
     assert same.status == 0, same.output

@@ -22,20 +22,19 @@ def run_job(
     database: Database,
     instance: DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
-    op: str | None = None,
     **settings: object,
 ) -> ExecuteInProcessResult:
     from aicfg_pipeline.definitions import defs
 
     monkeypatch.setenv("AICFG_DATABASE_URL", database.url)
-    config = confirmed(op, database.name, **settings) if op else None
+    config = confirmed(database.name, **settings)
     return defs.get_job_def(name).execute_in_process(instance=instance, run_config=config, raise_on_error=False)
 
 
 def test_a_rollback_materializes_the_old_tables_with_their_row_counts(
     migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
+    done = run_job("rollback", migrated_database, instance, monkeypatch)
     assert done.success
     event = instance.get_latest_materialization_event(AssetKey(["old", "org_prompt_engineering"]))
     assert event is not None
@@ -48,7 +47,7 @@ def test_a_rollback_materializes_the_old_tables_with_their_row_counts(
 def test_every_check_of_a_rollback_is_on_its_asset_and_passed(
     migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
+    done = run_job("rollback", migrated_database, instance, monkeypatch)
     verdicts = {(e.asset_key.to_user_string(), e.check_name): e.passed for e in done.get_asset_check_evaluations()}
     for table in ("old/sys_rag", "old/org_prompt_engineering"):
         assert verdicts[table, "row_count"] is True
@@ -59,7 +58,7 @@ def test_every_check_of_a_rollback_is_on_its_asset_and_passed(
 def test_the_ops_run_in_the_order_of_the_runbook(
     migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
+    done = run_job("rollback", migrated_database, instance, monkeypatch)
     order = [e.step_key for e in done.all_events if e.is_step_success]
     assert order.index("plan") < order.index("copy_back_sys_rag") < order.index("compare")
     assert order.index("compare") < order.index("cut_over") < order.index("verify") < order.index("drop_new_tables")
@@ -68,11 +67,11 @@ def test_the_ops_run_in_the_order_of_the_runbook(
 def test_a_gate_that_fails_stops_the_run_before_the_drop(
     migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_job("rollback", migrated_database, instance, monkeypatch, op="plan").success
+    assert run_job("rollback", migrated_database, instance, monkeypatch).success
     migrated_database.execute("ALTER TABLE sys_rag DISABLE TRIGGER aicfg_rollback_change_log")
     migrated_database.execute("UPDATE sys_rag SET backup_retention_days = 1")
     migrated_database.execute("ALTER TABLE sys_rag ENABLE ALWAYS TRIGGER aicfg_rollback_change_log")
-    again = run_job("rollback", migrated_database, instance, monkeypatch, op="plan", retain_days=0)
+    again = run_job("rollback", migrated_database, instance, monkeypatch, retain_days=0)
     assert not again.success
     failed = {e.step_key for e in again.all_events if e.is_step_failure}
     assert failed == {"verify"}
@@ -86,7 +85,7 @@ def test_a_second_run_fails_at_once_and_says_who_holds_the_lock(
 
     with running(migrated_database.url, run_id="the other"):
         before = migrated_database.schema_dump()
-        done = run_job("rollback", migrated_database, instance, monkeypatch, op="plan")
+        done = run_job("rollback", migrated_database, instance, monkeypatch)
         assert not done.success
         failure = next(e for e in done.all_events if e.is_step_failure)
         assert "aicfg_pipeline the other" in str(failure.event_specific_data)
@@ -97,7 +96,7 @@ def test_a_rollback_of_a_database_that_was_never_migrated_makes_nothing_and_succ
     old_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = old_database.fingerprints(), old_database.schema_dump()
-    assert run_job("rollback", old_database, instance, monkeypatch, op="plan").success
+    assert run_job("rollback", old_database, instance, monkeypatch).success
     assert (old_database.fingerprints(), old_database.schema_dump()) == before
 
 
@@ -107,7 +106,7 @@ def test_where_no_rollback_has_been_there_is_nothing_to_undo_or_drop(
 ) -> None:
     migrated_database.execute("DROP SCHEMA aicfg_rollback CASCADE")  # as the original migration left it: no ledger
     before = migrated_database.fingerprints(), migrated_database.schema_dump()
-    done = run_job(job, migrated_database, instance, monkeypatch, op=job)
+    done = run_job(job, migrated_database, instance, monkeypatch)
     assert not done.success
     failure = next(e for e in done.all_events if e.is_step_failure)
     assert "no rollback of this pipeline has been in database" in str(failure.event_specific_data)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aicfg_pipeline_tests.tools.planning import unchanged
 from aicfg_pipeline_tests.tools.servers import Database
 
-FIELDS = ("confirm_database", "dry_run", "accept_hazards", "retain_days", "terminate_blockers")
+FIELDS = ("confirm_database", "dry_run", "accept_hazards", "retain_days", "terminate_blockers", "before_retention_ends")
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2)
@@ -59,9 +59,7 @@ def test_never_a_traceback(
         if look:
             config = {**config, "confirm_database": migrated_database.name, "dry_run": True}
         try:
-            done = rollback.execute_in_process(
-                instance=instance, run_config={"ops": {"plan": {"config": config}}}, raise_on_error=False
-            )
+            done = rollback.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
         except DagsterInvalidConfigError:
             endings.add("invalid")
         else:

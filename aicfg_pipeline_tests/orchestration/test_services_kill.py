@@ -43,7 +43,7 @@ def test_an_undo_after_a_kill_brings_everything_back(quick: Quick, kills: Killer
         quick.tail
     )
     assert quick.state["concurrency"] == 0
-    undo = confirm(quick.database, "undo_rollback")
+    undo = confirm(quick.database)
     assert kills.run("undo_rollback", undo, environment, log) == 0, quick.tail
     deployed = ["main"] if moment == "redeploy" else []
     assert quick.state == {**BEFORE, "deployed": deployed}
@@ -65,7 +65,7 @@ def test_a_second_rollback_deploys_nothing_and_an_undo_and_another_rollback_do(q
     for _ in range(2):
         assert kills.run("rollback", confirm(quick.database), environment, log) == 0, quick.tail
     assert deploys.read_text().split() == ["aicfg-rollback"]
-    undo = confirm(quick.database, "undo_rollback")
+    undo = confirm(quick.database)
     assert kills.run("undo_rollback", undo, environment, log) == 0, quick.tail
     assert quick.state == {**BEFORE, "deployed": ["main"]}
     assert kills.run("rollback", confirm(quick.database), environment, log) == 0, quick.tail

@@ -119,7 +119,7 @@ def test_the_whole_story(
     assert observed.metadata["ok prompts"].value == 1
     assert observed.metadata["latency_ms prompts"].value > 0
 
-    assert run_job("undo_rollback", variables, confirm(migrated_database, "undo_rollback")).success
+    assert run_job("undo_rollback", variables, confirm(migrated_database)).success
     assert migrated_database.exists("public.ai_cfg_sys_rag") == "r"
     assert statuses(project) == [200, 500], "what was there before the rollback is there again"
     assert project._git("rev-parse", "--abbrev-ref", "HEAD") == "main"

@@ -257,7 +257,7 @@ def test_a_commit_that_still_names_a_new_table_is_refused_after_the_cut_over_and
     told = failure_of(rollback(quick, run_job))
     assert "lambda_function.py" in told
     assert quick.state["concurrency"] == 5
-    assert run_job("undo_rollback", quick.environment(), confirm(quick.database, "undo_rollback")).success
+    assert run_job("undo_rollback", quick.environment(), confirm(quick.database)).success
     assert quick.database.exists("public.ai_cfg_sys_rag") == "r"
     assert quick.state == BEFORE
 

@@ -47,6 +47,6 @@ def execute(
     return Executed(done.returncode, done.stdout)
 
 
-def confirmed(op: str, database: str, **settings: Any) -> dict[str, Any]:
-    """Run config that confirms a database for one op."""
-    return {"ops": {op: {"config": {"confirm_database": database, **settings}}}}
+def confirmed(database: str, **settings: Any) -> dict[str, Any]:
+    """A run.yaml that confirms a database: the same for every job."""
+    return {"confirm_database": database, **settings}

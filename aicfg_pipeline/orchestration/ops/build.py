@@ -1,20 +1,14 @@
-"""Ops: one a step. Each opens the run, calls the engine's step, and logs what the assets' pages show.
+"""Every op by name. What a step does is in `rollback` and `runbook`; how the steps follow each other is in `jobs`."""
 
-What a step does is in `rollback`; how the steps follow each other is in `jobs`.
-"""
-
-from dagster import (
-    OpDefinition,
-)
+from dagster import OpDefinition
 
 from aicfg_pipeline.orchestration.ops.drop import drop_op, end_op
 from aicfg_pipeline.orchestration.ops.migrate import migrate_op
-from aicfg_pipeline.orchestration.ops.plan import plan_op
+from aicfg_pipeline.orchestration.ops.plan import plan_only_op, plan_op
 from aicfg_pipeline.orchestration.ops.rollback import compare_op, copy_back_op, cut_over_op
 from aicfg_pipeline.orchestration.ops.services import build_service_ops
-from aicfg_pipeline.orchestration.ops.step import open_and_link
 from aicfg_pipeline.orchestration.ops.undo import end_of_undo_op, undo_op
-from aicfg_pipeline.orchestration.ops.verify import verify_op
+from aicfg_pipeline.orchestration.ops.verify import verify_only_op, verify_op
 from aicfg_pipeline.spec.model import Migration
 
 
@@ -22,30 +16,17 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
     """Return every op by name; the steps of the pairs are made from the migration."""
     made = [
         plan_op(migration),
+        plan_only_op(migration),
         *(copy_back_op(migration, pair) for pair in migration.pairs),
         compare_op(migration),
         cut_over_op(migration),
         verify_op(migration),
+        verify_only_op(migration),
         drop_op(migration),
         end_op(migration),
         undo_op(migration),
         end_of_undo_op(migration),
         migrate_op(migration),
-        *build_service_ops(migration, open_and_link),
+        *build_service_ops(migration),
     ]
     return {o.name: o for o in made}
-
-
-# --- plan ------------------------------------------------------------------------------------------------------
-
-
-# --- copy back, compare, cut over ------------------------------------------------------------------------------
-
-
-# --- verify, drop ----------------------------------------------------------------------------------------------
-
-
-# --- undo ------------------------------------------------------------------------------------------------------
-
-
-# --- migrate ---------------------------------------------------------------------------------------------------

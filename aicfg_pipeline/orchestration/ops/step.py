@@ -1,45 +1,96 @@
-"""What every op begins with: the run, its lock, and whose work it goes on with."""
+"""What every op begins with, in one place and in one order: request, target, session, run lock, whose run it is, guard.
 
-from collections.abc import Mapping
-from typing import Any
+What a step does is given to it; how steps follow each other is in `jobs`.
+"""
+
+import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from dagster import OpExecutionContext
 
+from aicfg_pipeline.orchestration.commands import Commands, commands_for
+from aicfg_pipeline.orchestration.config import Request, RequestResource
+from aicfg_pipeline.orchestration.home import Target
+from aicfg_pipeline.orchestration.metadata import failures
+from aicfg_pipeline.orchestration.ops.guard import services_guarded
 from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.services import ServicesResource
+from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback import lifecycle
-from aicfg_pipeline.rollback.run import Run, Settings
+from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.spec.model import Migration
 
-Passed = dict[str, Any]
-"""What one op hands to the next: what the operator asked for and the plan's hash. Never the database's state."""
+RESOURCES = frozenset({"postgres", "services", "request"})
+"""What every op asks Dagster for."""
 
 
-def open_run(
-    context: OpExecutionContext, postgres: PostgresResource, migration: Migration, passed: Mapping[str, Any] | Settings
-) -> Run:
-    """Return the run of this op, with the run lock held. Raises `AlreadyRunningError`."""
-    settings, plan_hash = passed, None
-    if not isinstance(passed, Settings):
-        settings = Settings(**{**passed["settings"], "accept_hazards": tuple(passed["settings"]["accept_hazards"])})
-        plan_hash = passed["plan_hash"]
-    assert isinstance(settings, Settings)
-    session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
-    return Run(session, migration, context.run_id, settings=settings, plan_hash=plan_hash, say=context.log.info)
+class Opens(enum.Enum):
+    """How a step is opened."""
+
+    LOOKS = "reads only: no lock is taken, and no run has to be under way"
+    PLANS = "the first of a rollback: holds the run lock, and confirms the target among all other hazards"
+    BEGINS = "the first of another job that writes: holds the run lock, on a target that is confirmed"
+    FOLLOWS = "goes on with the run under way, which has to be its own"
 
 
-def _ancestors(context: OpExecutionContext) -> list[str | None]:
-    return [context.run.parent_run_id, context.run.root_run_id]
+@dataclass(frozen=True)
+class Step:
+    """An open step: the run, and what Dagster and the operator gave it.
+
+    `looks` says that nothing may be touched: it is a look, or a dry run.
+    """
+
+    context: OpExecutionContext
+    migration: Migration
+    run: Run
+    request: Request
+    services: ServicesResource
+    target: Target
+    commands: Commands
+    looks: bool
+
+    @property
+    def must_confirm(self) -> bool:
+        """The operator has to name the target."""
+        return not self.target.embedded
 
 
-def link(run: Run, context: OpExecutionContext) -> None:
-    """Refuse a step whose run is not the one under way. Raises `AlreadyRunningError`, `StateError`."""
-    lifecycle.must_be_ours(run, _ancestors(context))
+@contextmanager
+def step(context: OpExecutionContext, migration: Migration, opens: Opens) -> Iterator[Step]:
+    """Open a step. What a person can mend becomes a failed step that says so, and names the target.
 
+    Raises `StepFailure`.
+    """
+    postgres: PostgresResource = context.resources.postgres
+    services: ServicesResource = context.resources.services
+    requested: RequestResource = context.resources.request
+    with failures() as failing:
+        settings = requested.asked.settings()
+        target = postgres.target()
+        failing.target = target.told
+        if opens is not Opens.FOLLOWS:
+            print(f"Target: {target.told}", flush=True)
+        commands = commands_for(target)
 
-def open_and_link(
-    context: OpExecutionContext, postgres: PostgresResource, migration: Migration, passed: Mapping[str, Any]
-) -> Run:
-    """Return the run of this op, once it is known to be the one under way."""
-    run = open_run(context, postgres, migration, passed)
-    link(run, context)
-    return run
+        def opened(session: Session, *, looks: bool) -> Step:
+            run = Run(session, migration, context.run_id, settings=settings, say=context.log.info)
+            return Step(context, migration, run, requested.asked, services, target, commands, looks)
+
+        def locked() -> Step:
+            name = f"aicfg_pipeline {context.job_name} {context.run_id[:8]}"
+            return opened(postgres.locked_session(name), looks=False)
+
+        if opens is Opens.LOOKS or settings.dry_run:
+            with postgres.session(f"aicfg_pipeline {context.job_name}") as session:
+                yield opened(session, looks=True)
+            print(f"Target: {target.told}", flush=True)
+            return
+        found = locked()
+        if opens is Opens.BEGINS:
+            lifecycle.confirm(found.run, must_confirm=found.must_confirm)
+        with services_guarded(context, lambda: locked().run, services, commands):
+            if opens is Opens.FOLLOWS:
+                lifecycle.must_be_ours(found.run, [context.run.parent_run_id, context.run.root_run_id])
+            yield found

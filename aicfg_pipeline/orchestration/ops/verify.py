@@ -1,17 +1,15 @@
-"""The op that runs every check, and how verdicts are logged."""
+"""The ops that run every check, and how verdicts are logged."""
 
-from collections.abc import Iterator
+from typing import Any
 
-from dagster import In, OpDefinition, OpExecutionContext, Out, Output, op
+from dagster import OpDefinition, OpExecutionContext
 
 from aicfg_pipeline.orchestration.home import report_folder
-from aicfg_pipeline.orchestration.metadata import check_evaluation, failures, metadata
-from aicfg_pipeline.orchestration.ops.services import services_guarded
-from aicfg_pipeline.orchestration.ops.step import open_and_link
+from aicfg_pipeline.orchestration.metadata import check_evaluation
+from aicfg_pipeline.orchestration.ops.making import step_op
+from aicfg_pipeline.orchestration.ops.step import Opens, Step
 from aicfg_pipeline.orchestration.reports import against_last_report
-from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.service_checks import look_at_services
-from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.rollback.checks.check import Check, Tally
 from aicfg_pipeline.rollback.checks.rows import write_differences
 from aicfg_pipeline.rollback.checks.watch import Watch
@@ -19,7 +17,50 @@ from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.spec.model import Migration
 
-UNDO = "undo: dagster job execute -m aicfg_pipeline.definitions -j undo_rollback"
+
+def verify_op(migration: Migration) -> OpDefinition:
+    """Return the op of the gate after."""
+    return step_op(
+        migration,
+        "verify",
+        _verify_after_cut_over,
+        "The gate after: every asset check. One that fails stops the run before anything is dropped, while"
+        " the rollback can still be undone.",
+    )
+
+
+def verify_only_op(migration: Migration) -> OpDefinition:
+    """Return the op of the job `verify`."""
+    return step_op(
+        migration,
+        "verify_only",
+        _verify,
+        "Every asset check, and what differs from the last report on this database. Reads only.",
+        opens=Opens.LOOKS,
+    )
+
+
+def _verify_after_cut_over(step: Step) -> dict[str, Any]:
+    checks = run_and_log_checks(step.context, step.run) + log_service_checks(step)
+    _record_verify(step.run, checks)
+    undo = f"or take the rollback back: {step.commands.job('undo_rollback')}"
+    verify.gate(checks, remedy=f"Mend what is named and run again; {undo}")
+    step.context.log.info(f"verify: {Tally.of(checks)}")
+    return _counts(checks)
+
+
+def _verify(step: Step) -> dict[str, Any]:
+    checks = run_and_log_checks(step.context, step.run) + log_service_checks(step)
+    _log_findings(step.context, step.run, checks)
+    verify.gate(checks, remedy="Mend what is named and run verify again.")
+    step.context.log.info(f"verify: {Tally.of(checks)}")
+    print(f"verify: {Tally.of(checks)}", flush=True)
+    return _counts(checks)
+
+
+def _counts(checks: list[Check]) -> dict[str, Any]:
+    tally = Tally.of(checks)
+    return {"checks": len(checks), "passed": tally.passed, "do_not_apply": tally.not_applicable}
 
 
 def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
@@ -44,9 +85,10 @@ def _log_checks(context: OpExecutionContext, run: Run, checks: list[Check]) -> N
         context.log.info(str(Tally.of(checks)))
 
 
-def log_service_checks(context: OpExecutionContext, run: Run, services: ServicesResource) -> list[Check]:
+def log_service_checks(step: Step) -> list[Check]:
     """The same for the services that are configured, with the numbers that plot."""
-    looked = look_at_services(run.session, run.migration, services.settings(), context.instance)
+    context, run = step.context, step.run
+    looked = look_at_services(run.session, run.migration, step.services.settings(), context.instance)
     for event in looked.observations():
         context.log_event(event)
     _log_checks(context, run, looked.checks)
@@ -59,43 +101,6 @@ def _write_differences(context: OpExecutionContext, run: Run, watch: Watch, wron
         file = write_differences(watch, run.migration.pair(old), report_folder(), f"differences-{run.run_id[:8]}")
         if file:
             context.log.warning(f"{old}: every differing value: {file}")
-
-
-def verify_op(migration: Migration) -> OpDefinition:
-    """Return the op of the gate after."""
-
-    @op(
-        name="verify",
-        ins={"cut": In(dict, default_value={})},
-        out=Out(dict),
-        description="The gate after: every asset check. One that fails stops the run before anything is dropped, while"
-        " the rollback can still be undone.",
-        tags={"kind": "postgres"},
-    )
-    def verify_(
-        context: OpExecutionContext, cut: dict, postgres: PostgresResource, services: ServicesResource
-    ) -> Iterator[Output[dict]]:
-        with failures():
-            if cut:
-                with services_guarded(context, migration, postgres, services):
-                    run = open_and_link(context, postgres, migration, cut)
-                    checks = run_and_log_checks(context, run) + log_service_checks(context, run, services)
-                    _record_verify(run, checks)
-                    verify.gate(checks, remedy=f"Mend what is named and run again; or {UNDO}")
-            else:
-                with postgres.session("aicfg_pipeline verify") as session:
-                    run = Run(session, migration, context.run_id, say=context.log.info)
-                    checks = run_and_log_checks(context, run) + log_service_checks(context, run, services)
-                    _log_findings(context, run, checks)
-                verify.gate(checks, remedy="Mend what is named and run verify again.")
-        tally = Tally.of(checks)
-        counts = {"checks": len(checks), "passed": tally.passed, "do_not_apply": tally.not_applicable}
-        context.log.info(f"verify: {tally}")
-        if not cut:
-            print(f"verify: {tally}", flush=True)
-        yield Output(cut, metadata=metadata(counts))
-
-    return verify_
 
 
 def _log_findings(context: OpExecutionContext, run: Run, checks: list[Check]) -> None:

@@ -1,0 +1,70 @@
+"""The operator's commands, composed in one place: complete, and runnable as printed in a POSIX shell.
+
+What a command does is the jobs'. Whoever prints one (summary, plan, report, an error) takes it from here or is given it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aicfg_pipeline.environment import DATABASE_URL
+from aicfg_pipeline.orchestration.config import Request
+from aicfg_pipeline.orchestration.home import DEMO, Target
+
+MODULE = "aicfg_pipeline.definitions"
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands for one target. Each names the target, so that it does nothing on another one."""
+
+    target: str
+    embedded: bool = False
+
+    def job(self, job: str, **asked: Any) -> str:
+        """Return the line that runs a job by `dagster job execute`, which takes its run config from a file only."""
+        words = f"{self._program('dagster')} job execute -m {MODULE} -j {job}"
+        fields = self._fields(job, asked)
+        if not fields:
+            return words
+        lines = " ".join(shlex.quote(f"{name}: {json.dumps(value)}") for name, value in fields.items())
+        return f"printf '%s\\n' {lines} | {words} -c /dev/stdin"
+
+    def dg(self, job: str, **asked: Any) -> str:
+        """Return the line that runs a job by `dg launch`."""
+        words = f"{self._program('dg')} launch -m {MODULE} --job {job}"
+        fields = self._fields(job, asked)
+        return f"{words} --config-json {shlex.quote(json.dumps(fields))}" if fields else words
+
+    def run_yaml(self, request: Request) -> str:
+        """Return a complete run.yaml for this target: every field, with what it is for."""
+        asked = {**request.as_config(), "confirm_database": self.target}
+        lines = []
+        for name, field in Request.model_fields.items():
+            lines += [f"# {field.description}", yaml.safe_dump({name: asked[name]}).strip()]
+        return "\n".join(lines)
+
+    def _fields(self, job: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        confirmed = {} if self.embedded or job == "verify" else {"confirm_database": self.target}
+        return {**confirmed, **asked}
+
+    def _program(self, name: str) -> str:
+        """The program that belongs to this Python, by its bare name where that finds it."""
+        beside = Path(sys.executable).with_name(name)
+        found = shutil.which(name)
+        path = name if not beside.exists() or (found and Path(found) == beside) else str(beside)
+        return f"{DATABASE_URL.name}={DEMO} {shlex.quote(path)}" if self.embedded else shlex.quote(path)
+
+
+def commands_for(target: Target) -> Commands:
+    """Return the commands for a target."""
+    return Commands(target.name, target.embedded)

@@ -1,0 +1,52 @@
+"""What is done for stopped services when a step fails: they are started again at once, and the failure says what is where."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dagster import DagsterExecutionInterruptedError, OpExecutionContext
+
+from aicfg_pipeline.errors import AlreadyRunningError, HazardError, PipelineError
+from aicfg_pipeline.orchestration.commands import Commands
+from aicfg_pipeline.orchestration.services import ServicesResource
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.runbook import steps as service_steps
+
+OpenAgain = Callable[[], Run]
+"""Opens the run anew, with the run lock: the session of the step that failed may be broken."""
+
+
+@contextmanager
+def services_guarded(
+    context: OpExecutionContext, open_again: OpenAgain, services: ServicesResource, commands: Commands
+) -> Iterator[None]:
+    """Whatever fails within: start stopped services again at once, and let the failure say what is where."""
+    try:
+        yield
+    except PipelineError as error:
+        told = _after_failure(open_again, services, commands, error)
+        error.aftermath = "\n".join(told) or None
+        raise
+    except (Exception, KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
+        for line in _after_failure(open_again, services, commands, error):
+            context.log.error(line)
+        raise
+
+
+def _after_failure(
+    open_again: OpenAgain, services: ServicesResource, commands: Commands, error: BaseException
+) -> list[str]:
+    """Only a run that holds the run lock may start anything: else another run is at work, and has stopped them.
+
+    Nor is anything done for a database that is not the one the operator named.
+    """
+    unconfirmed = isinstance(error, HazardError) and "not_confirmed" in error.codes
+    if unconfirmed or isinstance(error, AlreadyRunningError):
+        return []
+    try:
+        settings, run = services.settings(), open_again()
+    except PipelineError:
+        return []  # what this process has stopped itself is started by the resource's teardown
+    running, told = service_steps.after_failure(run, settings, commands.job)
+    if running:
+        services.note_stopped(None)
+    return told

@@ -1,0 +1,44 @@
+"""Makes an op of a step: what an op is in this pipeline, once.
+
+Ops depend on each other by order only. What the operator asked for is the request, what was done is in the ledger: so a
+step can be run again in another process or pod, and with any IO manager.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from dagster import In, Nothing, OpDefinition, OpExecutionContext, Out, Output, op
+
+from aicfg_pipeline.orchestration.metadata import metadata
+from aicfg_pipeline.orchestration.ops.dry_run import show_plan
+from aicfg_pipeline.orchestration.ops.step import RESOURCES, Opens, Step, step
+from aicfg_pipeline.spec.model import Migration
+
+Facts = Mapping[str, Any]
+Act = Callable[[Step], Facts | None]
+"""Does a step's work; returns what the op's page shows, or None where the run ends here."""
+
+
+def step_op(
+    migration: Migration, name: str, act: Act, description: str, *, opens: Opens = Opens.FOLLOWS, kind: str = "postgres"
+) -> OpDefinition:
+    """Return the op that opens a step, acts, and lets the next ones go on."""
+
+    @op(
+        name=name,
+        ins={"after": In(Nothing)} if opens is Opens.FOLLOWS else {},
+        out=Out(Nothing, is_required=False),
+        required_resource_keys=set(RESOURCES),
+        description=description,
+        tags={"kind": kind},
+    )
+    def op_(context: OpExecutionContext) -> Iterator[Output[None]]:
+        with step(context, migration, opens) as opened:
+            if opened.looks and opens is not Opens.LOOKS:
+                show_plan(opened, context.job_name)  # a dry run: the plan is all there is of it
+                return
+            facts = act(opened)
+        if facts is not None:
+            yield Output(None, metadata=metadata(facts))
+
+    return op_
