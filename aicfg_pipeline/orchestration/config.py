@@ -81,7 +81,7 @@ USED_BY = {
     "plan": ("confirm_database", "accept_hazards"),
     "rollback": ("confirm_database", "dry_run", "accept_hazards", "retain_days", "terminate_blockers"),
     "verify": (),
-    "undo_rollback": ("confirm_database", "dry_run", "terminate_blockers"),
+    "undo_rollback": ("confirm_database", "dry_run", "accept_hazards", "terminate_blockers"),
     "drop_new_tables": ("confirm_database", "dry_run", "terminate_blockers", "before_retention_ends"),
     "migrate": ("confirm_database", "dry_run", "terminate_blockers"),
 }

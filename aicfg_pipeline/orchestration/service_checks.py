@@ -1,6 +1,6 @@
 """The assets that stand for the services, and their checks and health: numbers over time, which the UI plots.
 
-What is asked of the services is in `rollback.service_checks`, when a rollback is advised in `rollback.reasons`.
+What is asked of the services is in `runbook.checks`, when a rollback is advised in `runbook.reasons`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

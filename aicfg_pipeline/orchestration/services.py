@@ -1,7 +1,6 @@
 """The resource of the services: their settings, from a YAML file that the environment names; read when first asked for.
 
-No setting is a secret: tokens are named by environment variable. What is done with the services is in
-`rollback.service_steps` and `rollback.service_checks`.
+No setting is a secret: tokens are named by environment variable. What is done with the services is in `runbook`.
 """
 
 from dataclasses import replace

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import RunJob, failure_of
 
 from aicfg_pipeline.embedded.database import ensure_embedded, stop_embedded
 from aicfg_pipeline.errors import ConfigError
-from aicfg_pipeline.orchestration.home import named_target, target
+from aicfg_pipeline.orchestration.home import migrate_demo, named_target, target
 from aicfg_pipeline_tests.tools.jobs import execute
 from aicfg_pipeline_tests.tools.servers import FASTER
 
@@ -44,6 +45,26 @@ def test_demo_is_the_embedded_database_demo_and_needs_no_confirmation(
         ensure_embedded(own_home, organisations=1, settings=FASTER)
         found = target()
         assert (found.embedded, found.name, found.told) == (True, "demo@local", "demo@local (the embedded demo)")
+    finally:
+        stop_embedded(own_home)
+
+
+def test_every_run_on_the_demo_says_so_in_its_first_and_its_last_line(
+    own_home: Path, run_job: RunJob, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A1: nobody takes the demo for a database of his own, whatever the run comes to."""
+    environment = {"AICFG_DATABASE_URL": "demo", "AICFG_HOME": str(own_home)}
+    says = "Target: demo@local (the embedded demo)"
+    try:
+        ensure_embedded(own_home, organisations=3, after_fill=migrate_demo, settings=FASTER)
+        for job in ("plan", "verify", "rollback", "verify", "undo_rollback"):
+            assert run_job(job, environment).success, job
+            lines = capfd.readouterr().out.splitlines()
+            assert (lines[0], lines[-1]) == (says, says), job
+        refused = run_job("rollback", environment, {"confirm_database": "app"})
+        assert not refused.success
+        assert capfd.readouterr().out.splitlines()[0] == says
+        assert failure_of(refused).splitlines()[-1] == says
     finally:
         stop_embedded(own_home)
 
