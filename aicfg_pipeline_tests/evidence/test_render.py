@@ -90,7 +90,7 @@ def test_what_it_says():
     for said in (
         "The rollback succeeded.",
         "sys_rag and org_prompt_engineering are tables again",
-        "Target app@10.0.0.7:5432 database app",
+        "app@10.0.0.7:5432",
         "How to undo",
         "Possible until 2026-11-29 16:01:02 UTC",
         "dagster job execute -m aicfg_pipeline.definitions -j undo_rollback",
