@@ -94,7 +94,7 @@ def told_use(job: str) -> str:
     return f"Of run.yaml it uses {', '.join(used)}." if used else "Of run.yaml it uses nothing: it only reads."
 
 
-class RequestResource(ConfigurableResource):
+class RequestResource(ConfigurableResource[Any]):
     """The request of this run, for every op of it."""
 
     asked: Request = Request()
