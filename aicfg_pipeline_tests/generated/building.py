@@ -1,0 +1,177 @@
+"""Builds a world in an empty database: first the old tables from their files, as they once were, then what the migration made.
+
+What the old tables look like is witnessed before the migration: that is what a rollback has to bring back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from aicfg_pipeline_tests.generated import files, witness
+from aicfg_pipeline_tests.generated.roles import MEMBERS
+from aicfg_pipeline_tests.generated.world import Dependent, Pair, World, beside_values, q
+
+
+@dataclass
+class Built:
+    """What was witnessed while building: of each old table as its file makes it."""
+
+    old_shape: dict[str, Any] = field(default_factory=dict)
+    old_access: dict[str, Any] = field(default_factory=dict)
+
+
+def login(world: World) -> str | None:
+    """Return the role that runs the pipeline; None is the superuser."""
+    return {"owner": world.owner, "member": MEMBERS[world.owner], "superuser": None}[world.runner]
+
+
+def build(connection: psycopg.Connection, world: World, database: str, superuser: str) -> Built:
+    """Build everything, as superuser on a connection of the test's own."""
+    built = Built()
+
+    def run(statement: str) -> None:
+        connection.execute(statement)  # type: ignore[call-overload]
+
+    run(f"GRANT CREATE ON DATABASE {q(database)} TO {q(world.owner)}")
+    _as_owner(run, world)
+    for pair in world.pairs:
+        for statements in files.blocks(pair, "old").values():
+            for statement in statements:
+                run(statement)
+    for pair in world.pairs:
+        built.old_shape[pair.old] = witness.shape(connection, pair.old)
+        built.old_access[pair.old] = witness.access(connection, [pair.old])
+    _default_privileges(run, world, superuser)
+    _as_owner(run, world)
+    for number, pair in enumerate(world.pairs):
+        _migrated(run, connection, pair, world.owner)
+        for dependent in world.dependents:
+            if dependent.pair == number:
+                run("RESET ROLE")
+                run(_dependent(pair, dependent))
+                _as_owner(run, world)
+    run("RESET ROLE; RESET search_path")
+    _publish(run, world)
+    _settings(run, world, database)
+    return built
+
+
+def _as_owner(run: Callable[[str], None], world: World) -> None:
+    run(f"SET ROLE {q(world.owner)}")
+    run("SET search_path = public")
+
+
+def _default_privileges(run: Callable[[str], None], world: World, superuser: str) -> None:
+    """For whoever might make a table: the owner, a member of it, the superuser."""
+    run("RESET ROLE")
+    for said in world.default_privileges:
+        for role in dict.fromkeys((world.owner, MEMBERS[world.owner], superuser)):
+            run(f"ALTER DEFAULT PRIVILEGES FOR ROLE {q(role)}{said}")
+
+
+def _migrated(run: Callable[[str], None], connection: psycopg.Connection, pair: Pair, owner: str) -> None:
+    if pair.shape == "renamed":
+        _renamed(run, pair)
+    else:
+        for statements in files.blocks(pair, "new").values():
+            for statement in statements:
+                run(statement)
+    insert(connection, pair, "new", owner, pair.rows)
+    for index in pair.extra_indexes:
+        run(files.index_statement(pair.new, index))
+    if pair.shape == "coexisting":
+        insert(connection, pair, "old", owner, pair.old_rows)
+    elif pair.shape != "renamed":
+        run(f"DROP TABLE {q(pair.old)}")
+    if pair.shape in ("view", "renamed"):
+        invoker = " WITH (security_invoker = true)" if pair.invoker and _version(connection) >= 150_000 else ""
+        run(f"CREATE VIEW {q(pair.old)}{invoker} AS SELECT * FROM {q(pair.new)}")
+        for grant in pair.view_grants:
+            for statement in files.grants(pair.old, grant):
+                run(statement)
+    for grant in pair.new_grants:
+        for statement in files.grants(pair.new, grant):
+            run(statement)
+
+
+def _renamed(run: Callable[[str], None], pair: Pair) -> None:
+    """ALTER TABLE … RENAME keeps every other name: indexes, constraints, sequences."""
+    run(f"ALTER TABLE {q(pair.old)} RENAME TO {q(pair.new)}")
+    for column in pair.columns:
+        if column.old is None:
+            default = f" DEFAULT {column.new_default}" if column.new_default else ""
+            run(f"ALTER TABLE {q(pair.new)} ADD COLUMN {q(column.name)} {column.type('new')}{default}")
+        elif column.new is None:
+            run(f"ALTER TABLE {q(pair.new)} DROP COLUMN {q(column.name)}")
+        elif column.old != column.new:
+            name, type_ = q(column.name), column.type("new")
+            run(f"ALTER TABLE {q(pair.new)} ALTER COLUMN {name} TYPE {type_} USING CAST({name} AS {type_})")
+
+
+def insert(connection: psycopg.Connection, pair: Pair, side: str, owner: str, rows: Sequence[Sequence[str | None]]) -> None:
+    """Insert rows as they are, whatever triggers and identity say; then sequences go on behind them."""
+    columns = [(n, c) for n, c in enumerate(pair.columns) if getattr(c, side) is not None and not c.generated]
+    names = beside_values(", ".join(q(c.name) for _, c in columns))
+    marks = ", ".join(f"%s::text::{c.type('new') if c.new else c.type(side)}::{c.type(side)}" for _, c in columns)
+    table = q("public", pair.table(side))
+    connection.execute("RESET ROLE; SET session_replication_role = replica")
+    for row in rows:
+        given = [row[n] for n, _ in columns]
+        # a column with a default and no value of its own has the default
+        connection.execute(f"INSERT INTO {beside_values(table)} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})", given)  # type: ignore[call-overload]
+    connection.execute("SET session_replication_role = origin")
+    for column in pair.side(side):
+        if column.identity:
+            connection.execute(
+                f"SELECT setval(pg_get_serial_sequence(%s, %s), greatest(max({beside_values(q(column.name))}), 1)::bigint) FROM {beside_values(table)}",  # type: ignore[call-overload]
+                (table, column.name),
+            )
+    connection.execute(f"SET ROLE {q(owner)}")  # type: ignore[call-overload]
+
+
+def _dependent(pair: Pair, dependent: Dependent) -> str:
+    target = q("public", pair.old if dependent.on_view and pair.shape in ("view", "renamed") else pair.new)
+    key = pair.column(pair.key[0])
+    made = {
+        "view": f"CREATE VIEW public.outside AS SELECT {q(key.name)} FROM {target}",
+        "matview": f"CREATE MATERIALIZED VIEW public.outside AS SELECT {q(key.name)} FROM {target}",
+        "function": "CREATE FUNCTION public.outside() RETURNS bigint LANGUAGE sql"
+        f" AS $body$ SELECT count(*) FROM {target} $body$",
+        "key": f"CREATE TABLE public.outside (k {key.type('new')} REFERENCES {q('public', pair.new)})"
+        if len(pair.key) == 1
+        else f"CREATE VIEW public.outside AS SELECT 1 AS one FROM {target}",
+        "policy": "CREATE TABLE public.outside (k integer); ALTER TABLE public.outside ENABLE ROW LEVEL SECURITY;"
+        f" CREATE POLICY p ON public.outside USING (EXISTS (SELECT FROM {target}))",
+    }
+    return made[dependent.kind]
+
+
+def _publish(run: Callable[[str], None], world: World) -> None:
+    scope = {
+        "table": "FOR TABLE " + ", ".join(q("public", p.new) for p in world.pairs),
+        "all": "FOR ALL TABLES",
+        "schema": "FOR TABLES IN SCHEMA public",
+    }
+    if world.publication:
+        run(f"CREATE PUBLICATION generated {scope[world.publication]}")
+
+
+def _settings(run: Callable[[str], None], world: World, database: str) -> None:
+    for name, value in world.database_settings:
+        run(f"ALTER DATABASE {q(database)} SET {name} = {_quoted(value)}")
+    role = login(world)
+    for name, value in world.role_settings:
+        if role is not None:
+            run(f"ALTER ROLE {q(role)} IN DATABASE {q(database)} SET {name} = {_quoted(value)}")
+
+
+def _quoted(value: str) -> str:
+    return value if value.startswith("'") or ", " in value else f"'{value}'"
+
+
+def _version(connection: psycopg.Connection) -> int:
+    return connection.info.server_version
