@@ -13,7 +13,7 @@ import psycopg
 
 from aicfg_pipeline_tests.generated import files, witness
 from aicfg_pipeline_tests.generated.roles import MEMBERS
-from aicfg_pipeline_tests.generated.world import Dependent, Pair, World, beside_values, q
+from aicfg_pipeline_tests.generated.world import Dependent, Grant, Pair, World, beside_values, q
 
 
 @dataclass
@@ -39,9 +39,7 @@ def build(connection: psycopg.Connection, world: World, database: str, superuser
     run(f"GRANT CREATE ON DATABASE {q(database)} TO {q(world.owner)}")
     _as_owner(run, world)
     for pair in world.pairs:
-        for statements in files.blocks(pair, "old").values():
-            for statement in statements:
-                run(statement)
+        _run_file(run, files.blocks(pair, "old"))
     for pair in world.pairs:
         built.old_shape[pair.old] = witness.shape(connection, pair.old)
         built.old_access[pair.old] = witness.access(connection, [pair.old])
@@ -77,9 +75,7 @@ def _migrated(run: Callable[[str], None], connection: psycopg.Connection, pair: 
     if pair.shape == "renamed":
         _renamed(run, pair)
     else:
-        for statements in files.blocks(pair, "new").values():
-            for statement in statements:
-                run(statement)
+        _run_file(run, files.blocks(pair, "new"))
     insert(connection, pair, "new", owner, pair.rows)
     for index in pair.extra_indexes:
         run(files.index_statement(pair.new, index))
@@ -90,11 +86,19 @@ def _migrated(run: Callable[[str], None], connection: psycopg.Connection, pair: 
     if pair.shape in ("view", "renamed"):
         invoker = " WITH (security_invoker = true)" if pair.invoker and _version(connection) >= 150_000 else ""
         run(f"CREATE VIEW {q(pair.old)}{invoker} AS SELECT * FROM {q(pair.new)}")
-        for grant in pair.view_grants:
-            for statement in files.grants(pair.old, grant):
-                run(statement)
-    for grant in pair.new_grants:
-        for statement in files.grants(pair.new, grant):
+        _grant(run, pair.old, pair.view_grants)
+    _grant(run, pair.new, pair.new_grants)
+
+
+def _run_file(run: Callable[[str], None], blocks: dict[str, list[str]]) -> None:
+    for statements in blocks.values():
+        for statement in statements:
+            run(statement)
+
+
+def _grant(run: Callable[[str], None], table: str, grants: Sequence[Grant]) -> None:
+    for grant in grants:
+        for statement in files.grants(table, grant):
             run(statement)
 
 
@@ -112,7 +116,9 @@ def _renamed(run: Callable[[str], None], pair: Pair) -> None:
             run(f"ALTER TABLE {q(pair.new)} ALTER COLUMN {name} TYPE {type_} USING CAST({name} AS {type_})")
 
 
-def insert(connection: psycopg.Connection, pair: Pair, side: str, owner: str, rows: Sequence[Sequence[str | None]]) -> None:
+def insert(
+    connection: psycopg.Connection, pair: Pair, side: str, owner: str, rows: Sequence[Sequence[str | None]]
+) -> None:
     """Insert rows as they are, whatever triggers and identity say; then sequences go on behind them."""
     columns = [(n, c) for n, c in enumerate(pair.columns) if getattr(c, side) is not None and not c.generated]
     names = beside_values(", ".join(q(c.name) for _, c in columns))
@@ -122,12 +128,15 @@ def insert(connection: psycopg.Connection, pair: Pair, side: str, owner: str, ro
     for row in rows:
         given = [row[n] for n, _ in columns]
         # a column with a default and no value of its own has the default
-        connection.execute(f"INSERT INTO {beside_values(table)} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})", given)  # type: ignore[call-overload]
+        connection.execute(
+            f"INSERT INTO {beside_values(table)} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})", given
+        )  # type: ignore[call-overload]
     connection.execute("SET session_replication_role = origin")
     for column in pair.side(side):
         if column.identity:
+            last, place = beside_values(q(column.name)), beside_values(table)
             connection.execute(
-                f"SELECT setval(pg_get_serial_sequence(%s, %s), greatest(max({beside_values(q(column.name))}), 1)::bigint) FROM {beside_values(table)}",  # type: ignore[call-overload]
+                f"SELECT setval(pg_get_serial_sequence(%s, %s), greatest(max({last}), 1)::bigint) FROM {place}",  # type: ignore[call-overload]
                 (table, column.name),
             )
     connection.execute(f"SET ROLE {q(owner)}")  # type: ignore[call-overload]

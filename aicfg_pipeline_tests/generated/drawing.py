@@ -8,7 +8,18 @@ from dataclasses import replace
 from aicfg_pipeline_tests.generated import roles, values
 from aicfg_pipeline_tests.generated.dice import Dice
 from aicfg_pipeline_tests.generated.values import CHANGES, KEYS, KINDS, SECRET
-from aicfg_pipeline_tests.generated.world import Column, Dependent, Grant, Index, Pair, Policy, Reference, Trigger, World, q
+from aicfg_pipeline_tests.generated.world import (
+    Column,
+    Dependent,
+    Grant,
+    Index,
+    Pair,
+    Policy,
+    Reference,
+    Trigger,
+    World,
+    q,
+)
 
 TABLES = ("widgets", "Mixed Case", 'qu"ote', "per%cent", "b{r}ace", "ünï 漢", "order", "L" * 58, "ledger_x", "a.b")
 COLUMNS = (
@@ -23,7 +34,8 @@ FEATURES: frozenset[Feature] = frozenset(
     {
         "type_changes", "key_change", "old_only", "new_only", "back", "view_grants", "new_grants", "renamed", "coexisting",
         "serial", "identity", "references", "not_valid", "deferred", "triggers", "rls", "exclusion", "member", "superuser",
-        "default_privileges", "settings", "dependents", "publication", "old_check", "generated", "names", "plain_view", "own_names",
+        "default_privileges", "settings", "dependents", "publication", "old_check", "generated", "names", "plain_view",
+        "own_names",
     }
 )  # fmt: skip
 """What a world may have. What a finding keeps from working is left out until it is mended: see `known.py`."""
@@ -57,7 +69,9 @@ class Drawing:
             world = replace(world, database_settings=self.settings(), role_settings=self.settings())
         if self.has("dependents", 15):
             kinds = ("view", "matview", "function", "key", "policy")
-            world = replace(world, dependents=(Dependent(dice.pick(kinds), dice.number(0, len(pairs) - 1), dice.chance(50)),))
+            world = replace(
+                world, dependents=(Dependent(dice.pick(kinds), dice.number(0, len(pairs) - 1), dice.chance(50)),)
+            )
         if self.has("publication", 12):
             world = replace(world, publication=dice.pick(("table", "all", "schema")))
         return world
@@ -70,7 +84,13 @@ class Drawing:
         dice, said = self.dice, []
         for _ in range(dice.number(1, 3)):
             place = dice.pick((" IN SCHEMA public", "", ""))
-            kinds = ["ALL ON TABLES", "SELECT ON TABLES", "ALL ON SEQUENCES", "USAGE ON SEQUENCES", "EXECUTE ON FUNCTIONS"]
+            kinds = [
+                "ALL ON TABLES",
+                "SELECT ON TABLES",
+                "ALL ON SEQUENCES",
+                "USAGE ON SEQUENCES",
+                "EXECUTE ON FUNCTIONS",
+            ]
             kinds += [] if place else ["USAGE ON SCHEMAS", "ALL ON SCHEMAS"]
             role = dice.pick((*roles.GRANTEES, ""))
             said.append(f"{place} GRANT {dice.pick(kinds)} TO {q(role) if role else 'PUBLIC'}")
@@ -91,7 +111,9 @@ class Drawing:
         columns = self.columns(number)
         pair = Pair(old=old, new=new, columns=columns, key=self.key(columns), shape=shape)
         if dice.chance(40):
-            stamp = Column("updated_at", "timestamptz", "timestamptz", not_null=True, old_default="now()", new_default="now()")
+            stamp = Column(
+                "updated_at", "timestamptz", "timestamptz", not_null=True, old_default="now()", new_default="now()"
+            )
             pair = replace(pair, columns=(*pair.columns, stamp), changed_at="updated_at")
         pair = self.mapped(pair)
         pair = self.guarded(self.indexed(pair))
@@ -135,7 +157,13 @@ class Drawing:
             identity = "serial" if serial else self.dice.pick(("ALWAYS", "BY DEFAULT")) if own else ""
         old = kind
         if self.has("key_change", 15):
-            old = {"integer": "bigint", "bigint": "integer", "text": "varchar(12)", "varchar(12)": "text", "smallint": "integer"}.get(kind, kind)
+            old = {
+                "integer": "bigint",
+                "bigint": "integer",
+                "text": "varchar(12)",
+                "varchar(12)": "text",
+                "smallint": "integer",
+            }.get(kind, kind)
         if kind == "bigint" and old == "integer":
             kind, old = "integer", "bigint"  # the values of the rows fit into both
         return Column(name, old, kind, not_null=True, identity=identity)
@@ -188,14 +216,23 @@ class Drawing:
         """Now and then a column of the old table is replaced by two of the new one, as `configured_by` was."""
         if not self.has("back", 25):
             return pair
-        kind, values_ = self.dice.pick((("uuid", tuple(roles.USERS)), ("text", (SECRET, SECRET + "x")), ("integer", ("1", "2"))))
-        made = [Column("configured_by", kind, None), Column("created_by", None, kind, values=values_), Column("updated_by", None, kind, values=values_)]
+        kind, values_ = self.dice.pick(
+            (("uuid", tuple(roles.USERS)), ("text", (SECRET, SECRET + "x")), ("integer", ("1", "2")))
+        )
+        made = [
+            Column("configured_by", kind, None),
+            Column("created_by", None, kind, values=values_),
+            Column("updated_by", None, kind, values=values_),
+        ]
         if kind == "uuid" and "references" in self.features and self.dice.chance(60):
             wild = self.has("not_valid", 30)
             reference = Reference(("auth", "users"), "id", valid=not wild)
             reach = (*values_, "00000000-0000-0000-0000-0000000000ff") if wild and self.dice.chance(50) else values_
             made = [replace(made[0], reference=reference if self.dice.chance(70) else None)]
-            made += [Column("created_by", None, kind, values=reach, reference=reference), Column("updated_by", None, kind, values=values_, reference=reference)]
+            made += [
+                Column("created_by", None, kind, values=reach, reference=reference),
+                Column("updated_by", None, kind, values=values_, reference=reference),
+            ]
         keep = ("created_by",) if self.dice.chance(60) else ()
         return replace(
             pair,
@@ -209,7 +246,11 @@ class Drawing:
 
     def indexed(self, pair: Pair) -> Pair:
         dice = self.dice
-        both = [c for c in pair.columns if c.old and c.new and KINDS[c.kind].ordered and KINDS[c.old].ordered and not c.generated]
+        both = [
+            c
+            for c in pair.columns
+            if c.old and c.new and KINDS[c.kind].ordered and KINDS[c.old].ordered and not c.generated
+        ]
         small = [c for c in both if not KINDS[c.kind].text or c.kind in ("varchar(12)", "char(11)", "name")]
         indexes = []
         for number, column in enumerate(dice.some(small, 3)):
@@ -224,7 +265,11 @@ class Drawing:
             elif kind == 3 and column.kind in HASHED and column.old in HASHED:
                 indexes.append(Index(name, on, method="hash", needs=(column.name,)))
             else:
-                indexes.append(Index(name, f"{on}, {', '.join(q(k) for k in pair.key)}", unique=True, needs=(column.name, *pair.key)))
+                indexes.append(
+                    Index(
+                        name, f"{on}, {', '.join(q(k) for k in pair.key)}", unique=True, needs=(column.name, *pair.key)
+                    )
+                )
         texts = [c for c in both if KINDS[c.kind].text]
         if texts and dice.chance(30):
             column = dice.pick(texts)
@@ -250,11 +295,21 @@ class Drawing:
         if self.has("rls", 30):
             commands = ("ALL", "SELECT", "INSERT", "UPDATE", "DELETE")
             policies = tuple(
-                Policy(f"may {n}", dice.pick(commands), tuple(dice.some(roles.GRANTEES, 2)), dice.pick(("true", "false", "current_user = 'gen_anon'")))
+                Policy(
+                    f"may {n}",
+                    dice.pick(commands),
+                    tuple(dice.some(roles.GRANTEES, 2)),
+                    dice.pick(("true", "false", "current_user = 'gen_anon'")),
+                )
                 for n in range(dice.number(0, 2))
             )
             pair = replace(pair, rls=True, forced=dice.chance(15), policies=policies)
-        pair = replace(pair, old_grants=self.grants(pair, "old"), invoker=not self.has("plain_view", 70), file_invoker=dice.chance(50))
+        pair = replace(
+            pair,
+            old_grants=self.grants(pair, "old"),
+            invoker=not self.has("plain_view", 70),
+            file_invoker=dice.chance(50),
+        )
         if self.has("view_grants", 40):
             pair = replace(pair, view_grants=self.grants(pair, "new"))
         if self.has("new_grants", 30):
@@ -265,7 +320,11 @@ class Drawing:
         dice, made = self.dice, []
         for role in dice.some((*roles.GRANTEES, ""), 3):
             column = dice.pick([c.name for c in pair.side(side) if c.old and c.new]) if dice.chance(20) else ""
-            options = ("SELECT", "UPDATE", "SELECT, INSERT") if column else ("SELECT", "SELECT, INSERT, UPDATE, DELETE", "ALL", "TRUNCATE, REFERENCES, TRIGGER")
+            options = (
+                ("SELECT", "UPDATE", "SELECT, INSERT")
+                if column
+                else ("SELECT", "SELECT, INSERT, UPDATE, DELETE", "ALL", "TRUNCATE, REFERENCES, TRIGGER")
+            )
             made.append(Grant(role, dice.pick(options), column, dice.chance(15)))
         return tuple(made)
 

@@ -23,9 +23,13 @@ def may_be(hazard: Any, world: World, before: Any, lossless: dict[str, dict[str,
     reasons = {
         "dependents": lambda p: bool(world.dependents or world.publication),
         "unmapped_column": _has_new_only_values(before),
-        "violates_not_null": lambda p: any(c.old and (c.not_null or c.old_check) for c in p.columns if c.name not in p.key),
+        "violates_not_null": lambda p: any(
+            c.old and (c.not_null or c.old_check) for c in p.columns if c.name not in p.key
+        ),
         "violates_check": lambda p: any(c.old_check for c in p.columns),
-        "violates_foreign_key": lambda p: any(c.reference and c.reference.old and not c.reference.valid for c in p.columns),
+        "violates_foreign_key": lambda p: any(
+            c.reference and c.reference.old and not c.reference.valid for c in p.columns
+        ),
         "type_mismatch": lambda p: not all(lossless[p.old].values()) or _shifts(p),
         "rls_hides_rows": lambda p: p.forced and world.runner != "superuser" and world.owner != "gen_bypass",
         "coexisting_conflict": lambda p: p.shape == "coexisting",
@@ -61,7 +65,9 @@ def _has_new_only_values(before: Any) -> Any:
 def _shifts(pair: Pair) -> bool:
     """A time with a zone against one without: what it comes to depends on who asks."""
     zones = ({"timestamptz", "timestamptz(0)"}, {"timestamp", "date"})
-    return any(c.old and c.new and any(c.old in a and c.new in b for a, b in (zones, zones[::-1])) for c in pair.columns)
+    return any(
+        c.old and c.new and any(c.old in a and c.new in b for a, b in (zones, zones[::-1])) for c in pair.columns
+    )
 
 
 def undo_may_refuse(world: World, lossless: dict[str, dict[str, bool]], writer: Any) -> bool:

@@ -77,7 +77,9 @@ def grants(table: str, grant: Grant) -> Iterator[str]:
 def _table(pair: Pair, side: str) -> str:
     lines = [_column(pair, side, c) for c in pair.side(side)]
     lines += [
-        f"CONSTRAINT {q(named(pair.table(side), c.name, 'check'))} CHECK ({c.check})" for c in pair.side(side) if c.check
+        f"CONSTRAINT {q(named(pair.table(side), c.name, 'check'))} CHECK ({c.check})"
+        for c in pair.side(side)
+        if c.check
     ]
     if side == "old":
         lines += [

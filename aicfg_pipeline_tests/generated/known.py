@@ -5,19 +5,11 @@ from __future__ import annotations
 from aicfg_pipeline_tests.generated.drawing import FEATURES
 
 WAITING: dict[str, str] = {
-    "renamed": "O1",
     "own_names": "O6",
-    "plain_view": "O2",
-    "settings": "D7, O8",
     "not_valid": "D6",
     "deferred": "O9",
     "type_changes": "D3",
     "key_change": "O10",
-    "view_grants": "O2",
-    "new_grants": "O2",
-    "member": "O3",
-    "superuser": "O3",
-    "default_privileges": "S3, O4",
     "coexisting": "D1",
 }
 """Feature: the finding that keeps it from working."""

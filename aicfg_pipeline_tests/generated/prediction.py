@@ -56,7 +56,11 @@ def merged(connection: psycopg.Connection, pair: Pair) -> Rows:
         elif pair.changed_at and _later(connection, there[pair.changed_at], row[pair.changed_at]):
             continue
         else:
-            only = {c.name: there[c.name] for c in pair.side("old") if c.name not in new_names and c.name not in dict(pair.back)}
+            only = {
+                c.name: there[c.name]
+                for c in pair.side("old")
+                if c.name not in new_names and c.name not in dict(pair.back)
+            }
             result[key] = {**row, **only}
     return result
 
@@ -66,7 +70,9 @@ def _later(connection: psycopg.Connection, one: str | None, other: str | None) -
     return bool(found and found[0])
 
 
-def same_there_and_back(connection: psycopg.Connection, pair: Pair, source: str = "new", target: str = "old") -> dict[str, bool]:
+def same_there_and_back(
+    connection: psycopg.Connection, pair: Pair, source: str = "new", target: str = "old"
+) -> dict[str, bool]:
     """Say of each column whose type differs whether every value comes back as it was."""
     connection.execute("SET search_path = public, pg_catalog")
     told: dict[str, bool] = {}
@@ -91,7 +97,9 @@ class Parked:
     rows: dict[str, Rows]
 
 
-def undone(connection: psycopg.Connection, pair: Pair, parked: Rows, touched: set[tuple[str | None, ...]], since: Rows) -> Rows:
+def undone(
+    connection: psycopg.Connection, pair: Pair, parked: Rows, touched: set[tuple[str | None, ...]], since: Rows
+) -> Rows:
     """Return what the new table must hold after an undo. `since` are the old rows as they were right after the swap.
 
     A row that nobody has written is the parked one, to the letter. One that was written comes forth; what the old table
@@ -109,7 +117,9 @@ def undone(connection: psycopg.Connection, pair: Pair, parked: Rows, touched: se
         for column in pair.side("new"):
             kept = column.name in pair.keep or column.name not in row
             from_parked = was is not None and kept
-            result[key][column.name] = was[column.name] if was is not None and from_parked else row.get(column.name, defaults.get(column.name))
+            result[key][column.name] = (
+                was[column.name] if was is not None and from_parked else row.get(column.name, defaults.get(column.name))
+            )
     return result
 
 
@@ -118,6 +128,8 @@ def _defaults(connection: psycopg.Connection, pair: Pair) -> dict[str, str | Non
     found: dict[str, str | None] = {}
     for column in pair.side("new"):
         if column.old is None and not column.generated:
-            row = connection.execute(f"SELECT CAST({column.new_default or 'NULL'} AS {column.type('new')})::text").fetchone()  # type: ignore[call-overload]
+            row = connection.execute(
+                f"SELECT CAST({column.new_default or 'NULL'} AS {column.type('new')})::text"
+            ).fetchone()  # type: ignore[call-overload]
             found[column.name] = row[0] if row else None
     return found

@@ -19,7 +19,9 @@ def make_roles(connection: psycopg.Connection) -> None:
     """Make the roles, once on a server."""
     for owner in OWNERS:
         more = " BYPASSRLS" if owner == "gen_bypass" else ""
-        connection.execute(f"CREATE ROLE {q(owner)} LOGIN{more}; CREATE ROLE {q(MEMBERS[owner])} LOGIN IN ROLE {q(owner)}{more}")
+        connection.execute(
+            f"CREATE ROLE {q(owner)} LOGIN{more}; CREATE ROLE {q(MEMBERS[owner])} LOGIN IN ROLE {q(owner)}{more}"
+        )
     for role in GRANTEES:
         connection.execute(f"CREATE ROLE {q(role)} LOGIN")
     connection.execute(f"CREATE ROLE {OTHER}; GRANT gen_group TO gen_reader")

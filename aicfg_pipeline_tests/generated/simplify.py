@@ -37,27 +37,47 @@ def _kind(tell: Callable[[World], object], world: World) -> str | None:
     return None
 
 
+STAY = {
+    "name",
+    "old",
+    "new",
+    "privileges",
+    "command",
+    "using",
+    "role",
+    "kind",
+    "on",
+    "accept",
+    "key",
+    "values",
+    "table",
+}
+"""What can't be left out of a thing without making another thing of it."""
+
+
 def smaller_ones(thing: Any) -> Iterator[Any]:
     """Yield the same with one part less, the larger parts first."""
     for field in fields(thing):
         value = getattr(thing, field.name)
-        if isinstance(value, tuple) and field.name not in ("key", "values", "table"):
-            if len(value) > 1 and field.name != "columns":
-                yield replace(thing, **{field.name: ()})
-            for place in range(len(value)):
-                if not (field.name == "pairs" and len(value) == 1):
-                    yield _without(thing, field.name, place)
-            for place, part in enumerate(value):
-                if is_dataclass(part):
-                    for smaller in smaller_ones(part):
-                        yield replace(thing, **{field.name: (*value[:place], smaller, *value[place + 1 :])})
+        if field.name in STAY or value == field.default:
+            continue
+        if isinstance(value, tuple):
+            yield from _with_fewer(thing, field.name, value)
         elif is_dataclass(value):
             yield replace(thing, **{field.name: None})
-        elif isinstance(value, bool) and field.name not in ("accept",) and value != field.default:
+        elif isinstance(value, (bool, str, int)) and isinstance(field.default, (bool, str, int)):
             yield replace(thing, **{field.name: field.default})
-        elif isinstance(value, str) and value and field.name not in ("name", "old", "new", "privileges", "command", "using", "role", "kind", "on") and value != field.default:
-            if isinstance(field.default, str):
-                yield replace(thing, **{field.name: field.default})
+
+
+def _with_fewer(thing: Any, name: str, value: tuple[Any, ...]) -> Iterator[Any]:
+    if len(value) > 1 and name not in ("columns", "pairs"):
+        yield replace(thing, **{name: ()})
+    for place in range(len(value)):
+        if name != "pairs" or len(value) > 1:
+            yield _without(thing, name, place)
+    for place, part in enumerate(value):
+        for smaller in smaller_ones(part) if is_dataclass(part) else ():
+            yield replace(thing, **{name: (*value[:place], smaller, *value[place + 1 :])})
 
 
 def _without(thing: Any, name: str, place: int) -> Any:

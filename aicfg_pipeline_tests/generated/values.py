@@ -16,7 +16,7 @@ NASTY = (
     " ",
     "\t\n\r\\.\n",
     "'\"\\",
-    "{a,\"b\",NULL}",
+    '{a,"b",NULL}',
     "$$;--",
     "%s %(x)s {0} {x}",
     "<script>",
@@ -47,7 +47,9 @@ KINDS: dict[str, Kind] = {
     "smallint": Kind("smallint", ("0", "1", "-32768", "32767", "7")),
     "integer": Kind("integer", ("0", "-1", "2147483647", "-2147483648", "42", "1004")),
     "bigint": Kind("bigint", ("0", "5", "9223372036854775807", "-9223372036854775808", "5000000000")),
-    "numeric": Kind("numeric", ("0", "-0.0", "1.50", "1.5", "NaN", "Infinity", "123456789012345678901234567890.1234567890")),
+    "numeric": Kind(
+        "numeric", ("0", "-0.0", "1.50", "1.5", "NaN", "Infinity", "123456789012345678901234567890.1234567890")
+    ),
     "numeric(10,2)": Kind("numeric(10,2)", ("0", "1.50", "9.99", "3.00", "99999999.99", "NaN")),
     "numeric(4,1)": Kind("numeric(4,1)", ("0", "1.5", "999.9", "2.0")),
     "real": Kind("real", ("0", "-0", "1.5", "0.1", "NaN", "Infinity", "-Infinity", "3.4028235e+38")),
@@ -61,8 +63,13 @@ KINDS: dict[str, Kind] = {
     "boolean": Kind("boolean", ("t", "f")),
     "uuid": Kind("uuid", ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")),
     "date": Kind("date", ("2026-01-14", "0001-01-01 BC", "infinity", "9999-12-31")),
-    "timestamp": Kind("timestamp", ("2026-01-14 12:00:00", "2026-01-14 00:00:00", "infinity", "-infinity", "2026-03-29 02:30:00.123456")),
-    "timestamptz": Kind("timestamptz", ("2026-01-14 12:00:00+00", "infinity", "2026-10-25 00:30:00+00", "0044-03-15 12:00:00+00 BC")),
+    "timestamp": Kind(
+        "timestamp",
+        ("2026-01-14 12:00:00", "2026-01-14 00:00:00", "infinity", "-infinity", "2026-03-29 02:30:00.123456"),
+    ),
+    "timestamptz": Kind(
+        "timestamptz", ("2026-01-14 12:00:00+00", "infinity", "2026-10-25 00:30:00+00", "0044-03-15 12:00:00+00 BC")
+    ),
     "timestamptz(0)": Kind("timestamptz(0)", ("2026-01-14 12:00:00+00", "2026-01-14 12:00:01+00")),
     "time": Kind("time", ("00:00:00", "24:00:00", "12:34:56.789")),
     "timetz": Kind("timetz", ("00:00:00+01", "12:34:56.789-05:30")),
@@ -71,7 +78,7 @@ KINDS: dict[str, Kind] = {
     "json": Kind("json", ('{"a":1,  "a":2}', "null", f'["{SECRET}"]', "1.0", '{"x": "\\u0041"}'), ordered=False),
     "jsonb": Kind("jsonb", ('{"a": 1}', "null", f'["{SECRET}", null]', "1.0", "{}")),
     "integer[]": Kind("integer[]", ("{}", "{1,NULL,3}", "[0:1]={1,2}", "{{1,2},{3,4}}")),
-    "text[]": Kind("text[]", ("{}", f'{{{SECRET},NULL,"NULL",""}}', '{"a\\"b","c,d"}', '[2:3]={x,NULL}')),
+    "text[]": Kind("text[]", ("{}", f'{{{SECRET},NULL,"NULL",""}}', '{"a\\"b","c,d"}', "[2:3]={x,NULL}")),
     "varchar(9)[]": Kind("varchar(9)[]", ("{}", "{x,NULL}", '{"NULL"}')),
     "mood": Kind('public."Mood"', ("glad", "so so", "it's")),
     "mood[]": Kind('public."Mood"[]', ("{}", '{glad,NULL,"so so"}')),
@@ -145,7 +152,12 @@ def value(dice: Dice, kind: str, *, only: tuple[str, ...] | None = None) -> str:
 
 def key_value(kind: str, number: int) -> str:
     """Return the value of a key column of the row with this number: different numbers, different values."""
-    plain = {"integer": 1 + number * 3, "bigint": 5_000_000_000 + number, "smallint": number - 3, "numeric": f"{number}.50"}
+    plain = {
+        "integer": 1 + number * 3,
+        "bigint": 5_000_000_000 + number,
+        "smallint": number - 3,
+        "numeric": f"{number}.50",
+    }
     if kind in plain:
         return str(plain[kind])
     others = {

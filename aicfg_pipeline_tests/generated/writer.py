@@ -30,7 +30,9 @@ class Writer:
         """Write so many times into tables of the old or new side."""
         for _ in range(how_many):
             pair = self.dice.pick(self.world.pairs)
-            act = self.dice.pick((self.insert, self.insert, self.change, self.change, self.touch, self.rename, self.remove, self.empty))
+            act = self.dice.pick(
+                (self.insert, self.insert, self.change, self.change, self.touch, self.rename, self.remove, self.empty)
+            )
             table = q("public", pair.table(side))
             if side == "new" and pair.shape in ("view", "renamed") and self.dice.chance(40):
                 table = q("public", pair.old)
@@ -49,7 +51,11 @@ class Writer:
         names = beside_values(", ".join(q(n) for n in cells))
         marks = ", ".join(self.mark(pair.column(n), side) for n in cells)
         if cells:
-            self.run(pair, f"INSERT INTO {beside_values(table)} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})", list(cells.values()))
+            self.run(
+                pair,
+                f"INSERT INTO {beside_values(table)} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})",
+                list(cells.values()),
+            )
 
     def change(self, pair: Pair, side: str, table: str) -> None:
         self.number += 1
@@ -58,7 +64,7 @@ class Writer:
 
     def touch(self, pair: Pair, side: str, table: str) -> None:
         key, found = beside_values(q(pair.key[0])), self.some_key(pair, table)
-        if found and not pair.column(pair.key[0]).identity == "ALWAYS":
+        if found and pair.column(pair.key[0]).identity != "ALWAYS":
             self.run(pair, f"UPDATE {beside_values(table)} SET {key} = {key} WHERE {self.where(pair)}", [*found])
 
     def rename(self, pair: Pair, side: str, table: str) -> None:
@@ -68,14 +74,18 @@ class Writer:
             return
         self.update(pair, side, table, {c.name: values.key_value(c.kind, self.number) for c in columns}, renaming=True)
 
-    def update(self, pair: Pair, side: str, table: str, cells: dict[str, str | None], *, renaming: bool = False) -> None:
+    def update(
+        self, pair: Pair, side: str, table: str, cells: dict[str, str | None], *, renaming: bool = False
+    ) -> None:
         found = self.some_key(pair, table)
         if not found or not cells:
             return
         if renaming:
             self.touched.setdefault(pair.old, set()).add(found)
         assignments = ", ".join(f"{beside_values(q(n))} = {self.mark(pair.column(n), side)}" for n in cells)
-        self.run(pair, f"UPDATE {beside_values(table)} SET {assignments} WHERE {self.where(pair)}", [*cells.values(), *found])
+        self.run(
+            pair, f"UPDATE {beside_values(table)} SET {assignments} WHERE {self.where(pair)}", [*cells.values(), *found]
+        )
 
     def remove(self, pair: Pair, side: str, table: str) -> None:
         found = self.some_key(pair, table)
