@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test servers dev lint format bench chaos story screenshots plan-sql clean
+.PHONY: help setup demo test servers dev lint format bench chaos generated story screenshots plan-sql clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ $(VENV)/.bench: $(READY)
 SECONDS ?= 600
 chaos: $(READY)  ## random histories under random faults (SECONDS=600 SEED=a number)
 	$(BIN)/python -m aicfg_pipeline_tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+DATABASES ?= 1000
+generated: $(READY)  ## random databases, each taken back, forth, back (DATABASES=1000 SEED=a number VERSION=18)
+	$(BIN)/python -m aicfg_pipeline_tests.generated --databases $(DATABASES) $(if $(SEED),--seed $(SEED)) $(if $(VERSION),--version $(VERSION))
 
 dev: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/python -m aicfg_pipeline.local dev

@@ -124,6 +124,7 @@ CASES = (
         "a check on a column that only the old table has does not stop the plan",
         world(with_column(Column("kind", "integer", None, old_check="kind > 0"), None, None, None)), "", "D2",
     ),
+    Case("nothing at the old name is nothing again after undo", world(replace(PLAIN, shape="none"))),
     Case(
         "a view outside that reads the new table stops the drop and nothing else",
         world(dependents=(Dependent("view", 0),)),
