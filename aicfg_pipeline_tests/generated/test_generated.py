@@ -18,7 +18,7 @@ from aicfg_pipeline_tests.generated.story import NotBuilt
 from aicfg_pipeline_tests.generated.world import World
 from aicfg_pipeline_tests.tools.servers import DEFAULT_VERSION
 
-DATABASES = int(os.environ.get("AICFG_GENERATED", "60"))
+DATABASES = int(os.environ.get("AICFG_GENERATED", "25"))
 
 worlds: st.SearchStrategy[World] = st.randoms(use_true_random=False).map(lambda source: draw(Dice(source), TOLD_NOW))
 

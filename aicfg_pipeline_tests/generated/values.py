@@ -165,6 +165,6 @@ def key_value(kind: str, number: int) -> str:
         "text": f"key {number} '\"\\ 漢",
         "varchar(12)": f"k'{number}\"",
         "timestamptz": f"2026-01-{1 + number % 28:02d} 00:00:00.{number:06d}+00",
-        "date": f"20{number % 90 + 10}-01-01",
+        "date": f"{1000 + number % 8000}-01-01",
     }
     return others[kind]

@@ -41,7 +41,7 @@ class Writer:
     # --- what it does ---
 
     def insert(self, pair: Pair, side: str, table: str) -> None:
-        self.number += 1
+        self.number += 50  # sequences go on behind what is written: leave them room
         cells = dict(self.cells(pair, side, self.number))
         for key in pair.key:
             column = pair.column(key)
@@ -58,7 +58,7 @@ class Writer:
             )
 
     def change(self, pair: Pair, side: str, table: str) -> None:
-        self.number += 1
+        self.number += 50  # sequences go on behind what is written: leave them room
         cells = dict(self.dice.some(list(self.cells(pair, side, self.number)), 3))
         self.update(pair, side, table, cells)
 
@@ -68,7 +68,7 @@ class Writer:
             self.run(pair, f"UPDATE {beside_values(table)} SET {key} = {key} WHERE {self.where(pair)}", [*found])
 
     def rename(self, pair: Pair, side: str, table: str) -> None:
-        self.number += 1
+        self.number += 50  # sequences go on behind what is written: leave them room
         columns = [pair.column(k) for k in pair.key]
         if any(c.identity == "ALWAYS" for c in columns):
             return
