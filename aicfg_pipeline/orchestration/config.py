@@ -68,6 +68,7 @@ class Request(Config):
             accept_hazards=tuple(code.value for code in self.accept_hazards),
             retain_days=self.retain_days,
             terminate_blockers=self.terminate_blockers,
+            before_retention_ends=self.before_retention_ends,
         )
 
     def as_config(self) -> dict[str, Any]:
@@ -83,6 +84,7 @@ USED_BY = {
     "verify": (),
     "undo_rollback": ("confirm_database", "dry_run", "accept_hazards", "terminate_blockers"),
     "drop_new_tables": ("confirm_database", "dry_run", "terminate_blockers", "before_retention_ends"),
+    "abandon": ("confirm_database", "dry_run", "terminate_blockers"),
     "migrate": ("confirm_database", "dry_run", "terminate_blockers"),
 }
 """What each job makes use of. The rest of a run.yaml is accepted and means nothing to it."""

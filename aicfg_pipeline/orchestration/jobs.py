@@ -29,6 +29,13 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
             failure_report(migration),
         ),
         _undo(migration, ops),
+        _single(
+            migration,
+            "abandon",
+            ops["abandon"],
+            "Gives a rollback up that has not cut over: shadows, logs and triggers go, nothing changes for anyone.",
+            failure_report(migration),
+        ),
         _single(migration, "migrate", ops["migrate"], "Forward: old tables become new tables and views."),
     ]
 

@@ -37,7 +37,7 @@ IN_PROGRESS = [
     DagsterRunStatus.STARTING,
     DagsterRunStatus.STARTED,
 ]
-CHANGES_DATA = ("rollback", "undo_rollback", "drop_new_tables", "migrate")
+CHANGES_DATA = ("rollback", "undo_rollback", "drop_new_tables", "migrate", "abandon")
 
 
 def interval_seconds() -> int:

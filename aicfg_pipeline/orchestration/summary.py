@@ -13,7 +13,7 @@ from aicfg_pipeline.postgres.address import shown
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
-from aicfg_pipeline.rollback.steps.drop import retained_until
+from aicfg_pipeline.rollback.tables.parked import retained_until
 
 RULE = "─" * 78
 

@@ -41,6 +41,7 @@ class Settings:
     accept_hazards: tuple[str, ...] = ()
     retain_days: int = 7
     terminate_blockers: bool = False
+    before_retention_ends: bool = False
     lock_attempts: int = LOCK_ATTEMPTS
 
 

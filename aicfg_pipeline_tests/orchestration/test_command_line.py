@@ -7,7 +7,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from aicfg_pipeline.rollback import lifecycle
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline_tests.tools.jobs import confirmed, execute
+from aicfg_pipeline_tests.tools.kills import differing, portrait
+from aicfg_pipeline_tests.tools.migration import running
 from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database
 
 
@@ -102,6 +106,18 @@ def test_migrate_refuses_while_the_new_tables_are_parked(migrated_database: Data
     assert done.status == 1
     assert "undo_rollback" in done.output
     assert _state(migrated_database) == before
+
+
+def test_abandon_gives_a_rollback_up_that_has_not_cut_over(migrated_database: Database, tmp_path: Path) -> None:
+    before = portrait(migrated_database)
+    with running(migrated_database.url) as run:
+        lifecycle.begin(run, "rollback")
+        copy_back(run, "sys_rag")
+    config = confirmed(migrated_database.name)
+    done = execute("abandon", home=tmp_path, url=migrated_database.url, config=config)
+    assert done.status == 0, done.output
+    assert "Given up: sys_rag." in done.output
+    assert differing(before, portrait(migrated_database)) == []
 
 
 def test_drop_refuses_before_the_retention_ends(migrated_database: Database, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dagster import OpDefinition
 
+from aicfg_pipeline.orchestration.ops.abandon import abandon_op
 from aicfg_pipeline.orchestration.ops.drop import drop_op, end_op
 from aicfg_pipeline.orchestration.ops.migrate import migrate_op
 from aicfg_pipeline.orchestration.ops.plan import plan_only_op, plan_op
@@ -27,6 +28,7 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
         undo_op(migration),
         end_of_undo_op(migration),
         migrate_op(migration),
+        abandon_op(migration),
         *build_service_ops(migration),
     ]
     return {o.name: o for o in made}

@@ -15,6 +15,7 @@ from aicfg_pipeline.orchestration.reports import recorded_checks
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.steps import drop, verify
+from aicfg_pipeline.rollback.tables.parked import retained_until
 from aicfg_pipeline.spec.model import Migration
 
 
@@ -63,7 +64,7 @@ def _drop_at_end(step: Step) -> dict[str, Any]:
     parked = run.look().in_state(State.CUT_OVER)
     if parked and run.settings.retain_days > 0:
         for state in parked:
-            until = drop.retained_until(run.look().ledger, state.pair.old)
+            until = retained_until(run.look().ledger, state.pair.old)
             step.context.log.info(f"{state.pair.new}: parked until {until:%Y-%m-%d %H:%M} UTC" if until else "parked")
         return {"dropped": False}
     return _dropped(step, before_retention_ends=True)

@@ -33,7 +33,8 @@ CODES = frozenset(
         "missing_table", "not_owner", "rls_hides_rows", "unmapped_column", "type_mismatch", "violates_check",
         "violates_unique", "violates_foreign_key", "violates_not_null", "more_than_one_row", "dependents",
         "long_transaction", "coexisting_conflict", "replica", "unsupported_version", "view_bypasses_rls",
-        "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "values_change", "time_zone",
+        "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "retained",
+        "parked_in_use", "values_change", "time_zone",
         "expression_not_used", "access_changes", "shared_function",
     }
 )  # fmt: skip

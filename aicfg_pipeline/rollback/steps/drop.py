@@ -27,16 +27,10 @@ from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked, comparison_statements, parked_sides
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.export import export_table
+from aicfg_pipeline.rollback.tables.parked import parked_relations, retained_until
 from aicfg_pipeline.rollback.work import Work, begun
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 STEP = "drop"
-
-
-def retained_until(book: Ledger, old: str) -> datetime | None:
-    """Return until when a pair's parked table is kept, as the cut-over recorded it."""
-    entry = book.last("cut_over", pair=old, outcome="done")
-    return datetime.fromisoformat(entry.facts["retain_until"]) if entry and "retain_until" in entry.facts else None
 
 
 def drop_new_tables(
@@ -62,7 +56,7 @@ def drop_new_tables(
     def work() -> dict[str, dict[str, Any]]:
         return _drop_once(run, states, exports)
 
-    oids = [r.oid for s in states for r in (s.at_old_name, *parked_relations(run, s)) if r is not None]
+    oids = [r.oid for s in states for r in (s.at_old_name, *_parked(run, s)) if r is not None]
     done, _ = run.with_locks(work, what="drop", oids=oids)
     for old, facts in done.items():
         files = ", ".join(Path(e["file"]).name for e in facts["exports"])
@@ -93,19 +87,12 @@ def _retention_over(book: Ledger, states: Sequence[PairState]) -> None:
         )
 
 
-def parked_relations(run: Run, state: PairState) -> list[Relation]:
-    """Return what of a pair is in the private schema, besides its log; what depends before what is depended on.
-
-    With what an earlier undo has kept of coexisting tables.
-    """
-    entries = [e for e in run.look().ledger.entries if e.step == "undo" and e.pair == state.pair.old]
-    kept = [(PRIVATE_SCHEMA, str(name)) for e in entries for name in e.facts.get("kept", ())]
-    parked = [r for r in (state.private_old, state.private_new) if r is not None]
-    return [*parked, *catalog.relations(run.session, kept).values()]
+def _parked(run: Run, state: PairState) -> list[Relation]:
+    return parked_relations(run.session, run.look().ledger, state)
 
 
 def _no_dependents(run: Run, states: Sequence[PairState]) -> None:
-    oids = [r.oid for s in states for r in parked_relations(run, s)]
+    oids = [r.oid for s in states for r in _parked(run, s)]
     found = find_dependents(run.session, oids)
     if found:
         raise GateError(
@@ -124,7 +111,7 @@ def _exported(run: Run, state: PairState, folder: Path) -> list[dict[str, Any]]:
 
 
 def _parked_tables(run: Run, state: PairState) -> list[Relation]:
-    return [r for r in parked_relations(run, state) if r.is_table]
+    return [r for r in _parked(run, state) if r.is_table]
 
 
 def _drop_once(
@@ -181,7 +168,7 @@ def _proofs(run: Run, state: PairState) -> list[sql.Composable]:
 
 
 def _dropping(run: Run, states: Sequence[PairState]) -> Work:
-    tables = comma(private(r.name) for s in states for r in parked_relations(run, s))
+    tables = comma(private(r.name) for s in states for r in _parked(run, s))
     return Work(
         STEP,
         None,
@@ -199,7 +186,7 @@ def _drops(run: Run, state: PairState) -> list[sql.Composable]:
         *change_log.detach_statements(ident(old.schema, old.name)),
         *(
             engine("drop_view", view=private(r.name)) if r.is_view else engine("drop_table", table=private(r.name))
-            for r in parked_relations(run, state)
+            for r in _parked(run, state)
         ),
         *change_log.drop_statements(state.pair, before_undo=state.before_undo is not None),
     ]

@@ -91,3 +91,11 @@ def test_o5_accepted_the_undo_comes_to_its_end_and_so_does_the_next_rollback(
         "SELECT relname FROM pg_class WHERE relnamespace = 'aicfg_rollback'::regnamespace AND relkind IN ('r', 'v')"
     )
     assert left == [("ledger",)]
+
+
+def test_drop_has_a_plan_that_says_until_when_and_who_refers_to_it(cut_over_database: Database) -> None:
+    kept = [("retained", "sys_rag"), ("retained", OLD)]
+    assert hazards(cut_over_database, "drop_new_tables") == kept
+    assert hazards(cut_over_database, "drop_new_tables", before_retention_ends=True) == []
+    cut_over_database.execute(f"CREATE VIEW stale AS SELECT id FROM aicfg_rollback.{NEW}")
+    assert hazards(cut_over_database, "drop_new_tables", before_retention_ends=True) == [("parked_in_use", None)]

@@ -1,0 +1,33 @@
+"""What stands in the way of letting the parked tables go: their retention, and who still refers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
+from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.tables.dependents import find_dependents
+from aicfg_pipeline.rollback.tables.parked import parked_relations, retained_until
+
+
+def find(subject: Subject) -> Iterator[Hazard]:
+    """Look at all that a drop of every pair that is cut over would meet."""
+    states, book = subject.look.in_state(State.CUT_OVER), subject.look.ledger
+    for state in states:
+        until = retained_until(book, state.pair.old)
+        if until and until > datetime.now(UTC) and not subject.settings.before_retention_ends:
+            yield Hazard(
+                "retained",
+                f"{state.pair.new} is kept until {until:%Y-%m-%d %H:%M:%S} UTC.",
+                "Wait, or set before_retention_ends: true. Undo is possible only while the tables are parked.",
+                state.pair.old,
+            )
+    oids = [r.oid for s in states for r in parked_relations(subject.session, book, s)]
+    for found in find_dependents(subject.session, oids) if oids else ():
+        yield Hazard(
+            "parked_in_use",
+            f"The {found.kind} {found.name} refers to a parked table or view, and reads stale rows.",
+            "Point it at the old table or drop it before.",
+            facts={"kind": found.kind, "name": found.name},
+        )
