@@ -81,6 +81,12 @@ class StateError(PipelineError):
     code = "wrong_state"
 
 
+class TrustError(PipelineError):
+    """What is there under our names was made by somebody else; nothing of it was read or run."""
+
+    code = "not_ours"
+
+
 class AlreadyRunningError(PipelineError):
     """Another run works on this database."""
 

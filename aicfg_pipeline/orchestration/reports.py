@@ -51,7 +51,7 @@ def write_report(
         secrets=secrets_of(run.session.url),
         command=commands.job,
     )
-    evidence = gather(ledger.read(run.session, statements=True), known)
+    evidence = gather(ledger.read(run.session, run.migration, statements=True), known)
     html, json = write(evidence, report_folder(), secrets=secrets_of(run.session.url))
     return html, {"report": MetadataValue.url(html.as_uri()), "report_json": MetadataValue.path(json)}
 
@@ -63,7 +63,7 @@ def _started(entries: Sequence[Entry]) -> Mapping[str, Any]:
 
 def recorded_checks(run: Run) -> list[Check]:
     """Return the checks as the run's verification recorded them; none where it did not come that far."""
-    entries = [e for e in ledger.read(run.session).of_run(run.run_id) if e.step == "verify"]
+    entries = [e for e in ledger.read(run.session, run.migration).of_run(run.run_id) if e.step == "verify"]
     return [Check.read(c) for c in entries[-1].facts.get("checks", [])] if entries else []
 
 
@@ -77,7 +77,7 @@ def failure_report(migration: Migration) -> HookDefinition:
         try:
             session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
             run = Run(session, migration, context.run_id, say=context.log.info)
-            if not ledger.read(session).of_run(context.run_id):
+            if not ledger.read(session, migration).of_run(context.run_id):
                 return  # refused before anything was touched: the step's own message says it all
             lifecycle.failed(run, error)
             html, _ = write_report(run, context.job_name, commands_for(postgres.target()), error=error)

@@ -34,6 +34,7 @@ LOCK_ATTEMPTS = 25
 
 TWO_PHASE = "two-phase commit"
 LONGEST_SHOWN = 120
+UNSEEN = "<insufficient privilege>"  # what the server gives as the query of a session that we may not see
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,16 @@ class BlockerWatch:
                 raise
             line = f"{blocker} can't be ended: {error.found}"
         else:
-            if not done:
+            if done:
+                line = f"ended {blocker} (terminate_blockers)"
+            elif blocker.query.startswith(UNSEEN):
+                line = (
+                    f"terminate_blockers can't tell whether pid {blocker.pid} ({blocker.user}) is idle in a transaction:"
+                    " this role may not see it. Grant it pg_read_all_stats (and pg_signal_backend), or end the session"
+                    " by hand"
+                )
+            else:
                 return
-            line = f"ended {blocker} (terminate_blockers)"
         with self._guard:
             if line not in self._said:
                 self._said.append(line)

@@ -17,7 +17,7 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback import own
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,18 @@ def prepare_statements(owner: str | None = None) -> list[sql.Composable]:
     return [*own.make_schema(owner), engine("create_ledger"), *own.keep(["ledger"], owner, schema_too=True)]
 
 
-def exists(session: Session) -> bool:
-    """Say whether there is a ledger."""
+def exists(session: Session, migration: Migration) -> bool:
+    """Say whether there is a ledger. Raises `TrustError` where it is not ours."""
+    own.must_be_ours(session, migration)
     return (PRIVATE_SCHEMA, "ledger") in catalog.relations(session, [(PRIVATE_SCHEMA, "ledger")])
 
 
-def read(session: Session, *, statements: bool = False) -> Ledger:
-    """Read the whole ledger; an empty one where there is none. The statements only where they are asked for."""
-    if not exists(session):
+def read(session: Session, migration: Migration, *, statements: bool = False) -> Ledger:
+    """Read the whole ledger; an empty one where there is none. The statements only where they are asked for.
+
+    Raises `TrustError` where it is not ours.
+    """
+    if not exists(session, migration):
         return Ledger()
     rows = session.all(engine("read_ledger"), {"statements": statements})
     return Ledger(tuple(Entry(**r._asdict()) for r in rows))

@@ -54,7 +54,7 @@ def must_be_ours(run: Run, ancestors: Sequence[str | None] = ()) -> None:
 
     A re-execution goes on with its parent's work, and with what that wrote down when it began.
     """
-    book = ledger.read(run.session)
+    book = ledger.read(run.session, run.migration)
     under_way = current(book)
     if under_way is None:
         raise StateError(
@@ -82,7 +82,7 @@ def _began(book: Ledger, under_way: Entry) -> Entry:
 
 def must_have_begun(run: Run, wanted: str) -> None:
     """Raise `StateError` where no run of this pipeline has ever worked: nothing is made only to find that out."""
-    if not ledger.exists(run.session):
+    if not ledger.exists(run.session, run.migration):
         database = run.session.one(engine("identity")).database
         raise StateError(
             f"There is nothing to {wanted}: no rollback of this pipeline has been in database {database!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from typing import Any
 
 from aicfg_pipeline.errors import AlreadyRunningError, HazardError
 from aicfg_pipeline.postgres.session import Session, observer
@@ -38,11 +39,22 @@ def take_run_lock(session: Session) -> None:
             return
         time.sleep(GRACE_PAUSE)
     holder = session.one(engine("lock_holder"), RUN_LOCK)
-    who = f"pid {holder.pid} as {holder.role} ({holder.application}), since {holder.since}" if holder else "another run"
-    raise AlreadyRunningError(
-        f"Another run works on this database: {who}.",
-        expected="one run at a time",
-        remedy="Wait for it to end, or end it in the Dagster UI (or pg_terminate_backend of that pid), then run again.",
+    found, remedy = told_of_holder(holder) if holder else ("Another run works on this database.", "Run again.")
+    raise AlreadyRunningError(found, expected="one run at a time", remedy=remedy)
+
+
+def told_of_holder(holder: Any) -> tuple[str, str]:
+    """Return who has the run lock and what to do about it. It need be no run: whoever may connect can take the lock."""
+    who = f"pid {holder.pid} as {holder.role} ({holder.application or 'no application name'}), since {holder.since}"
+    if holder.one_of_ours:
+        return (
+            f"Another run works on this database: {who}.",
+            "Wait for it to end, or end it in the Dagster UI (or pg_terminate_backend of that pid), then run again.",
+        )
+    return (
+        f"The run lock is held by a session that is no run of this pipeline, by application name and role: {who}.",
+        f"End it as a superuser, with pg_terminate_backend({holder.pid}), and find out what it is. To keep it away, take"
+        f" CONNECT on this database from {holder.role}. Then run again.",
     )
 
 

@@ -10,9 +10,33 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
+from aicfg_pipeline.errors import TrustError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration
+
+
+def must_be_ours(session: Session, migration: Migration) -> None:
+    """Raise `TrustError` where something in the private schema is not ours. To be asked before anything there is read.
+
+    Whoever may create schemas could have made it first, with a view or a trigger that runs code as whoever looks.
+    """
+    names = {
+        "schema": migration.schema,
+        "tables": [n for p in migration.pairs for n in (p.old, p.new)],
+        "logs": [p.change_log for p in migration.pairs],
+    }
+    found = [r.complaint for r in session.all(engine("not_ours"), names)]
+    if found:
+        raise TrustError(
+            "The schema aicfg_rollback is there, and it is not as this pipeline makes it. Nothing in it was read.",
+            complaints=found,
+            expected="schema, ledger, change logs and functions that belong to the role that runs (or to one that it is"
+            " a member of), ordinary tables, without triggers or rules of others",
+            remedy="Find out who made what is named above. If a rollback of this pipeline did, under another role, run"
+            " as that role. If not, somebody may want to run code with your rights: take their CREATE on the database"
+            " away, have a superuser look at the schema and drop it, then run again.",
+        )
 
 
 def on_behalf_of(session: Session, owner: str | None) -> str | None:

@@ -129,7 +129,7 @@ def look(session: Session, migration: Migration) -> Look:
         )
     ]
     found = catalog.relations(session, names)
-    book = ledger.read(session)
+    book = ledger.read(session, migration)
     return Look(tuple(_classify(migration, p, found, book) for p in migration.pairs), book)
 
 

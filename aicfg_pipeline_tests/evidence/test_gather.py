@@ -263,7 +263,7 @@ def test_real_run(migrated_database: Target):
             states_before=before,
             states_after=look.summary,
         )
-        evidence = gather(ledger.read(run.session, statements=True), known)
+        evidence = gather(ledger.read(run.session, run.migration, statements=True), known)
     assert evidence.outcome == "succeeded"
     assert evidence.database.name == migrated_database.url.rsplit("/", 1)[-1].split("?")[0]
     assert {p.state_after for p in evidence.pairs} == {"cut_over"}

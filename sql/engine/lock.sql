@@ -8,8 +8,10 @@ SELECT pg_advisory_unlock(%(class)s, %(key)s);
 
 -- name: lock_holder -- who has the run lock
 SELECT a.pid, coalesce(a.usename, '?') AS role, coalesce(a.application_name, '') AS application,
-       to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ') AS since
-FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+       coalesce(to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'), '?') AS since,
+       coalesce(starts_with(a.application_name, 'aicfg_pipeline'), false)
+           AND (pg_has_role(a.usesysid, me.oid, 'MEMBER') OR pg_has_role(me.oid, a.usesysid, 'MEMBER')) AS one_of_ours
+FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_roles me ON me.rolname = current_user
 WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %(class)s AND l.objid = %(key)s AND l.objsubid = 2
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY a.backend_start LIMIT 1;

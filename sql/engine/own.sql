@@ -68,3 +68,50 @@ BEGIN
     END LOOP;
 END
 $close$;
+
+-- name: not_ours -- what in the private schema is not what we have made: another's, or of another kind; nothing of it is read here, only the catalog
+WITH me AS (
+    SELECT r.oid, r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user
+), trusted AS (  -- superusers may do anything as it is; for one of them the owners of the tables themselves and of the database count as well
+    SELECT r.oid FROM pg_catalog.pg_roles AS r CROSS JOIN me
+    WHERE r.rolsuper OR r.oid = me.oid OR NOT me.rolsuper AND pg_catalog.pg_has_role(me.oid, r.oid, 'USAGE'::text)
+    UNION
+    SELECT d.datdba FROM pg_catalog.pg_database AS d CROSS JOIN me WHERE me.rolsuper AND d.datname = pg_catalog.current_database()
+    UNION
+    SELECT c.relowner FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace CROSS JOIN me
+    WHERE me.rolsuper AND n.nspname = %(schema)s::name AND c.relname = ANY (%(tables)s::name[]) AND c.relkind IN ('r', 'p')
+), place AS (
+    SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'aicfg_rollback'
+), things AS (
+    SELECT c.oid, c.relname, c.relkind, c.relowner, c.relispartition, c.relname = 'ledger' AS is_ledger
+    FROM pg_catalog.pg_class AS c JOIN place ON place.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (c.relname = 'ledger' OR c.relname = ANY (%(logs)s::name[]))
+)
+SELECT 'the schema aicfg_rollback belongs to ' || pg_catalog.pg_get_userbyid(place.nspowner)::text AS complaint
+FROM place WHERE place.nspowner NOT IN (SELECT trusted.oid FROM trusted)
+UNION ALL
+SELECT CASE g.grantee WHEN 0::oid THEN 'everyone' ELSE pg_catalog.pg_get_userbyid(g.grantee)::text END || ' may create things in the schema aicfg_rollback'
+FROM place CROSS JOIN LATERAL pg_catalog.aclexplode(place.nspacl) AS g
+WHERE g.privilege_type = 'CREATE'::text AND g.grantee <> place.nspowner AND g.grantee NOT IN (SELECT trusted.oid FROM trusted)
+UNION ALL
+SELECT 'aicfg_rollback.' || things.relname::text || ' belongs to ' || pg_catalog.pg_get_userbyid(things.relowner)::text
+FROM things WHERE things.relowner NOT IN (SELECT trusted.oid FROM trusted)
+UNION ALL
+SELECT 'aicfg_rollback.' || things.relname::text || ' is no ordinary table' FROM things WHERE things.relkind <> 'r' OR things.relispartition
+UNION ALL
+SELECT 'the function aicfg_rollback.' || p.proname::text || ' belongs to ' || pg_catalog.pg_get_userbyid(p.proowner)::text
+FROM pg_catalog.pg_proc AS p JOIN place ON place.oid = p.pronamespace WHERE p.proowner NOT IN (SELECT trusted.oid FROM trusted)
+UNION ALL
+SELECT 'aicfg_rollback.ledger has a trigger, ' || t.tgname::text
+FROM pg_catalog.pg_trigger AS t JOIN things ON things.oid = t.tgrelid WHERE things.is_ledger AND NOT t.tgisinternal
+UNION ALL
+SELECT 'aicfg_rollback.ledger has a rule, ' || r.rulename::text
+FROM pg_catalog.pg_rewrite AS r JOIN things ON things.oid = r.ev_class WHERE things.is_ledger AND things.relkind = 'r'
+UNION ALL
+SELECT 'aicfg_rollback.ledger has a child or parent, ' || c.relname::text
+FROM pg_catalog.pg_inherits AS i JOIN things ON things.oid IN (i.inhparent, i.inhrelid) AND things.is_ledger
+JOIN pg_catalog.pg_class AS c ON c.oid IN (i.inhparent, i.inhrelid) AND c.oid <> things.oid
+UNION ALL
+SELECT 'aicfg_rollback.ledger has a row level security policy, ' || p.polname::text
+FROM pg_catalog.pg_policy AS p JOIN things ON things.oid = p.polrelid WHERE things.is_ledger
+ORDER BY 1;

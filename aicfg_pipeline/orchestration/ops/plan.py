@@ -46,7 +46,7 @@ def _plan_only(step: Step) -> dict[str, Any]:
 def _plan_and_begin(step: Step) -> dict[str, Any] | None:
     run = step.run
     found = planned(step, "rollback")
-    if found.nothing_to_do and not ledger.exists(run.session):
+    if found.nothing_to_do and not ledger.exists(run.session, run.migration):
         print(summary(run, step.commands, step.target.told), flush=True)
         return None  # not even the ledger is made where there is nothing to do
     run.plan_hash = found.hash

@@ -10,7 +10,7 @@ from aicfg_pipeline.postgres.address import confirms
 from aicfg_pipeline.postgres.locks import Blocker
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
-from aicfg_pipeline.rollback.lock import DIRECT_CONNECTION, RUN_LOCK, behind_pooler
+from aicfg_pipeline.rollback.lock import DIRECT_CONNECTION, RUN_LOCK, behind_pooler, told_of_holder
 
 OLDEST_VERSION = 140_000
 LONG_SECONDS = 30
@@ -72,7 +72,9 @@ def _pooled(subject: Subject) -> Iterator[Hazard]:
 
 def _already_running(subject: Subject, own_pid: int) -> Iterator[Hazard]:
     holder = subject.session.one(engine("lock_holder"), RUN_LOCK)
-    if holder and holder.pid != own_pid:
+    if holder and holder.pid != own_pid and not holder.one_of_ours:
+        yield Hazard("already_running", *told_of_holder(holder))
+    elif holder and holder.pid != own_pid:
         yield Hazard(
             "already_running",
             f"Another run works here: pid {holder.pid} as {holder.role} ({holder.application}), since {holder.since}.",

@@ -11,18 +11,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from aicfg_pipeline.errors import ConnectionLostError, LockTimeoutError
+from aicfg_pipeline.errors import AlreadyRunningError, ConnectionLostError, LockTimeoutError
 from aicfg_pipeline.postgres import locks as postgres_locks
 from aicfg_pipeline.postgres.locks import BlockerWatch
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback import lifecycle
+from aicfg_pipeline.rollback.lock import RUN_LOCK, take_run_lock
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps import cut_over as cut_over_step
 from aicfg_pipeline.rollback.steps.compare import compare
 from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline_tests.tools.migration import running
-from aicfg_pipeline_tests.tools.planning import unchanged
+from aicfg_pipeline_tests.tools.planning import planned, unchanged
 from aicfg_pipeline_tests.tools.servers import Database
 from aicfg_pipeline_tests.tools.writers import Writers
 
@@ -506,3 +507,37 @@ def test_step_goes_on_where_the_watch_has_lost_its_connection(migrated_database:
                 thread.join()
             timer.join()
     assert migrated_database.exists(OLD) == "r"
+
+
+def test_l6_terminate_blockers_says_where_it_can_not_see_the_state_of_others(migrated_database: Database) -> None:
+    lines: list[str] = []
+    with running(migrated_database.url, terminate_blockers=True, lock_attempts=2, say=lines.append) as run:
+        prepare(run)
+        with migrated_database.admin() as stranger:  # a superuser: nobody but one sees what he does
+            stranger.execute(f"BEGIN; SELECT count(*) FROM {NEW}")
+            with pytest.raises(LockTimeoutError):
+                cut_over(run)
+            pid = stranger.info.backend_pid
+    told = [line for line in lines if "terminate_blockers can't tell" in line]
+    assert told
+    assert f"pid {pid} " in told[0]
+    assert "pg_read_all_stats" in told[0]
+
+
+def test_s6_a_run_lock_that_no_run_holds_is_told_as_such_with_who_has_it_and_how_to_end_it(
+    migrated_database: Database,
+) -> None:
+    with migrated_database.admin() as admin:
+        admin.execute("DROP ROLE IF EXISTS anybody; CREATE ROLE anybody LOGIN")
+    url = migrated_database.url.replace("postgres@", "anybody@")
+    with psycopg.connect(url, autocommit=True, application_name="aicfg_pipeline pretended") as holder:
+        holder.execute("SELECT pg_advisory_lock(%(class)s, %(key)s)", RUN_LOCK)
+        pid = holder.info.backend_pid
+        with pytest.raises(AlreadyRunningError, match="a session that is no run of this pipeline") as caught:
+            take_run_lock(connect(migrated_database.url))
+        assert f"pid {pid} as anybody (aicfg_pipeline pretended)" in caught.value.found
+        assert f"pg_terminate_backend({pid})" in str(caught.value.remedy)
+        (hazard,) = [h for h in planned(migrated_database.url).hazards if h.code == "already_running"]
+        assert hazard.found == caught.value.found
+    with migrated_database.admin() as admin:
+        admin.execute("DROP ROLE anybody")
