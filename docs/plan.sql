@@ -1029,6 +1029,9 @@ BEGIN ISOLATION LEVEL READ COMMITTED;
 -- where unqualified names are
 SET LOCAL "search_path" TO "aicfg_rollback", "public", "extensions", "pg_temp";
 
+-- nobody reads or writes until the transaction ends
+LOCK TABLE "public"."sys_rag", "public"."org_prompt_engineering", "public"."ai_cfg_sys_rag", "public"."ai_cfg_org_prompts", "aicfg_rollback"."sys_rag", "aicfg_rollback"."org_prompt_engineering" IN ACCESS EXCLUSIVE MODE;
+
 -- old/sys_rag.sql, foreign_keys: made without a scan; the next block validates them without a lock that blocks anyone
 ALTER TABLE ONLY sys_rag ADD CONSTRAINT sys_rag_default_chat_model_id_fkey
     FOREIGN KEY (default_chat_model_id) REFERENCES public.ai_models(id) ON DELETE SET NULL NOT VALID;
@@ -1048,9 +1051,6 @@ ALTER TABLE ONLY org_prompt_engineering ADD CONSTRAINT org_prompt_engineering_co
 -- old/org_prompt_engineering.sql, foreign_keys: made without a scan; the next block validates them without a lock that blocks anyone
 ALTER TABLE ONLY org_prompt_engineering ADD CONSTRAINT org_prompt_engineering_org_id_fkey
     FOREIGN KEY (org_id) REFERENCES public.orgs(id) ON DELETE CASCADE NOT VALID;
-
--- nobody reads or writes until the transaction ends
-LOCK TABLE "public"."sys_rag", "public"."org_prompt_engineering", "public"."ai_cfg_sys_rag", "public"."ai_cfg_org_prompts", "aicfg_rollback"."sys_rag", "aicfg_rollback"."org_prompt_engineering" IN ACCESS EXCLUSIVE MODE;
 
 -- the rows whose keys are in the log, taken out of the copy
 -- only if entries wait in the change log
@@ -1113,6 +1113,9 @@ INSERT INTO "aicfg_rollback"."org_prompt_engineering" ("id", "org_id", "policy_m
 \if :truncated
 DELETE FROM "aicfg_rollback"."change_log_org_prompt_engineering" WHERE NOT aicfg_replayed;
 \endif
+
+-- what is deferred to the end of a transaction is looked at now: a table with a check to come can't be altered
+SET CONSTRAINTS ALL IMMEDIATE;
 
 -- lives only inside the cut-over's transaction: a stop on the way between two schemas
 CREATE SCHEMA aicfg_rollback_swap;

@@ -31,6 +31,9 @@ either end being told (a laptop that sleeps, a firewall) would else keep its loc
 
 LOCK_ATTEMPTS = 25
 
+BYSTANDERS_MS = 50
+"""So long at most whoever uses a table that ours refer to waits because of us, at a time."""
+
 
 TWO_PHASE = "two-phase commit"
 LONGEST_SHOWN = 120
@@ -61,6 +64,14 @@ class Blocker:
         )
 
 
+class InTheWayError(LockTimeoutError):
+    """Somebody was seen to be in the way before anything was asked for, so nobody has had to wait."""
+
+    def __init__(self, found: str, *, holders: Sequence[Blocker]) -> None:
+        self.holders = tuple(holders)
+        super().__init__(found)
+
+
 @dataclass
 class LockReport:
     """How the locks of one step were had: attempts, and who stood in the way."""
@@ -72,6 +83,11 @@ class LockReport:
 def deadlock_timeout_ms(session: Session) -> int:
     """Return after how long a wait the server looks for a deadlock, and an autovacuum gives way."""
     return int(session.scalar(engine("deadlock_timeout")))
+
+
+def bystander_budget_ms(session: Session) -> float:
+    """Return how long a lock on somebody else's table is waited for: readers and writers of it queue behind us."""
+    return min(BYSTANDERS_MS, 0.05 * deadlock_timeout_ms(session))
 
 
 def take_locks(
@@ -138,6 +154,14 @@ class BlockerWatch:
             self._said.clear()
         return seen, said
 
+    def told_of(self, holders: Sequence[Blocker]) -> None:
+        """Take note of who was seen to be in the way before anything was asked for; with `terminate_idle` end the idle."""
+        for holder in holders:
+            with self._guard:
+                self._seen[holder.pid] = holder
+            if self._terminate:
+                self._end(holder)
+
     def _watch(self) -> None:
         while not self._ended.wait(self.INTERVAL):
             try:
@@ -200,6 +224,8 @@ def with_lock_retries(
                 say(f"{what}: {line}")
             return result, report
         except LockTimeoutError as error:
+            if isinstance(error, InTheWayError):
+                watch.told_of(error.holders)
             found, done = watch.taken()
             for blocker in found:
                 if blocker.pid not in named:

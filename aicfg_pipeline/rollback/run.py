@@ -100,8 +100,10 @@ class Run:
             self.session, self.run_id, step, outcome, pair=pair, plan_hash=self.plan_hash, facts=facts
         )
 
-    def with_locks(self, work: Callable[[], Result], *, what: str, oids: list[int]) -> tuple[Result, LockReport]:
-        """Run a transaction that needs locks on relations others use, with retries.
+    def with_locks(
+        self, work: Callable[[], Result], *, what: str, oids: list[int], attempts: int | None = None
+    ) -> tuple[Result, LockReport]:
+        """Run a transaction that needs locks on relations others use, with retries: `attempts` at most.
 
         Returns what the work returned, and a report of who was in the way.
 
@@ -117,9 +119,8 @@ class Run:
             observer(self.session) as other,
             BlockerWatch(other, pid, oids, terminate_idle=self.settings.terminate_blockers) as watch,
         ):
-            return with_lock_retries(
-                attempt, watch=watch, what=what, say=self.say, attempts=self.settings.lock_attempts
-            )
+            most = min(attempts or LOCK_ATTEMPTS, self.settings.lock_attempts)
+            return with_lock_retries(attempt, watch=watch, what=what, say=self.say, attempts=most)
 
     def clear_autovacuum(self, oids: list[int]) -> bool:
         """Wait out a vacuum on one of these tables, in a lock mode that no reader or writer notices; say if there was one.

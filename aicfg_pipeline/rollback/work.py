@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS, take_locks
+from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS, bystander_budget_ms, take_locks
 from aicfg_pipeline.postgres.session import FIRST_LOCK_TIMEOUT_MS, Session
 from aicfg_pipeline.rollback.run import Run
 
@@ -22,7 +22,8 @@ class Work:
     """One transaction of a step; with `alone` one statement that the server wants outside any.
 
     `before` runs before its `locks` are asked for, `then` after. In a `snapshot` the one lock comes first of all. `brief`
-    waits for locks only as long as the swap does. `outcome` is the ledger's word for it once it is done; `provided` says
+    waits for locks only as long as the swap does, with `bystanders` only as briefly as those may wait who use a table that
+    is not ours. `outcome` is the ledger's word for it once it is done; `provided` says
     what has to be the case for it to run at all.
     """
 
@@ -36,6 +37,7 @@ class Work:
     settings: Mapping[str, str] = field(default_factory=dict)
     snapshot: bool = False
     brief: bool = False
+    bystanders: bool = False
     alone: bool = False
     outcome: str | None = None
     provided: str | None = None
@@ -54,13 +56,19 @@ def begun(run: Run, work: Work) -> Iterator[Session]:
         "settings": dict(work.settings),
         "snapshot": work.snapshot,
         "first": work.locks[0] if work.snapshot and work.locks else None,
-        "lock_timeout_ms": CUT_OVER_LOCK_TIMEOUT_MS if work.brief else FIRST_LOCK_TIMEOUT_MS,
+        "lock_timeout_ms": _patience_ms(run, work),
     }
     with run.writing(**options) as session:
         carry_out(session, work.before)
         if work.locks and not work.snapshot:
             take_locks(session, work.locks)
         yield session
+
+
+def _patience_ms(run: Run, work: Work) -> int:
+    if work.bystanders:
+        return int(bystander_budget_ms(run.session))
+    return CUT_OVER_LOCK_TIMEOUT_MS if work.brief else FIRST_LOCK_TIMEOUT_MS
 
 
 def carry_out(session: Session, statements: Sequence[sql.Composable]) -> int:

@@ -35,6 +35,7 @@ def _references(watch: Watch, pair: Pair, table: Relation) -> Verdict:
         orphans = [o for k in pair.old_ddl.foreign_keys if (o := _orphans(watch, pair, table, k))]
         pointing = _pointing_at_parked(watch, pair)
         mentions = _mentions(watch, pair)
+        still_on = _keys_still_on(watch, pair)
     wrong = [
         *(f"{name} is not validated" for name in unvalidated),
         *(f"{o['rows']} rows have no counterpart by {o['foreign_key']} (keys {', '.join(o['keys'])})" for o in orphans),
@@ -51,8 +52,22 @@ def _references(watch: Watch, pair: Pair, table: Relation) -> Verdict:
         known = _accepted(watch, pair) and not unvalidated and not orphans
         told = f"{'; '.join(wrong)}.{' The operator accepted that; the drop waits for it.' if known else ''}{hint}"
         return failed(told, facts, severity="WARN" if known else None)
+    if still_on:
+        told = f"Open: {'; '.join(still_on)}. The next run of the job rollback takes them off.{hint}"
+        return failed(told, {**facts, "parked_keys_still_on": still_on}, severity="WARN")
     held = f"{len(pair.old_ddl.foreign_keys)} foreign keys hold; nothing refers to a parked table."
     return passed(held + hint, facts)
+
+
+def _keys_still_on(watch: Watch, pair: Pair) -> list[str]:
+    """Foreign keys that a cut-over could not take off parked tables, because somebody held what they refer to."""
+    state = watch.state(pair)
+    return [
+        f"{key.name} of {relation} still refers to {key.ref_schema}.{key.ref_table}, and may refuse a deletion there"
+        for relation in (state.private_new, state.private_old)
+        if relation is not None and relation.is_table
+        for key in catalog.foreign_keys(watch.session, relation.oid)
+    ]
 
 
 def _accepted(watch: Watch, pair: Pair) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.errors import GateError, LockTimeoutError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident, private
@@ -130,7 +130,8 @@ def _swapping(
         replays=[replay_back(run, s, models[s.pair.old]) for s in states],
         moves=[*advances, *within_swap_schema([m for s in states for m in (*_dressed(run, s), *_moved(s))])],
         facts=facts,
-        oids=[*_oids(states), *(r.oid for r in referred.values())],
+        oids=_oids(states),
+        referred=sorted({r.oid for r in referred.values()} - set(_oids(states))),
     )
 
 
@@ -174,24 +175,41 @@ def settle(run: Run) -> dict[str, Any]:
     """Take the foreign keys off parked tables, validate those of the old tables. Does nothing where that is done.
 
     Until a parked table's foreign keys are off, deleting a user that only a parked row refers to would be refused
-    because of us. Their definitions stay in the ledger, for undo.
+    because of us. Their definitions stay in the ledger, for undo. A foreign key whose locks are not to be had stays on and
+    is told as open: the next run takes it off, and the check `references` says so until then.
     """
     done: dict[str, Any] = {}
     for state in run.look().in_state(State.CUT_OVER):
-        removed = _parked_keys_removed(run, state)
+        before = _parked_keys(run, state)
+        left = _parked_keys_left(run, state)
         validated = _validated(run, state)
-        if removed or validated:
-            done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated}
+        removed = [name for name in before if name not in left]
+        if removed or validated or left:
+            done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated, "open": left}
             run.say(
                 f"{state.pair.old}: foreign keys validated: {', '.join(validated) or 'none left to do'};"
                 f" taken off the parked table: {', '.join(removed) or 'none left to do'}"
+                + (f"; OPEN: still on the parked table: {', '.join(left)}" if left else "")
             )
     return done
 
 
-def _parked_keys_removed(run: Run, state: PairState) -> list[str]:
-    parked = [r for r in (state.private_new, state.private_old) if r is not None and r.is_table]
-    return [name for relation in parked for name in foreign_keys.take_off(run, state.pair, relation)]
+def _parked_tables(state: PairState) -> list[Relation]:
+    return [r for r in (state.private_new, state.private_old) if r is not None and r.is_table]
+
+
+def _parked_keys(run: Run, state: PairState) -> list[str]:
+    return [key.name for relation in _parked_tables(state) for key in foreign_keys.found(run, relation)]
+
+
+def _parked_keys_left(run: Run, state: PairState) -> list[str]:
+    """Take the keys off; return those that are still on, because somebody holds what they refer to."""
+    for relation in _parked_tables(state):
+        try:
+            foreign_keys.take_off(run, state.pair, relation, attempts=foreign_keys.FEW_ATTEMPTS)
+        except LockTimeoutError as error:
+            run.say(f"{state.pair.old}: not taken off for now. {error.found}")
+    return _parked_keys(run, state)
 
 
 def _validated(run: Run, state: PairState) -> list[str]:

@@ -23,7 +23,7 @@ from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import UNRECORDED, PairState, State
 from aicfg_pipeline.rollback.steps.verify import gate
-from aicfg_pipeline.rollback.tables import change_log
+from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked, comparison_statements, parked_sides
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.export import export_table
@@ -103,6 +103,8 @@ def _no_dependents(run: Run, states: Sequence[PairState]) -> None:
 
 
 def _exported(run: Run, state: PairState, folder: Path) -> list[dict[str, Any]]:
+    for relation in _parked_tables(run, state):  # a key that is left would have the drop lock what it refers to
+        foreign_keys.take_off(run, state.pair, relation)
     exports = []
     for relation in _parked_tables(run, state):
         run.say(f"{relation.name}: exporting to {folder}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import GateError, StateError
+from aicfg_pipeline.errors import GateError, LockTimeoutError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, provided
@@ -93,7 +93,10 @@ def _prepared(run: Run, look: Look, state: PairState) -> None:
     """Finish what a killed cut-over left, and put in doubt what a merge has changed before the log began."""
     for relation in (state.private_new, state.private_old):
         if relation is not None and relation.is_table:
-            foreign_keys.take_off(run, state.pair, relation)
+            try:
+                foreign_keys.take_off(run, state.pair, relation, attempts=foreign_keys.FEW_ATTEMPTS)
+            except LockTimeoutError as error:  # what has stayed on until now holds: nothing has to be put on again
+                run.say(f"{state.pair.old}: a foreign key stays on the parked table. {error.found}")
     if _is_merged(look, state):
         _merge_in_doubt(run, state)
 
@@ -290,7 +293,8 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
         replays=[replay_forth(w) for w in ways],
         moves=[*advances, *within_swap_schema(moved)],
         facts={old: {**(proven[old].facts if old in proven else {}), **away.facts} for old, away in aways.items()},
-        oids=[*_oids(states), *(r.oid for r in referred.values())],
+        oids=_oids(states),
+        referred=sorted({r.oid for r in referred.values()} - set(_oids(states))),
     )
 
 

@@ -103,13 +103,17 @@ def vacuuming(step: str, pair: Pair, table: sql.Identifier) -> Work:
     )
 
 
-def catch_up_for_swap(run: Run, replays: Sequence[Replay], oids: list[int]) -> None:
-    """Leave as little as can be to the locks that are asked for next, with no vacuum on `oids` in their way."""
+def catch_up_for_swap(run: Run, replays: Sequence[Replay], oids: list[int]) -> int:
+    """Leave as little as can be to the locks that are asked for next, with no vacuum on `oids` in their way.
+
+    Returns the entries replayed.
+    """
+    total = 0
     for _ in range(MOST_WAITS):
-        for replay in replays:
-            catch_up(run, replay, few=FEW_UNDER_LOCKS)
+        total += sum(catch_up(run, replay, few=FEW_UNDER_LOCKS) for replay in replays)
         if not run.clear_autovacuum(oids):
-            return
+            break
+    return total
 
 
 def _round(run: Run, replay: Replay) -> int:

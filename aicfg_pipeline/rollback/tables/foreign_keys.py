@@ -10,8 +10,9 @@ from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import DatabaseError
+from aicfg_pipeline.errors import DatabaseError, LockTimeoutError
 from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.ahead import must_be_free
 from aicfg_pipeline.postgres.catalog import Relation, TableForeignKey
 from aicfg_pipeline.postgres.statements import engine, ident, text
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
@@ -21,6 +22,9 @@ from aicfg_pipeline.spec.model import Pair
 
 TAKEN_OFF = "foreign_key_taken_off"
 VIOLATED = "23503"
+
+FEW_ATTEMPTS = 8
+"""So often a parked table's foreign key is tried to be taken off at once; the run goes on without, and the next tries."""
 
 
 def found(run: Run, relation: Relation) -> tuple[TableForeignKey, ...]:
@@ -40,20 +44,35 @@ def facts_of(key: TableForeignKey) -> dict[str, Any]:
     }
 
 
-def take_off(run: Run, pair: Pair, relation: Relation, *, step: str = "settle") -> list[str]:
-    """Take all foreign keys off a table, each in a transaction of its own: each locks the table that it refers to."""
-    removed = []
+def take_off(
+    run: Run, pair: Pair, relation: Relation, *, step: str = "settle", attempts: int | None = None
+) -> list[str]:
+    """Take all foreign keys off a table, each in a transaction of its own: each locks the table that it refers to.
+
+    Nobody queues for that: readers and writers of that table would have to queue behind. One whose locks are not to be had
+    is left for the others' sake. Returns the names of those taken off. Raises `LockTimeoutError` at the end if one is left.
+    """
+    removed: list[str] = []
+    left: list[LockTimeoutError] = []
     for key in found(run, relation):
         facts = {"table": relation.name, **facts_of(key)}
         taking = taking_off(step, pair, ident(relation.schema, relation.name), key.name)
 
-        def work(taking: Work = taking, facts: dict[str, Any] = facts) -> None:
+        def work(taking: Work = taking, facts: dict[str, Any] = facts, ref_oid: int = key.ref_oid) -> None:
+            must_be_free(run.session, [ref_oid])
             with begun(run, taking) as session:
                 carry_out(session, taking.then)
                 run.record(step, TAKEN_OFF, pair=pair.old, facts=facts)
 
-        run.with_locks(work, what=f"{relation.name}: foreign key {key.name}", oids=[relation.oid, key.ref_oid])
-        removed.append(key.name)
+        try:
+            what = f"{relation.name}: foreign key {key.name}"
+            run.with_locks(work, what=what, oids=[relation.oid, key.ref_oid], attempts=attempts)
+        except LockTimeoutError as error:
+            left.append(error)
+        else:
+            removed.append(key.name)
+    if left:
+        raise left[0]
     return removed
 
 
@@ -61,7 +80,7 @@ def taking_off(step: str, pair: Pair, table: sql.Identifier, name: str) -> Work:
     """Return what takes one foreign key off a table."""
     off = engine("drop_constraint", table=table, constraint=ident(name))
     does = "a foreign key of a table that nobody uses must not hold up those who use the table it refers to"
-    return Work(step, pair.old, does, then=[off], search_path=("pg_catalog",), brief=True, outcome=TAKEN_OFF)
+    return Work(step, pair.old, does, then=[off], search_path=("pg_catalog",), bystanders=True, outcome=TAKEN_OFF)
 
 
 def validating(step: str, pair: Pair, table: sql.Identifier, name: str) -> Work:

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import sql
 
+from aicfg_pipeline.errors import LockTimeoutError
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
 from aicfg_pipeline.postgres.session import Session
@@ -51,7 +52,12 @@ def settle(run: Run) -> dict[str, Any]:
             continue
         retired = state.private_old
         if retired is not None and retired.oid == swap.facts["retired_oid"]:
-            removed = foreign_keys.take_off(run, state.pair, retired, step=STEP)
+            try:
+                removed = foreign_keys.take_off(run, state.pair, retired, step=STEP)
+            except LockTimeoutError as error:  # its drop would lock all that it refers to
+                run.say(f"{state.pair.old}: OPEN: the retired table stays until the next run. {error.found}")
+                done[state.pair.old] = {"open": [retired.name]}
+                continue
         else:
             retired, removed = None, []
         validated, broken = _validated(run, state, retired)

@@ -14,8 +14,10 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from aicfg_pipeline.errors import LockTimeoutError
+from aicfg_pipeline.postgres.ahead import OlderSnapshots, must_be_free
 from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.locks import take_locks
+from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS, bystander_budget_ms, take_locks
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import comma, engine, ident
 from aicfg_pipeline.rollback.run import Run
@@ -25,15 +27,26 @@ from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 SWAP = "aicfg_rollback_swap"
+LOCK_NOT_AVAILABLE = "55P03"
+
+SNAPSHOTS_OF_THE_COPY_SECONDS = 1.0
+"""So long each attempt waits for whoever's snapshot is older than the copy. Nobody waits for us meanwhile."""
+
+LATER_SNAPSHOTS_SECONDS = 1.0
+"""So long for those that are older than what was written and replayed since."""
+
+LEAST_WAIT_MS = 10
+"""A lock on a table that is busy is had between two short transactions; below this it would often not be."""
 
 
 @dataclass(frozen=True)
 class Swap:
     """One swap of names of several pairs.
 
-    `keys` are foreign keys that are put on first: they lock the tables that they refer to, while nobody waits for ours.
-    `tables` are locked in this order, `moves` run after the last replay. `facts` is what the ledger's row of each pair
-    says, besides the keys replayed and the time. `oids` are all relations that are locked.
+    `tables` are locked in this order. `keys` are foreign keys that are put on then: they lock the tables that they refer
+    to (`referred`), whose users are bystanders, so that comes last and is waited for only a moment. `moves` run after the
+    last replay. `facts` is what the ledger's row of each pair says, besides the keys replayed and the times. `oids` are our
+    own relations that are locked.
     """
 
     step: str
@@ -44,6 +57,12 @@ class Swap:
     moves: Sequence[sql.Composable]
     facts: Mapping[str, Mapping[str, Any]]
     oids: Sequence[int]
+    referred: Sequence[int] = ()
+
+    @property
+    def all_oids(self) -> list[int]:
+        """All relations that are locked."""
+        return [*self.oids, *self.referred]
 
     @property
     def work(self) -> Work:
@@ -52,8 +71,13 @@ class Swap:
             self.step,
             None,
             "the swap: everybody waits from the last lock to the end of this transaction",
-            locks=[*self.keys, engine("lock_exclusively", tables=comma(self.tables))],
-            then=[*(s for r in self.replays for s in r.planned()), *self.moves],
+            locks=[engine("lock_exclusively", tables=comma(self.tables))],
+            then=[
+                *self.keys,
+                *(s for r in self.replays for s in r.planned()),
+                engine("constraints_now"),
+                *self.moves,
+            ],
             search_path=self.search_path,
             brief=True,
             outcome="done",
@@ -66,22 +90,67 @@ def swap(run: Run, planned: Swap, *, what: str) -> dict[str, Any]:
     Raises `LockTimeoutError` where the locks are not to be had; nothing has changed then.
     """
 
-    def work() -> dict[str, Any]:
-        catch_up_for_swap(run, planned.replays, list(planned.oids))
-        return _swap_once(run, planned)
+    ahead = _Ahead(run, planned)
+    waited = 0.0  # by those who use the tables that ours refer to, in attempts that came to nothing
 
-    timing, report = run.with_locks(work, what=what, oids=list(planned.oids))
+    def work() -> dict[str, Any]:
+        nonlocal waited
+        ahead.clear()
+        try:
+            return _swap_once(run, planned, waited)
+        except LockTimeoutError as error:
+            if getattr(error, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                waited += bystander_budget_ms(run.session)
+            raise
+
+    timing, report = run.with_locks(work, what=what, oids=planned.all_oids)
     return {**timing, "lock_attempts": report.attempts, "blockers": report.blockers}
 
 
-def _swap_once(run: Run, planned: Swap) -> dict[str, Any]:
+class _Ahead:
+    """What is done before each attempt, while nobody has to wait for us."""
+
+    def __init__(self, run: Run, planned: Swap) -> None:
+        self._run, self._planned = run, planned
+        self._older = OlderSnapshots(run.session)
+        self._noted = False
+
+    def clear(self) -> None:
+        """Catch up, and see that nobody is in the way. Raises `InTheWayError`.
+
+        Whoever's snapshot is older than the copy has to be gone. Then the same once more, for what was written meanwhile:
+        it is not waited for as long, or one that others overlap with another would keep us for ever. Under a snapshot that
+        is older than so late a replay an UPDATE of a row that was written ends in a serialization error, as it should; only
+        a row that was inserted at that very moment is not seen yet.
+        """
+        self._catch_up()
+        if not self._noted:
+            self._older.note()
+            self._noted = True
+        self._older.must_be_gone(SNAPSHOTS_OF_THE_COPY_SECONDS, self._catch_up)
+        if self._catch_up():
+            self._older.note()
+            self._older.wait(LATER_SNAPSHOTS_SECONDS, self._catch_up)
+            self._catch_up()
+            self._older.forget()
+        must_be_free(self._run.session, self._planned.referred, for_writers=True)
+
+    def _catch_up(self) -> int:
+        return catch_up_for_swap(self._run, self._planned.replays, self._planned.all_oids)
+
+
+def _swap_once(run: Run, planned: Swap, waited: float) -> dict[str, Any]:
     with begun(run, replace(planned.work, locks=())) as session:
         held = _UnderLocks(session, planned)
-        statements = [*held.replay, *planned.moves]
+        statements = [*held.replay, engine("constraints_now"), *planned.moves]
         session.note(statements)  # before they run: their ledger rows are written in the same round trip
-        rows = [_row(run, planned.step, old, facts, held.entries) for old, facts in planned.facts.items()]
+        rows = [_row(run, planned.step, old, facts, held.entries, waited) for old, facts in planned.facts.items()]
         session.script([*statements, *rows], note=False)
-    return {"locks_held_ms": held.milliseconds(), "keys_replayed": held.entries}
+    return {
+        "locks_held_ms": held.milliseconds(),
+        "bystanders_ms": round(waited + held.milliseconds(), 2),
+        "keys_replayed": held.entries,
+    }
 
 
 class _UnderLocks:
@@ -92,7 +161,9 @@ class _UnderLocks:
 
     def __init__(self, session: Session, planned: Swap) -> None:
         count = change_log.count_waiting([(r.pair, r.target) for r in planned.replays])
-        waiting = change_log.counted(take_locks(session, planned.work.locks, then=[engine("mark_locked"), *count]))
+        then = [engine("mark_locked"), *_keys_in_time(session, planned), *count]
+        waiting = change_log.counted(take_locks(session, planned.work.locks, then=then))
+        session.note(planned.keys)
         self._since = time.perf_counter() - (waiting[0].held_ms or 0.0) / 1000
         self.replay = [s for r, w in zip(planned.replays, waiting, strict=True) for s in r.script(w)]
         self.entries = sum(w.entries for w in waiting)
@@ -102,10 +173,23 @@ class _UnderLocks:
         return round((time.perf_counter() - self._since) * 1000, 2)
 
 
-def _row(run: Run, step: str, old: str, facts: Mapping[str, Any], replayed: int) -> sql.Composed:
+def _keys_in_time(session: Session, planned: Swap) -> list[sql.Composable]:
+    """Return what puts the foreign keys on, each lock waited for so briefly that all of them are within the budget."""
+    if not planned.keys:
+        return []
+    each = max(bystander_budget_ms(session) / max(len(set(planned.referred)), 1), LEAST_WAIT_MS)
+    return [
+        engine("set_local", name=ident("lock_timeout"), value=sql.Literal(f"{each:.0f}ms")),
+        engine("mark_referred"),
+        *planned.keys,
+        engine("set_local", name=ident("lock_timeout"), value=sql.Literal(f"{CUT_OVER_LOCK_TIMEOUT_MS}ms")),
+    ]
+
+
+def _row(run: Run, step: str, old: str, facts: Mapping[str, Any], replayed: int, waited: float) -> sql.Composed:
     """Return the ledger's row about the swap of one pair; the server adds how long the locks were held."""
     known = {**facts, "keys_replayed": replayed, "api_notified": True}
-    with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(known)))
+    with_time = engine("facts_with_lock_time", facts=sql.Literal(Jsonb(known)), waited=sql.Literal(round(waited, 2)))
     return run.record_statement(step, "done", pair=old, facts=with_time)
 
 
