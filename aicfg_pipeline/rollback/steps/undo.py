@@ -353,7 +353,7 @@ def works(run: Run, look: Look, states: Sequence[PairState]) -> Iterator[Work]:
         retired = Moving(state.pair.old)
         for key in foreign_keys.found(run, state.old_table):
             yield foreign_keys.taking_off(STEP, state.pair, private(retired.name), key.name)
-        for name in sorted(str(k["name"]) for k in forth.foreign_keys):
+        for name in sorted(str(k["name"]) for k in forth.foreign_keys if foreign_keys.held_before(k)):
             table = ident(state.old_table.schema, state.pair.new)
             yield foreign_keys.validating(STEP, state.pair, table, name)
         yield retiring(run.session, state, state.old_table, before_undo=bool(forth.kept)).work

@@ -6,6 +6,7 @@ is the steps' business.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg import sql
@@ -106,10 +107,22 @@ def taken_off(book: Ledger, pair: Pair, parked: Relation) -> list[dict[str, Any]
     return list(named.values())
 
 
+def held_before(facts: Mapping[str, Any]) -> bool:
+    """Say whether a foreign key that was taken off had been proven for every row: only then does a row break it since."""
+    return not str(facts["definition"]).endswith(("NOT VALID", "NOT ENFORCED"))
+
+
+def to_be_validated(book: Ledger, pair: Pair, table: str) -> set[str]:
+    """Return the names of those foreign keys that were valid when they were taken off; all others stay as they are."""
+    entries = [e for e in book.entries if e.pair == pair.old and e.outcome == TAKEN_OFF and e.facts["table"] == table]
+    latest = {str(e.facts["name"]): e.facts for e in entries}
+    return {name for name, facts in latest.items() if held_before(facts)}
+
+
 def put_on_statement(table: sql.Identifier, facts: dict[str, Any]) -> sql.Composed:
     """Return what makes a foreign key again without reading the table's rows."""
     definition = str(facts["definition"])
-    later = "" if definition.endswith(("NOT VALID", "NOT ENFORCED")) else " NOT VALID"
+    later = " NOT VALID" if held_before(facts) else ""
     return engine("add_constraint", table=table, constraint=ident(facts["name"]), definition=text(definition + later))
 
 

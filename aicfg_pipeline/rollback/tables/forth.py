@@ -284,7 +284,7 @@ def mending_statements(session: Session, forth: Forth, table: Relation, source: 
     off, on = quiet(target, firing(session, table.oid, UPDATES))
     for key in forth.foreign_keys:
         kept = [c for c in key["columns"] if c in forth.kept]
-        if not kept:
+        if not kept or not foreign_keys.held_before(key):  # its orphans may have been there before: they stay
             continue
         filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("target", c)) for c in key["columns"])
         update = engine(

@@ -75,14 +75,15 @@ def _validated(run: Run, state: PairState, retired: Relation | None) -> tuple[li
     """Validate; a row that refers to nothing is mended as before the swap, in case it was too late for that."""
     validated, broken = [], []
     new = state.new_table
-    waiting = [k for k in foreign_keys.found(run, new) if not k.validated and "NOT ENFORCED" not in k.definition]
+    proven = foreign_keys.to_be_validated(run.look().ledger, state.pair, new.name)
+    waiting = [k for k in foreign_keys.found(run, new) if not k.validated and k.name in proven]
     for key in waiting:
         wrong: str | None = None
         for _ in range(MEND_ATTEMPTS):
             wrong = foreign_keys.validate(run, STEP, state.pair, new, key.name)
             if wrong is None or retired is None:
                 break
-            _mended(run, state, retired)
+            _mended(run, state, retired, proven)
         if wrong is None:
             validated.append(key.name)
         else:
@@ -90,10 +91,11 @@ def _validated(run: Run, state: PairState, retired: Relation | None) -> tuple[li
     return validated, broken
 
 
-def _mended(run: Run, state: PairState, retired: Relation) -> None:
+def _mended(run: Run, state: PairState, retired: Relation, proven: set[str]) -> None:
+    keys = [foreign_keys.facts_of(k) for k in foreign_keys.found(run, state.new_table) if k.name in proven]
     forth = replace(
         way_forth(run.session, replace(state, at_old_name=retired, private_new=state.new_table), run.look().ledger),
-        foreign_keys=tuple(foreign_keys.facts_of(k) for k in foreign_keys.found(run, state.new_table)),
+        foreign_keys=tuple({**k, "definition": k["definition"].removesuffix(" NOT VALID")} for k in keys),
     )
 
     def work() -> None:
