@@ -79,7 +79,7 @@ def _of_an_attempt(watch: Watch, state: PairState) -> Verdict:
     if found:
         return failed(
             f"An attempt at a rollback has left: {', '.join(found)}. Each write to the table is logged; the log has"
-            f" {_size(size or 0)}. Go on with the job rollback, or give the attempt up.",
+            f" {_size(size or 0)}. Go on with the job rollback, or give it up with abandon.",
             facts,
             severity="WARN",
         )
