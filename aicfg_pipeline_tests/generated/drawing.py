@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from aicfg_pipeline_tests.generated import roles, values
@@ -396,6 +395,3 @@ SETTINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def draw(dice: Dice, features: frozenset[Feature] = FEATURES) -> World:
     """Draw one world."""
     return Drawing(dice, features).world()
-
-
-Draw = Callable[[Dice], World]

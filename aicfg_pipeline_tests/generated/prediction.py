@@ -6,8 +6,6 @@ expressions, the rest is the column's default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import psycopg
 
 from aicfg_pipeline_tests.generated import witness
@@ -88,13 +86,6 @@ def same_there_and_back(
             except psycopg.Error:  # no such cast, or a value that has none
                 told[column.name] = False
     return told
-
-
-@dataclass
-class Parked:
-    """What lay in the new tables when they were parked."""
-
-    rows: dict[str, Rows]
 
 
 def undone(
