@@ -156,3 +156,24 @@ def test_s1_a_member_of_the_owner_and_a_superuser_go_on_with_what_the_owner_bega
         session.close()
     with cut_over_database.admin() as admin:
         admin.execute("DROP ROLE deputy")
+
+
+S2 = """
+CREATE FUNCTION public.hashtextextended(text, integer) RETURNS bigint LANGUAGE plpgsql AS
+$$ BEGIN RAISE 'trap' USING ERRCODE = 'TR001'; END $$;
+CREATE FUNCTION public.like_it(name, name) RETURNS bool LANGUAGE plpgsql AS
+$$ BEGIN RAISE 'trap' USING ERRCODE = 'TR001'; END $$;
+CREATE OPERATOR public.~~ (LEFTARG = name, RIGHTARG = name, FUNCTION = public.like_it);
+CREATE OPERATOR public.!~~ (LEFTARG = name, RIGHTARG = name, FUNCTION = public.like_it);
+"""
+
+
+def test_s2_the_checksum_and_the_look_for_triggers_are_postgresqls_own(migrated_database: Database) -> None:
+    """The two that were seen: a literal 0 is an integer, and a pattern beside a name was taken for a name."""
+    with migrated_database.admin() as admin:
+        admin.execute(S2)
+    assert [h.found for h in planned(migrated_database.url).hazards if "trap" in h.found] == []
+    with running(migrated_database.url) as run:
+        roll_back(run)
+    with running(migrated_database.url) as run:
+        undo_rollback(run)

@@ -32,7 +32,7 @@ FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d
 
 -- name: our_triggers -- the change log's triggers on a relation: name and whether they fire always
 SELECT t.tgname AS name, t.tgenabled::text AS enabled
-FROM pg_trigger t WHERE t.tgrelid = %(oid)s::oid AND t.tgname LIKE 'aicfg\_rollback\_%' ORDER BY 1;
+FROM pg_trigger t WHERE t.tgrelid = %(oid)s::oid AND t.tgname::text LIKE 'aicfg\_rollback\_%' ORDER BY 1;
 
 -- name: table_foreign_keys -- the foreign keys of a table
 SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition, c.convalidated AS validated,

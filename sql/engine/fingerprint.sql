@@ -2,11 +2,11 @@
 
 -- name: fingerprint -- count and sum of row hashes; hashed once more, because a row's hash is linear in those of its columns, and a sum of such would not see two rows exchange a value
 SELECT count(*)::bigint AS rows,
-       coalesce(sum(hashtextextended(hash_record_extended(ROW({columns}), 0)::text, 0)), 0)::text AS checksum
+       coalesce(sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW({columns}), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
 FROM {source} AS side;
 
 -- name: fingerprint_by_text -- the same for rows with a type that can't be hashed (json, xml, point)
-SELECT count(*)::bigint AS rows, coalesce(sum(hashtextextended(ROW({columns})::text, 0)), 0)::text AS checksum
+SELECT count(*)::bigint AS rows, coalesce(sum(pg_catalog.hashtextextended(ROW({columns})::text, 0::bigint)), 0)::text AS checksum
 FROM {source} AS side;
 
 -- name: count_differences -- rows that differ to the last bit, and which of them the change log explains
@@ -50,10 +50,10 @@ FROM {source} AS source JOIN {target} AS target ON {keys_equal} CROSS JOIN LATER
 WHERE NOT {explained};
 
 -- name: hash_of_row -- of one side's columns
-hashtextextended(hash_record_extended(ROW({columns}), 0)::text, 0);
+pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW({columns}), 0::bigint)::text, 0::bigint);
 
 -- name: hash_of_row_text -- the same where a type can't be hashed
-hashtextextended(ROW({columns})::text, 0);
+pg_catalog.hashtextextended(ROW({columns})::text, 0::bigint);
 
 -- name: rows_with_other_value -- in how many rows a column differs
 count(*) FILTER (WHERE record_image_ne(ROW({source}), ROW({target})))::bigint;

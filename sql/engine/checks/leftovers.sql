@@ -10,7 +10,7 @@ WHERE n.nspname = 'aicfg_rollback' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S
 UNION ALL
 SELECT 'function', p.proname::text, NULL, NULL, NULL
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = 'aicfg_rollback' OR n.nspname NOT LIKE 'pg\_%' AND p.proname LIKE 'aicfg\_rollback\_%'
+WHERE n.nspname = 'aicfg_rollback' OR n.nspname::text NOT LIKE 'pg\_%' AND p.proname::text LIKE 'aicfg\_rollback\_%'
 UNION ALL
 SELECT 'type', t.typname::text, NULL, NULL, NULL
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
@@ -19,7 +19,7 @@ WHERE n.nspname = 'aicfg_rollback' AND t.typtype IN ('d', 'e', 'r') OR
 UNION ALL
 SELECT 'trigger', t.tgname::text, t.tgrelid::regclass::text, t.tgrelid::bigint, p.proname::text
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE NOT t.tgisinternal AND (t.tgname LIKE 'aicfg\_rollback\_%' OR n.nspname = 'aicfg_rollback')
+WHERE NOT t.tgisinternal AND (t.tgname::text LIKE 'aicfg\_rollback\_%' OR n.nspname = 'aicfg_rollback')
 UNION ALL
-SELECT 'schema', n.nspname::text, NULL, NULL, NULL FROM pg_namespace n WHERE n.nspname LIKE 'aicfg\_rollback\_%'
+SELECT 'schema', n.nspname::text, NULL, NULL, NULL FROM pg_namespace n WHERE n.nspname::text LIKE 'aicfg\_rollback\_%'
 ORDER BY 1, 2, 3;

@@ -26,7 +26,7 @@ ORDER BY 1, 3;
 -- name: other_triggers -- triggers that stay behind with these relations and that the migration's files do not make
 SELECT t.tgname::text AS name, t.tgrelid::regclass::text AS table, pg_get_triggerdef(t.oid) AS recreate
 FROM pg_trigger t WHERE t.tgrelid = ANY (%(oids)s::oid[]) AND NOT t.tgisinternal AND t.tgparentid = 0
-  AND t.tgname NOT LIKE 'aicfg\_rollback\_%' AND t.tgname <> ALL (%(known)s::text[]) ORDER BY 2, 1;
+  AND t.tgname::text NOT LIKE 'aicfg\_rollback\_%' AND t.tgname <> ALL (%(known)s::text[]) ORDER BY 2, 1;
 
 -- name: table_shape -- what makes a table one that can't be copied as a whole: partitions, children, a foreign server, no durability
 SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence,

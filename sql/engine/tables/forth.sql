@@ -70,7 +70,7 @@ WHERE {keys_equal} AND {filled} AND NOT {holds};
 
 -- name: firing_triggers -- users' triggers that an INSERT, DELETE or UPDATE of ours would fire, and how to put each back
 SELECT t.tgname AS name, t.tgenabled::text AS enabled FROM pg_trigger t
-WHERE t.tgrelid = %(oid)s::oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & %(events)s::int <> 0 ORDER BY 1;
+WHERE t.tgrelid = %(oid)s::oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::int & %(events)s::int <> 0 ORDER BY 1;
 
 -- name: disable_trigger -- inside a transaction that puts it back
 ALTER TABLE {table} DISABLE TRIGGER {trigger};
