@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator
 from psycopg import sql
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import comma, engine, ident, keys_equal, text
-from aicfg_pipeline.rollback.hazards.counting import tally
+from aicfg_pipeline.postgres.statements import ident
 from aicfg_pipeline.rollback.hazards.hazard import Hazard
+from aicfg_pipeline.rollback.tables.counting import tally
+from aicfg_pipeline.rollback.tables.losses import not_made_again
 from aicfg_pipeline.rollback.tables.sources import Way
 
 
@@ -90,21 +91,8 @@ _NO_UNDO = "a row that is added after the rollback has no value for it, and from
 
 def _derived(session: Session, way: Way) -> Iterator[Hazard]:
     """A column that can be made again from the others: where its value is another one, it has no place."""
-    types = {c.name: c.type for c in way.have}
     for name, expression in way.mapping.derived.items():
-        key = way.pair.key
-        count = session.scalar(
-            engine(
-                "not_made_again",
-                live=way.table,
-                source=way.rows.query,
-                keys=comma(ident("source", k) for k in key),
-                expression=text(expression),
-                keys_equal=keys_equal(key, "live", "again"),
-                column=ident("live", name),
-                type=text(types[name]),
-            )
-        )
+        count = not_made_again(session, way, name)
         if count:
             yield Hazard(
                 "unmapped_column",

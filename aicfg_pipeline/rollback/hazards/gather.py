@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from aicfg_pipeline.errors import LockTimeoutError
-from aicfg_pipeline.rollback.hazards import access, dropping, rows, server, shared, surroundings, undoing
+from aicfg_pipeline.rollback.hazards import access, dropping, forward, rows, server, shared, surroundings, undoing
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 
 _NO_SCRATCH = frozenset({"unsupported_version", "replica", "pooled_connection"})
@@ -21,6 +21,8 @@ def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:
         return [*found, *_unless_locked_out(subject, "What was written since can't be read", undoing.find)]
     if job == "drop_new_tables":
         return [*found, *_unless_locked_out(subject, "Who refers to the parked tables can't be read", dropping.find)]
+    if job == "migrate" and not any(_stops_scratch(h) for h in found):
+        return [*found, *_unless_locked_out(subject, "The old tables can't be read", forward.find)]
     if job != "rollback":
         return found
     found += _unless_locked_out(subject, "What is around the tables can't be read", surroundings.find)

@@ -19,9 +19,9 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, text
 from aicfg_pipeline.rollback.hazards import columns as columns_
 from aicfg_pipeline.rollback.hazards import types
-from aicfg_pipeline.rollback.hazards.counting import sample_keys, tally
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
+from aicfg_pipeline.rollback.tables.counting import sample_keys, tally
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.rollback.tables.sources import back_source, back_way, superseded_way

@@ -8,17 +8,14 @@ reverse, whatever the values. A column that has an expression in migration.yaml 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-from psycopg import sql
 
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres.catalog import Column
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import engine, ident, text
-from aicfg_pipeline.rollback.hazards.counting import sample_keys, tally
 from aicfg_pipeline.rollback.hazards.hazard import Hazard
 from aicfg_pipeline.rollback.tables.change_log import common_type
+from aicfg_pipeline.rollback.tables.counting import sample_keys, tally
+from aicfg_pipeline.rollback.tables.losses import Change, judged, wider
 from aicfg_pipeline.rollback.tables.sources import Way
 
 MOMENTS = {"timestamp with time zone", "time with time zone"}
@@ -26,36 +23,22 @@ CLOCKS = {"timestamp without time zone", "time without time zone", "date"}
 CUT = ("character varying", "bpchar", '"bit"', "bit varying")
 
 
-@dataclass(frozen=True)
-class _Change:
-    """A column whose type differs: rows for which `broken` is true hold a value that does not come back."""
-
-    have: Column
-    wanted: Column
-    broken: sql.Composable
-
-
 def of_way(session: Session, way: Way) -> Iterator[Hazard]:
     """Look at every column that goes into one of another type."""
     have, wanted = {c.name: c for c in way.have}, {c.name: c for c in way.wanted}
     yield from _keys(way, have, wanted)
-    changes: list[_Change] = []
+    changes: list[Change] = []
     for name in way.mapping.plain:
-        if _wider(have[name], wanted[name]):
+        if wider(have[name], wanted[name]):
             continue
         if _zone(have[name], wanted[name]):
             yield _told_zone(way, have[name], wanted[name])
-        change = _judged(session, way, have[name], wanted[name])
-        if isinstance(change, Hazard):
-            yield change
+        change = judged(session, way, have[name], wanted[name])
+        if isinstance(change, str):
+            yield _unreadable(way, have[name], wanted[name], change)
         else:
             changes.append(change)
     yield from _counted(session, way, changes)
-
-
-def _wider(have: Column, wanted: Column) -> bool:
-    """Say whether it is the same type, or the same without a length."""
-    return have.type == wanted.type or (have.base_type == wanted.base_type == wanted.type)
 
 
 def _keys(way: Way, have: dict[str, Column], wanted: dict[str, Column]) -> Iterator[Hazard]:
@@ -99,30 +82,6 @@ def _told_zone(way: Way, have: Column, wanted: Column) -> Hazard:
 # --- there and back --------------------------------------------------------------------------------------------
 
 
-def _judged(session: Session, way: Way, have: Column, wanted: Column) -> _Change | Hazard:
-    column = ident("source", have.name)
-    there = sql.SQL("CAST({} AS {})").format(column, text(wanted.type))
-    complaint = _complaint(session, way, there)
-    if complaint:
-        return _unreadable(way, have, wanted, complaint)
-    # of a number without a scale only the value counts: what comes back with other zeros at its end is the same
-    block = "changes_in_value" if have.type == "numeric" else "changes_there_and_back"
-    broken = engine(block, column=column, other=text(wanted.type), own=text(have.type))
-    if _complaint(session, way, broken):
-        broken = engine("has_a_value", column=column)
-    return _Change(have, wanted, broken)
-
-
-def _complaint(session: Session, way: Way, expression: sql.Composable) -> str | None:
-    """Return what the server says against an expression, before it reads a row."""
-    try:
-        with session.connection.transaction():
-            session.execute(engine("try_cast", expression=expression, table=way.table))
-    except DatabaseError as error:
-        return error.found
-    return None
-
-
 def _unreadable(way: Way, have: Column, wanted: Column, complaint: str) -> Hazard:
     return Hazard(
         "type_mismatch",
@@ -133,7 +92,7 @@ def _unreadable(way: Way, have: Column, wanted: Column, complaint: str) -> Hazar
     )
 
 
-def _counted(session: Session, way: Way, changes: Sequence[_Change]) -> Iterator[Hazard]:
+def _counted(session: Session, way: Way, changes: Sequence[Change]) -> Iterator[Hazard]:
     """Count in one scan; where a value stops it, column by column, so that each is named."""
     try:
         with session.connection.transaction():
@@ -150,7 +109,7 @@ def _counted(session: Session, way: Way, changes: Sequence[_Change]) -> Iterator
             yield _told(session, way, change, count)
 
 
-def _told(session: Session, way: Way, change: _Change, count: int) -> Hazard:
+def _told(session: Session, way: Way, change: Change, count: int) -> Hazard:
     keys = sample_keys(session, way.pair.key, way.table, change.broken)
     name, type_ = change.have.name, change.wanted.type
     facts = {"column": name, "from": change.have.type, "to": type_, "rows": count, "keys": keys}
@@ -171,6 +130,6 @@ def _told(session: Session, way: Way, change: _Change, count: int) -> Hazard:
     )
 
 
-def _too_long(change: _Change) -> bool:
+def _too_long(change: Change) -> bool:
     """Say whether an assignment would refuse the value instead of changing it: it is copied without its length."""
     return change.wanted.base_type.removesuffix("[]") in CUT and change.wanted.type != change.wanted.base_type

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.postgres.statements import engine, ident, keys_equal
+from aicfg_pipeline.rollback.hazards import columns, types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import UNRECORDED, Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.retired import still_pointing
+from aicfg_pipeline.rollback.tables.sources import Way, forth_way
 
 
 def find(subject: Subject) -> Iterator[Hazard]:
@@ -24,7 +26,33 @@ def find(subject: Subject) -> Iterator[Hazard]:
         yield from _lost_keys(subject.session, subject.look, state)
         yield from _log(subject.session, state)
         yield from _pointing_at_parked(subject.session, state)
+        yield from of_columns(subject, state)
     yield from _dependents(subject.session, states)
+
+
+def of_columns(subject: Subject, state: PairState) -> Iterator[Hazard]:
+    """Columns of the old table that have no place in the parked one, values that would change, rows that can't go."""
+    path = (subject.migration.schema, "extensions")
+    found: list[Hazard] = []
+    with subject.session.transaction(read_only=True, search_path=path) as session:
+        way = forth_way(session, state.pair, state.old_table, state.parked)
+        # a row that was parked has its own values; only one that has come since needs one
+        found += columns.of_way(session, way, filled=() if _has_added_rows(session, way) else way.mapping.unfilled)
+        found += types.of_way(session, way)
+    yield from found
+
+
+def _has_added_rows(session: Session, way: Way) -> bool:
+    wanted = [c for c in way.wanted if c.name in way.mapping.unfilled and c.not_null and not c.has_default]
+    if not wanted:
+        return False
+    added = engine(
+        "added_rows",
+        source=way.table,
+        target=ident(way.target.schema, way.target.name),
+        keys_equal=keys_equal(way.pair.key, "source", "target"),
+    )
+    return bool(session.scalar(added))
 
 
 def _in_part(look: Look, states: tuple[PairState, ...]) -> Iterator[Hazard]:

@@ -12,16 +12,19 @@ from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import GateError, LockTimeoutError
+from aicfg_pipeline.errors import GateError, HazardError, LockTimeoutError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.checks import kept, surroundings, visibility
+from aicfg_pipeline.rollback.hazards.rows import of_columns
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants, sequences, trigger_functions
+from aicfg_pipeline.rollback.tables.losses import guards
+from aicfg_pipeline.rollback.tables.sources import back_way, superseded_way
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.ddl import trigger_functions as functions_of
@@ -129,10 +132,36 @@ def _swapping(
         tables=lock_order(states),
         replays=[replay_back(run, s, models[s.pair.old]) for s in states],
         moves=[*advances, *within_swap_schema([m for s in states for m in (*_dressed(run, s), *_moved(s))])],
+        guards=[g for s in states for g in _guards(run, s, models[s.pair.old])],
+        look_again=lambda: _must_lose_nothing(run, states, models),
         facts=facts,
         oids=_oids(states),
         referred=sorted({r.oid for r in referred.values()} - set(_oids(states))),
     )
+
+
+def _guards(run: Run, state: PairState, model: Relation) -> list[sql.Composable]:
+    accepted = "unmapped_column" in run.settings.accept_hazards
+    ways = [back_way(run.session, state.pair, model, state.new_table)]
+    if state.superseded:
+        ways.append(superseded_way(run.session, state.pair, model, state.superseded))
+    return [g for w in ways for g in guards(w, accepted=accepted)]
+
+
+def _must_lose_nothing(run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation]) -> None:
+    """The plan's look at columns and types once more: the tables are in use, and may have got a column since."""
+    with run.session.transaction(read_only=True, search_path=run.search_path) as session:
+        found = [h for s in states for h in of_columns(session, s, models[s.pair.old])]
+    blocking = [h for h in found if h.blocks(run.settings.accept_hazards)]
+    if blocking:
+        raise HazardError(
+            "Not cut over: the tables have changed since the plan. Nothing has changed for anyone.",
+            codes=[h.code for h in blocking],
+            complaints=[
+                str(h) + (f" May be accepted: accept_hazards: [{h.code}]" if h.acceptable else "") for h in blocking
+            ],
+            remedy="Mend or accept what is named above, and run the job rollback again.",
+        )
 
 
 def _facts(run: Run, state: PairState, seen: Mapping[str, Any]) -> dict[str, Any]:

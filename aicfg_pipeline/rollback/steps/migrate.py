@@ -1,29 +1,34 @@
 """Forward again: what the original migration and its follow-up did, in one transaction that locks the old tables.
 
 Needed for the demo, for rehearsals, and for going forward after a rollback. It is not meant to be gentle: the tables
-are locked while their rows are copied.
+are locked while their rows are copied. The old table is dropped once the new one is proven to hold all of it; where it
+has values that are nowhere else, it is kept aside in the private schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import StateError
-from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.errors import GateError, HazardError, StateError
+from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident
 from aicfg_pipeline.rollback import ledger, own
+from aicfg_pipeline.rollback.hazards import Hazard, Subject, forward
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import ddl, grants, sequences
-from aicfg_pipeline.rollback.tables.sources import forth_source
+from aicfg_pipeline.rollback.tables.aside import set_aside
+from aicfg_pipeline.rollback.tables.dependents import find_dependents
+from aicfg_pipeline.rollback.tables.losses import lost
+from aicfg_pipeline.rollback.tables.sources import forth_source, forth_way
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.ddl import trigger_functions
-from aicfg_pipeline.spec.model import Pair
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Pair
 
 STEP = "migrate"
 LATER_BLOCKS = ("indexes", "foreign_keys", "validate", "triggers", "row_level_security", "grants", "comments")
@@ -37,6 +42,8 @@ def migrate(run: Run) -> dict[str, Any]:
     if not todo:
         run.say("migrate: nothing to do, every pair is migrated")
         return {}
+
+    _must_lose_nothing(run, look)
 
     def work() -> dict[str, int]:
         with begun(run, _migrating(run, todo)) as session:
@@ -66,11 +73,80 @@ def _migrated(run: Run, state: PairState) -> int:
     pair, session = state.pair, run.session
     carry_out(session, _making(pair))
     place = (run.migration.schema, pair.new)
-    copy, *others = _filling(run, state, catalog.relations(session, [place])[place])
+    new = catalog.relations(session, [place])[place]
+    gate(run, forward.of_way(session, forth_way(session, pair, state.old_table, new)))
+    copy, *others = _filling(run, state, new)
     rows = carry_out(session, [copy])
-    carry_out(session, others)
-    run.record(STEP, "done", pair=pair.old, facts={"rows": rows})
+    found = _compared(run, state, new)
+    away, kept = _leaving(run, state, new)
+    view = ddl.view_statements(session, pair, own.on_behalf_of(session, state.old_table.owner))
+    carry_out(session, [*others, *away, *view])
+    run.record(STEP, "done", pair=pair.old, facts={"rows": rows, "kept": kept, "checksum": found})
     return rows
+
+
+def _must_lose_nothing(run: Run, look: Look) -> None:
+    """Refuse before anything is touched."""
+    gate(run, forward.find(Subject(run.session, run.migration, look, run.settings, must_confirm=False)))
+
+
+def gate(run: Run, hazards: Iterable[Hazard]) -> None:
+    """Raise `HazardError` naming all that is in the way and is not accepted."""
+    blocking = [h for h in hazards if h.blocks(run.settings.accept_hazards)]
+    if blocking:
+        raise HazardError(
+            "The migration can't go forward as it is. Nothing has changed.",
+            codes=[h.code for h in blocking],
+            complaints=[
+                str(h) + (f" May be accepted: accept_hazards: [{h.code}]" if h.acceptable else "") for h in blocking
+            ],
+            remedy="Mend or accept what is named above, and launch the job migrate again.",
+        )
+
+
+def _compared(run: Run, state: PairState, new: Relation) -> str:
+    """Hold the new table against the old one, under the lock that keeps everybody out; return the checksum."""
+    pair, session = state.pair, run.session
+    source, target = forth_source(session, pair, state.old_table, new), ident(run.migration.schema, pair.new)
+    hashable = not catalog.unhashable_columns(session, new.oid)
+    before = fingerprint.take(session, source.query, source.columns, hashable=hashable)
+    after = fingerprint.take(session, target, source.columns, hashable=hashable)
+    found = fingerprint.differences(session, source.query, target, source.columns, pair.key)
+    if before != after or found.differences:
+        keys = ", ".join(str(s["key"]) for s in found.sample[:5])
+        raise GateError(
+            f"{pair.old}: {found.differences} rows of {pair.new} are not what was copied: {keys or 'no key'}."
+            f" Nothing has changed (old {before}, new {after}).",
+            remedy=f"Look for what {pair.new_ddl.path} does to rows that come in, then launch the job migrate again.",
+        )
+    return after.checksum
+
+
+def _proofs(run: Run, state: PairState, new: Relation) -> list[sql.Composable]:
+    """Return what `_compared` runs. `new` is made like the new table."""
+    pair, session = state.pair, run.session
+    source, target = forth_source(session, pair, state.old_table, new), ident(run.migration.schema, pair.new)
+    hashable = not catalog.unhashable_columns(session, new.oid)
+    return [
+        fingerprint.fingerprint_query(source.query, source.columns, hashable=hashable),
+        fingerprint.fingerprint_query(target, source.columns, hashable=hashable),
+        fingerprint.differences_query(source.query, target, source.columns, pair.key),
+    ]
+
+
+def _leaving(run: Run, state: PairState, new: Relation) -> tuple[list[sql.Composable], list[str]]:
+    """Return how the old table goes, and the name under which it is kept where values of it are nowhere else."""
+    session, old = run.session, state.old_table
+    if not lost(session, forth_way(session, state.pair, old, new)) and not find_dependents(session, [old.oid]):
+        return [engine("drop_table", table=ident(old.schema, old.name))], []
+    name, aside = set_aside(session, old)
+    keys = [k.name for k in catalog.foreign_keys(session, old.oid)]
+    table = ident(old.schema, old.name)
+    return [
+        *(engine("drop_constraint", table=table, constraint=ident(k)) for k in keys),
+        engine("table_to_schema", table=table, schema=ident(PRIVATE_SCHEMA)),
+        *aside,
+    ], [name]
 
 
 # --- what it does, as data -------------------------------------------------------------------------------------
@@ -79,7 +155,14 @@ def _migrated(run: Run, state: PairState) -> int:
 def works(run: Run, states: Sequence[PairState], models: Mapping[str, Relation]) -> Iterator[Work]:
     """Yield what this step does. `models` are made like the new tables."""
     if states:
-        each = [s for state in states for s in (*_making(state.pair), *_filling(run, state, models[state.pair.old]))]
+        each: list[sql.Composable] = []
+        for state in states:
+            new = models[state.pair.old]
+            copy, *others = _filling(run, state, new)
+            each += [*_making(state.pair), copy, *_proofs(run, state, new)]
+            each += [*others, *_leaving(run, state, new)[0]]
+            owner = own.on_behalf_of(run.session, state.old_table.owner)
+            each += ddl.view_statements(run.session, state.pair, owner)
         yield replace(_migrating(run, states), then=[engine("reload_api"), *each])
 
 
@@ -112,6 +195,4 @@ def _filling(run: Run, state: PairState, new: Relation) -> list[sql.Composable]:
         *ddl.statements(pair.new_ddl, *LATER_BLOCKS),
         *grants.given_functions(session, owner, functions),
         *sequences.advance_statements(session, state.old_table, new, schema=schema),
-        engine("drop_table", table=ident(state.old_table.schema, state.old_table.name)),
-        *ddl.view_statements(session, pair, owner),
     ]

@@ -34,7 +34,9 @@ from aicfg_pipeline.rollback.tables.forth import (
     replay_statements,
     way_forth,
 )
+from aicfg_pipeline.rollback.tables.losses import guards
 from aicfg_pipeline.rollback.tables.retired import left_by_undo, retiring, settle
+from aicfg_pipeline.rollback.tables.sources import forth_way
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 
@@ -292,10 +294,17 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
         tables=lock_order(states),
         replays=[replay_forth(w) for w in ways],
         moves=[*advances, *within_swap_schema(moved)],
+        guards=[g for s in states for g in _guards(run, s)],
+        look_again=lambda: _must_be_undoable(run, run.look(), states),
         facts={old: {**(proven[old].facts if old in proven else {}), **away.facts} for old, away in aways.items()},
         oids=_oids(states),
         referred=sorted({r.oid for r in referred.values()} - set(_oids(states))),
     )
+
+
+def _guards(run: Run, state: PairState) -> list[sql.Composable]:
+    way = forth_way(run.session, state.pair, state.old_table, state.parked)
+    return guards(way, accepted="unmapped_column" in run.settings.accept_hazards)
 
 
 class _Away:

@@ -138,7 +138,12 @@ def size(session: Session, pair: Pair) -> LogSize:
 
 def wanted_rows(pair: Pair, source: Source) -> sql.Composed:
     """Return FROM items, `source` among them: the rows whose keys wait in the log."""
-    return source.of_keys(engine("wanted_keys", keys=columns(pair.key), pending=pending_entries(pair)))
+    return source.of_keys(wanted_keys(pair))
+
+
+def wanted_keys(pair: Pair) -> sql.Composed:
+    """Return a FROM item without a name: each key that waits in the log once."""
+    return engine("wanted_keys", keys=columns(pair.key), pending=pending_entries(pair))
 
 
 def replay_statements(

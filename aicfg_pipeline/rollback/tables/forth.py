@@ -12,7 +12,6 @@ from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
@@ -55,11 +54,10 @@ class Forth:
 
 
 def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
-    """Work out how a pair goes forward. Raises `GateError` where something would be lost on the way."""
+    """Work out how a pair goes forward."""
     pair, old, parked = state.pair, state.old_table, state.parked
     way = forth_way(session, pair, old, parked)
     mapping, source = way.mapping, way.rows
-    _must_have_a_place(session, pair, old, mapping.unplaced)
     there = {c.name for c in way.wanted if not c.generated}
     keep = tuple(c for c in pair.keep if c in there)
     return Forth(
@@ -74,20 +72,6 @@ def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
         foreign_keys=tuple(foreign_keys.taken_off(book, pair, parked)),
         triggers=firing(session, parked.oid, WRITES),
     )
-
-
-def _must_have_a_place(session: Session, pair: Pair, old: Relation, unplaced: Sequence[str]) -> None:
-    if not unplaced:
-        return
-    counts = comma(engine("count_column", column=ident(c)) for c in unplaced)
-    row = session.one(engine("count_filled", counts=counts, table=ident(old.schema, old.name)))
-    filled = {c: n for c, n in zip(unplaced, row, strict=True) if n}
-    if filled:
-        raise GateError(
-            f"{pair.old} has columns that {pair.new} has no place for; going forward would lose their values.",
-            complaints=[f"{c}: {n:,} rows have a value" for c, n in filled.items()],
-            remedy="Add the column to the parked table in aicfg_rollback, or name it in `forth` of migration.yaml.",
-        )
 
 
 # --- what is the same ------------------------------------------------------------------------------------------

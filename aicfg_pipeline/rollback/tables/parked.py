@@ -21,9 +21,10 @@ def retained_until(book: Ledger, old: str) -> datetime | None:
 def parked_relations(session: Session, book: Ledger, state: PairState) -> list[Relation]:
     """Return what of a pair is in the private schema, besides its log; what depends before what is depended on.
 
-    With what an earlier undo has kept: rows of coexisting tables, and retired tables that others refer to.
+    With what earlier undos and migrations have kept: rows of coexisting tables, and tables that others refer to or that
+    have what is nowhere else.
     """
-    entries = [e for e in book.entries if e.step == "undo" and e.pair == state.pair.old]
+    entries = [e for e in book.entries if e.step in ("undo", "migrate") and e.pair == state.pair.old]
     kept = [(PRIVATE_SCHEMA, str(name)) for e in entries for name in e.facts.get("kept", ())]
     parked = [r for r in (state.private_old, state.private_new) if r is not None]
     return [*parked, *catalog.relations(session, kept).values()]

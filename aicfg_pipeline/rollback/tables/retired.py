@@ -22,7 +22,8 @@ from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.aside import set_aside
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.forth import mend_references, way_forth
-from aicfg_pipeline.rollback.tables.sources import forth_source
+from aicfg_pipeline.rollback.tables.losses import lost
+from aicfg_pipeline.rollback.tables.sources import forth_source, forth_way
 from aicfg_pipeline.rollback.work import Work, begun
 
 STEP = "undo"
@@ -42,7 +43,8 @@ def settle(run: Run) -> dict[str, Any]:
     """Validate the new table's foreign keys, drop the retired old table with its log. Does nothing where that is done.
 
     The retired table is dropped without an export: the comparison and the replay under lock have shown that it holds
-    nothing that the new table does not. It is kept where something of others refers to it.
+    nothing that the new table does not. It is kept where something of others refers to it, and where it has values that
+    have no place in the new table, or are another value there.
     """
     done: dict[str, Any] = {}
     look = run.look()
@@ -128,15 +130,24 @@ def retiring(session: Session, state: PairState, table: Relation | None, *, befo
     """
     statements: list[sql.Composable] = []
     kept: tuple[str, ...] = ()
-    if table is not None and still_pointing(session, table.oid):
+    if table is not None and (still_pointing(session, table.oid) or _loses(session, state, table)):
         name, statements = set_aside(session, replace(table, name=state.pair.old))
         kept = (name,)
     elif table is not None:
         statements = [engine("drop_table", table=private(state.pair.old))]
     if table is not None and state.log is not None:
         statements += change_log.drop_statements(state.pair, before_undo=before_undo)
-    does = "the retired old table goes with its log" + (", kept aside for who refers to it" if kept else "")
+    does = "the retired old table goes with its log" + (
+        ", kept aside for what only it has, or for who refers to it" if kept else ""
+    )
     return Retiring(Work(STEP, state.pair.old, does, then=statements, brief=True, outcome="settled"), kept)
+
+
+def _loses(session: Session, state: PairState, table: Relation) -> bool:
+    """Say whether the table has values that are nowhere else. After the swap nobody writes to it any more."""
+    new = state.at_new_name or state.parked
+    with session.transaction(read_only=True, search_path=(new.schema, "extensions")):
+        return bool(lost(session, forth_way(session, state.pair, table, new)))
 
 
 def _retire(run: Run, state: PairState, table: Relation | None, validated: list[str], broken: list[str]) -> list[str]:

@@ -7,14 +7,14 @@ and what the ledger says of it, is for the steps to say.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from aicfg_pipeline.errors import LockTimeoutError
+from aicfg_pipeline.errors import DatabaseError, GateError, LockTimeoutError
 from aicfg_pipeline.postgres.ahead import OlderSnapshots, must_be_free
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS, bystander_budget_ms, take_locks
@@ -23,6 +23,7 @@ from aicfg_pipeline.postgres.statements import comma, engine, ident
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up_for_swap
+from aicfg_pipeline.rollback.tables.losses import GUARDED
 from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
@@ -46,7 +47,8 @@ class Swap:
     `tables` are locked in this order. `keys` are foreign keys that are put on then: they lock the tables that they refer
     to (`referred`), whose users are bystanders, so that comes last and is waited for only a moment. `moves` run after the
     last replay. `facts` is what the ledger's row of each pair says, besides the keys replayed and the times. `oids` are our
-    own relations that are locked.
+    own relations that are locked. `guards` fail under the locks where the tables are not what was looked at, and
+    `look_again` raises where a hazard has come up before the locks.
     """
 
     step: str
@@ -58,6 +60,8 @@ class Swap:
     facts: Mapping[str, Mapping[str, Any]]
     oids: Sequence[int]
     referred: Sequence[int] = ()
+    guards: Sequence[sql.Composable] = ()
+    look_again: Callable[[], None] = lambda: None
 
     @property
     def all_oids(self) -> list[int]:
@@ -74,6 +78,7 @@ class Swap:
             locks=[engine("lock_exclusively", tables=comma(self.tables))],
             then=[
                 *self.keys,
+                *self.guards,
                 *(s for r in self.replays for s in r.planned()),
                 engine("constraints_now"),
                 *self.moves,
@@ -102,6 +107,14 @@ def swap(run: Run, planned: Swap, *, what: str) -> dict[str, Any]:
             if getattr(error, "sqlstate", None) == LOCK_NOT_AVAILABLE:
                 waited += bystander_budget_ms(run.session)
             raise
+        except DatabaseError as error:
+            found = GUARDED.get(getattr(error, "sqlstate", None) or "")
+            if found is None:
+                raise
+            raise GateError(
+                f"{', '.join(planned.facts)}: while this waited for its locks, {found}. Nothing has changed.",
+                remedy="Run the same job again: it looks anew, and names the column.",
+            ) from None
 
     timing, report = run.with_locks(work, what=what, oids=planned.all_oids)
     return {**timing, "lock_attempts": report.attempts, "blockers": report.blockers}
@@ -133,6 +146,7 @@ class _Ahead:
             self._older.wait(LATER_SNAPSHOTS_SECONDS, self._catch_up)
             self._catch_up()
             self._older.forget()
+        self._planned.look_again()
         must_be_free(self._run.session, self._planned.referred, for_writers=True)
 
     def _catch_up(self) -> int:
@@ -142,7 +156,7 @@ class _Ahead:
 def _swap_once(run: Run, planned: Swap, waited: float) -> dict[str, Any]:
     with begun(run, replace(planned.work, locks=())) as session:
         held = _UnderLocks(session, planned)
-        statements = [*held.replay, engine("constraints_now"), *planned.moves]
+        statements = [*planned.guards, *held.replay, engine("constraints_now"), *planned.moves]
         session.note(statements)  # before they run: their ledger rows are written in the same round trip
         rows = [_row(run, planned.step, old, facts, held.entries, waited) for old, facts in planned.facts.items()]
         session.script([*statements, *rows], note=False)

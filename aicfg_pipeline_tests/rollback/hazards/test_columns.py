@@ -162,7 +162,7 @@ def test_every_column_of_either_side_reaches_the_other_or_is_named(
     found = planned(plain_database.url).hazards
     named = {h.facts["column"] for h in found if h.code == "unmapped_column"}
     assert named == {n for names in filled.values() for n in names if n not in in_file}
-    with running(plain_database.url) as run:
+    with running(plain_database.url, accept_hazards=("unmapped_column",)) as run:
         roll_back(run)
     for name in in_file:
         sides_with_it = [t for t, names in tables.items() if name in names]

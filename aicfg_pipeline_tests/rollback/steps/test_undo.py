@@ -24,7 +24,7 @@ CREATORS = f"SELECT id, created_by, updated_by FROM {NEW}"
 
 
 def rolled_back(database: Database) -> None:
-    with running(database.url) as run:
+    with running(database.url, accept_hazards=("unmapped_column",)) as run:
         roll_back(run)
 
 
@@ -262,7 +262,7 @@ def test_what_can_not_be_undone_as_it_is(migrated_database: Database, harm: str,
 def test_a_value_without_a_place_in_the_new_table_stops_it(migrated_database: Database) -> None:
     rolled_back(migrated_database)
     migrated_database.execute(f"ALTER TABLE {OLD} ADD COLUMN colour text; UPDATE {OLD} SET colour = 'red'")
-    with pytest.raises(GateError, match="colour: 40 rows"):
+    with pytest.raises(StateError, match="colour has values in 40 rows and no place"):
         undone(migrated_database)
     assert states(migrated_database) == {State.CUT_OVER}
     migrated_database.execute(f"UPDATE {OLD} SET colour = NULL")

@@ -78,12 +78,6 @@ ALTER TABLE {table} DISABLE TRIGGER {trigger};
 -- name: enable_trigger -- as it was
 ALTER TABLE {table} ENABLE {mode} TRIGGER {trigger};
 
--- name: count_filled -- rows that have a value in a column
-SELECT {counts} FROM {table};
-
--- name: count_column -- one column of it
-count({column})::bigint AS {column};
-
 -- name: same_going_back -- keys of rows that the parked table has as the old one does, the way the rollback sees it
 (SELECT {parked_keys} FROM {back} AS parked JOIN {old} AS old ON {keys_equal} WHERE NOT record_image_ne(ROW({parked_columns}), ROW({old_columns})));
 

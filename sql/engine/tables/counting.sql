@@ -1,4 +1,4 @@
--- What `aicfg_pipeline.rollback.hazards.counting` runs.
+-- What `aicfg_pipeline.rollback.tables.counting` runs.
 
 -- name: tally -- rows, and how many of them break each rule, in one scan
 SELECT {tallies} FROM {source} AS source;

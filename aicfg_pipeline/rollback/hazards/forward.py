@@ -1,0 +1,54 @@
+"""What stands in the way of going forward again: values of the old tables that the new ones have no place for.
+
+The new tables are made from their files in a transaction that is rolled back. The rows are not locked here; `migrate`
+looks once more under its lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aicfg_pipeline.errors import DatabaseError
+from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.rollback.hazards import columns, types
+from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
+from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.tables.dependents import find_dependents
+from aicfg_pipeline.rollback.tables.scratch import scratch_table
+from aicfg_pipeline.rollback.tables.sources import Way, forth_way
+
+FROM = (State.NEVER_MIGRATED, State.ROLLED_BACK)
+
+
+def find(subject: Subject) -> Iterator[Hazard]:
+    """Look at every pair that would go forward."""
+    for state in subject.look.in_state(*FROM):
+        pair, found = state.pair, list[Hazard]()
+        try:
+            with scratch_table(subject.session, subject.migration, pair.new_ddl, pair.new, "indexes") as new:
+                found += of_way(subject.session, forth_way(subject.session, pair, state.old_table, new))
+        except DatabaseError as error:
+            found.append(
+                Hazard(
+                    "type_mismatch",
+                    f"The rows of {pair.old} can't be read as rows of {pair.new}: {error.found}",
+                    f"Mend {pair.new_ddl.path}, the expressions in migration.yaml, or the value that the server names.",
+                    pair.old,
+                )
+            )
+        yield from found
+
+
+def of_way(session: Session, way: Way) -> Iterator[Hazard]:
+    """Look at one old table on its way into a new one."""
+    yield from columns.of_way(session, way)
+    yield from types.of_way(session, way)
+    for dependent in find_dependents(session, [way.source.oid]):
+        yield Hazard(
+            "dependents",
+            f"The {dependent.kind} {dependent.name} refers to the old table, which is dropped or kept aside.",
+            "Drop it before, and make it again on the new names afterwards. It was made by: "
+            + " ".join(str(dependent.recreate).split()),
+            way.pair.old,
+            {"kind": dependent.kind, "name": dependent.name, "recreate": dependent.recreate},
+        )
