@@ -1052,6 +1052,28 @@ ALTER TABLE ONLY org_prompt_engineering ADD CONSTRAINT org_prompt_engineering_co
 ALTER TABLE ONLY org_prompt_engineering ADD CONSTRAINT org_prompt_engineering_org_id_fkey
     FOREIGN KEY (org_id) REFERENCES public.orgs(id) ON DELETE CASCADE NOT VALID;
 
+-- under the locks: a column that has come or gone since it was looked at stops it all
+DO $aicfg$
+BEGIN
+    IF ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = CAST('"public"."ai_cfg_sys_rag"' AS regclass) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+       IS DISTINCT FROM CAST('{id,available_embedding_models,default_embedding_model,embedding_model_costs,available_chunking_strategies,default_chunking_strategy,max_chunk_size_tokens,min_chunk_size_tokens,search_quality_presets,default_search_quality,default_similarity_threshold,max_search_results_global,max_context_tokens_global,ocr_enabled,processing_timeout_minutes,max_concurrent_jobs_global,vector_index_type,backup_retention_days,auto_scaling_enabled,max_embedding_batch_size,embedding_cache_ttl_hours,updated_by,created_at,updated_at,provider_configurations,default_ai_provider,active_providers,default_embedding_model_id,default_chat_model_id,system_prompt}' AS text[]) THEN
+        RAISE EXCEPTION USING ERRCODE = 'AICF1', MESSAGE = 'columns have changed';
+    END IF;
+END
+$aicfg$;
+
+-- under the locks: a column that has come or gone since it was looked at stops it all
+DO $aicfg$
+BEGIN
+    IF ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = CAST('"public"."ai_cfg_org_prompts"' AS regclass) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+       IS DISTINCT FROM CAST('{id,org_id,policy_mission_type,custom_system_prompt,custom_context_prompt,citation_style,include_page_numbers,include_source_metadata,response_tone,max_response_length,created_at,updated_at,org_system_prompt,created_by,updated_by}' AS text[]) THEN
+        RAISE EXCEPTION USING ERRCODE = 'AICF1', MESSAGE = 'columns have changed';
+    END IF;
+END
+$aicfg$;
+
 -- the rows whose keys are in the log, taken out of the copy
 -- only if entries wait in the change log
 DELETE FROM "aicfg_rollback"."sys_rag" AS target USING (SELECT DISTINCT "id" FROM (SELECT * FROM "aicfg_rollback"."change_log_sys_rag" WHERE NOT aicfg_replayed) AS pending WHERE NOT aicfg_whole_table) AS logged
