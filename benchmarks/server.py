@@ -18,8 +18,9 @@ from types import TracebackType
 import psycopg
 from psycopg import sql
 
-from aicfg_pipeline.embedded.cluster import SUPERUSER, Cluster, wheel_binaries
+from aicfg_pipeline.embedded.cluster import SUPERUSER, Cluster
 from aicfg_pipeline.embedded.database import OWNER, fill_demo
+from aicfg_pipeline.embedded.programs import wheel_binaries
 from aicfg_pipeline.orchestration.home import migrate_demo
 from aicfg_pipeline.spec.blocks import Block, load_blocks
 from aicfg_pipeline.spec.load import bundled_sql

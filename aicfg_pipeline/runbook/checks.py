@@ -20,11 +20,12 @@ from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback.checks.check import Check, Verdict, failed, not_applicable, passed
 from aicfg_pipeline.rollback.state import Look, look
 from aicfg_pipeline.runbook import remembered
+from aicfg_pipeline.runbook.code import references_left
 from aicfg_pipeline.runbook.remembered import Clock
-from aicfg_pipeline.runbook.steps import references_left
-from aicfg_pipeline.services.endpoints import EndpointService, ProbeResult
-from aicfg_pipeline.services.lambdas import Deployment
+from aicfg_pipeline.services.endpoints import EndpointService
+from aicfg_pipeline.services.lambda_states import Deployment
 from aicfg_pipeline.services.logs import LogReport
+from aicfg_pipeline.services.probes import ProbeResult
 from aicfg_pipeline.services.settings import ColumnSettings, ProbeSettings, ServicesSettings
 from aicfg_pipeline.spec.model import Migration
 

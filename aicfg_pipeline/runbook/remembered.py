@@ -2,7 +2,7 @@
 
 The rows are written in transactions of their own, because no transaction reaches a service: `remembered` before the
 stop, `stopped` and `started` after. So whoever finds a `remembered` without its `started` knows what to put back.
-What is asked of a service is in `service_steps`.
+What is asked of a service is in `functions`, `code` and `deploy`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
-from aicfg_pipeline.services.lambdas import LambdaStates
+from aicfg_pipeline.services.lambda_states import LambdaStates
 
 SERVICES = "services"
 REVERT_CODE = "revert_code"
 UNDO_CODE = "undo_code"
 REDEPLOY = "redeploy"
 BACK, FORTH = "back", "forth"
+NO_CUT_OVER = "no pair is in use at its old name because of this pipeline, so the code keeps the new names"
 
 
 def note(run: Run, step: str, outcome: str, facts: Mapping[str, Any]) -> None:

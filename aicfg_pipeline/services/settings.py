@@ -17,9 +17,10 @@ from aicfg_pipeline import environment
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.services.aws import AwsTarget, Log, silent
 from aicfg_pipeline.services.deploy import DEFAULT_COMMAND, DeployService, words_of
-from aicfg_pipeline.services.endpoints import EndpointService, Probe
+from aicfg_pipeline.services.endpoints import EndpointService
 from aicfg_pipeline.services.lambdas import LambdaService
 from aicfg_pipeline.services.logs import LogService
+from aicfg_pipeline.services.probes import Probe
 from aicfg_pipeline.services.repository import Repository
 from aicfg_pipeline.services.reverted import Move
 from aicfg_pipeline.services.webhook import WebhookService

@@ -16,8 +16,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aicfg_pipeline.embedded.cluster import Cluster, wheel_binaries
+from aicfg_pipeline.embedded.cluster import Cluster
 from aicfg_pipeline.embedded.database import ensure_embedded, stop_embedded
+from aicfg_pipeline.embedded.programs import wheel_binaries
 from aicfg_pipeline.errors import ConfigError, DatabaseError
 from aicfg_pipeline_tests.tools import servers
 from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database, Server

@@ -9,8 +9,8 @@ import pytest
 
 from aicfg_pipeline.runbook.checks import Reading, judge, read_services
 from aicfg_pipeline.runbook.reasons import History, Reasons, integrity_problems, weigh
-from aicfg_pipeline.services.endpoints import Kind, ProbeResult
 from aicfg_pipeline.services.logs import LogReport
+from aicfg_pipeline.services.probes import Kind, ProbeResult
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline_tests.services.servers import QuietHandler, serving
 from aicfg_pipeline_tests.tools.migration import running

@@ -18,7 +18,9 @@ from uuid import UUID
 import pytest
 
 from aicfg_pipeline.errors import ConfigError
-from aicfg_pipeline.services.endpoints import EndpointService, Probe, json_at, same_value
+from aicfg_pipeline.services.endpoints import EndpointService
+from aicfg_pipeline.services.json_values import json_at, same_value
+from aicfg_pipeline.services.probes import Probe
 from aicfg_pipeline_tests.services.servers import QuietHandler, serving
 
 TOKEN = "the-bearer-token-0123456789"

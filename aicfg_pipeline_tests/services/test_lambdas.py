@@ -12,7 +12,8 @@ import pytest
 
 from aicfg_pipeline.errors import ConfigError, ServiceError
 from aicfg_pipeline.services.aws import AwsTarget
-from aicfg_pipeline.services.lambdas import LambdaService, LambdaStates
+from aicfg_pipeline.services.lambda_states import LambdaStates
+from aicfg_pipeline.services.lambdas import LambdaService
 from aicfg_pipeline_tests.services.conftest import REGION, SECRET_KEY, Aws
 from aicfg_pipeline_tests.services.servers import AwsProxy
 

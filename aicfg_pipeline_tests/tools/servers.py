@@ -22,8 +22,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from aicfg_pipeline.embedded.cluster import SUPERUSER, Cluster, wheel_binaries
+from aicfg_pipeline.embedded.cluster import SUPERUSER, Cluster
 from aicfg_pipeline.embedded.database import OWNER, fill_demo
+from aicfg_pipeline.embedded.programs import wheel_binaries
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline_tests.tools import fetched
 

@@ -7,7 +7,8 @@ from dagster import AssetObservation, MetadataValue
 
 from aicfg_pipeline.orchestration.assets import service_key
 from aicfg_pipeline.orchestration.ops.step import Step
-from aicfg_pipeline.runbook import steps as service_steps
+from aicfg_pipeline.runbook.by_hand import names_of
+from aicfg_pipeline.runbook.ready import check_services, refuse
 from aicfg_pipeline.services.settings import ManualStep
 
 
@@ -17,8 +18,8 @@ def plan_services(step: Step) -> None:
     Raises `ServiceError` with every complaint at once, before anything is touched.
     """
     settings, context = step.services.settings(), step.context
-    found, wrong = service_steps.check_services(settings)
-    steps = settings.manual_steps(service_steps.names_of(step.migration))
+    found, wrong = check_services(settings)
+    steps = settings.manual_steps(names_of(step.migration))
     shown = "\n".join(
         [
             "## Services",
@@ -39,7 +40,7 @@ def plan_services(step: Step) -> None:
     if steps:
         names = ", ".join(s.service for s in steps)
         context.log.warning(f"not configured, so left to be done by hand (the plan has the commands): {names}")
-    service_steps.refuse(wrong)
+    refuse(wrong)
 
 
 def _markdown(step: ManualStep) -> str:
@@ -49,4 +50,4 @@ def _markdown(step: ManualStep) -> str:
 
 def services_by_hand(step: Step) -> list[dict[str, Any]]:
     """Return what is left to a person, for the run's evidence."""
-    return [asdict(s) for s in step.services.settings().manual_steps(service_steps.names_of(step.migration))]
+    return [asdict(s) for s in step.services.settings().manual_steps(names_of(step.migration))]

@@ -9,7 +9,7 @@ from aicfg_pipeline.errors import AlreadyRunningError, HazardError, PipelineErro
 from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.runbook import steps as service_steps
+from aicfg_pipeline.runbook.failure import after_failure
 
 OpenAgain = Callable[[], Run]
 """Opens the run anew, with the run lock: the session of the step that failed may be broken."""
@@ -46,7 +46,7 @@ def _after_failure(
         settings, run = services.settings(), open_again()
     except PipelineError:
         return []  # what this process has stopped itself is started by the resource's teardown
-    running, told = service_steps.after_failure(run, settings, commands.job)
+    running, told = after_failure(run, settings, commands.job)
     if running:
         services.note_stopped(None)
     return told

@@ -1,6 +1,7 @@
 """The ops of the services: stop, revert the code, redeploy, start.
 
-What each does is in `runbook.steps`. An op whose service is not configured says so, loudly, and does nothing.
+What each does is in `runbook`: `functions`, `code`, `deploy`. An op whose service is not configured says so,
+loudly, and does nothing.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,8 @@ from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Step
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
-from aicfg_pipeline.runbook import remembered
-from aicfg_pipeline.runbook import steps as service_steps
-from aicfg_pipeline.runbook.steps import Facts
+from aicfg_pipeline.runbook import code, deploy, functions, remembered
+from aicfg_pipeline.runbook.by_hand import Facts
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec.model import Migration
 
@@ -34,40 +34,40 @@ def build_service_ops(migration: Migration) -> list[OpDefinition]:
         made(
             "stop_services",
             "lambdas",
-            lambda run, services: service_steps.stop_services(run, services, *TO_ROLL_BACK),
+            lambda run, services: functions.stop_services(run, services, *TO_ROLL_BACK),
             "Runbook 1. Writes into the ledger what each Lambda function is set to, then event sources off, concurrency"
             " 0, and waits for what is in flight. Not needed for the cut-over. On failure: started again as they were.",
         ),
         made(
             "revert_code",
             "repository",
-            service_steps.revert_code,
+            code.revert_code,
             "Runbook 3 and 4. Takes the Lambda's code and the schema files back in one commit on a branch of its own,"
             " and sees that no new table name is left. On failure: the working copy is as it was.",
         ),
         made(
             "redeploy",
             None,
-            service_steps.redeploy,
+            deploy.redeploy,
             "Runbook 5. Runs the deploy script; its output is in this run's log. On failure: the database stays"
             " undoable, run again to go on.",
         ),
         made(
             "start_services",
             "lambdas",
-            service_steps.start_services,
+            functions.start_services,
             "Starts what was stopped, with exactly what was there before.",
         ),
         made(
             "undo_code",
             "repository",
-            service_steps.undo_code,
+            code.undo_code,
             "Puts the working copy back on the branch it was on before the revert.",
         ),
         made(
             "redeploy_new_names",
             None,
-            lambda run, services: service_steps.redeploy(run, services, remembered.FORTH),
+            lambda run, services: deploy.redeploy(run, services, remembered.FORTH),
             "Deploys the code with the new names again, if this pipeline has deployed the old ones.",
         ),
     ]
@@ -75,7 +75,7 @@ def build_service_ops(migration: Migration) -> list[OpDefinition]:
 
 def stop_services(step: Step, *states: State) -> Facts:
     """Stop the services within a step that does more: before an undo the database is confirmed only there."""
-    return _acted(step, lambda run, services: service_steps.stop_services(run, services, *states))
+    return _acted(step, lambda run, services: functions.stop_services(run, services, *states))
 
 
 def _done(step: Step, name: str, asset: str | None, act: Act) -> Facts:
