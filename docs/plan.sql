@@ -1179,21 +1179,6 @@ ALTER TABLE "aicfg_rollback"."sys_rag" ENABLE ALWAYS TRIGGER aicfg_rollback_chan
 -- as every other table
 ALTER TABLE "aicfg_rollback"."sys_rag" RESET (autovacuum_enabled);
 
--- the same for a view
-ALTER VIEW "public"."sys_rag" SET SCHEMA "aicfg_rollback_swap";
-
--- a catalog update: milliseconds at any size
-ALTER TABLE "public"."ai_cfg_sys_rag" SET SCHEMA "aicfg_rollback_swap";
-
--- a catalog update: milliseconds at any size
-ALTER TABLE "aicfg_rollback"."sys_rag" SET SCHEMA "public";
-
--- the same for a view
-ALTER VIEW "aicfg_rollback_swap"."sys_rag" SET SCHEMA "aicfg_rollback";
-
--- a catalog update: milliseconds at any size
-ALTER TABLE "aicfg_rollback_swap"."ai_cfg_sys_rag" SET SCHEMA "aicfg_rollback";
-
 -- the change log of this table ends
 DROP TRIGGER aicfg_rollback_change_log ON "public"."ai_cfg_org_prompts";
 
@@ -1232,13 +1217,28 @@ ALTER TABLE "aicfg_rollback"."org_prompt_engineering" ENABLE ALWAYS TRIGGER aicf
 ALTER TABLE "aicfg_rollback"."org_prompt_engineering" RESET (autovacuum_enabled);
 
 -- the same for a view
+ALTER VIEW "public"."sys_rag" SET SCHEMA "aicfg_rollback_swap";
+
+-- a catalog update: milliseconds at any size
+ALTER TABLE "public"."ai_cfg_sys_rag" SET SCHEMA "aicfg_rollback_swap";
+
+-- the same for a view
 ALTER VIEW "public"."org_prompt_engineering" SET SCHEMA "aicfg_rollback_swap";
 
 -- a catalog update: milliseconds at any size
 ALTER TABLE "public"."ai_cfg_org_prompts" SET SCHEMA "aicfg_rollback_swap";
 
 -- a catalog update: milliseconds at any size
+ALTER TABLE "aicfg_rollback"."sys_rag" SET SCHEMA "public";
+
+-- a catalog update: milliseconds at any size
 ALTER TABLE "aicfg_rollback"."org_prompt_engineering" SET SCHEMA "public";
+
+-- the same for a view
+ALTER VIEW "aicfg_rollback_swap"."sys_rag" SET SCHEMA "aicfg_rollback";
+
+-- a catalog update: milliseconds at any size
+ALTER TABLE "aicfg_rollback_swap"."ai_cfg_sys_rag" SET SCHEMA "aicfg_rollback";
 
 -- the same for a view
 ALTER VIEW "aicfg_rollback_swap"."org_prompt_engineering" SET SCHEMA "aicfg_rollback";

@@ -98,9 +98,15 @@ def foreign_keys(session: Session, oid: int) -> tuple[TableForeignKey, ...]:
     return tuple(TableForeignKey(**r._asdict()) for r in session.all(engine("table_foreign_keys"), {"oid": oid}))
 
 
-def our_triggers(session: Session, oid: int) -> dict[str, str]:
-    """Return our triggers on a relation: name to enabled flag ('A' fires always)."""
-    return {r.name: r.enabled for r in session.all(engine("our_triggers"), {"oid": oid})}
+def our_triggers(session: Session, oid: int, change_log: str | None = None) -> dict[str, str]:
+    """Return our triggers on a relation: name to enabled flag ('A' fires always). With `change_log` only those of it."""
+    rows = session.all(engine("our_triggers"), {"oid": oid})
+    return {r.name: r.enabled for r in rows if change_log in (None, r.function)}
+
+
+def change_logs_on(session: Session, oid: int) -> set[str]:
+    """Return the names of the functions of ours that triggers on a relation call: one for each pair that logs there."""
+    return {r.function for r in session.all(engine("our_triggers"), {"oid": oid})}
 
 
 def unhashable_columns(session: Session, oid: int) -> tuple[str, ...]:

@@ -30,9 +30,9 @@ WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY
 SELECT a.attname AS name, pg_get_expr(d.adbin, d.adrelid) AS expression
 FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = %(oid)s::oid;
 
--- name: our_triggers -- the change log's triggers on a relation: name and whether they fire always
-SELECT t.tgname AS name, t.tgenabled::text AS enabled
-FROM pg_trigger t WHERE t.tgrelid = %(oid)s::oid AND t.tgname::text LIKE 'aicfg\_rollback\_%' ORDER BY 1;
+-- name: our_triggers -- the change log's triggers on a relation: name, whether they fire always, and whose log they fill
+SELECT t.tgname AS name, t.tgenabled::text AS enabled, p.proname::text AS function
+FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = %(oid)s::oid AND t.tgname::text LIKE 'aicfg\_rollback\_%' ORDER BY 1;
 
 -- name: table_foreign_keys -- the foreign keys of a table
 SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition, c.convalidated AS validated,

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from aicfg_pipeline.errors import LockTimeoutError
-from aicfg_pipeline.rollback.hazards import access, dropping, forward, rows, server, shared, surroundings, undoing
+from aicfg_pipeline.rollback.hazards import (
+    access,
+    dropping,
+    forward,
+    names,
+    rows,
+    server,
+    shared,
+    surroundings,
+    undoing,
+)
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 
 _NO_SCRATCH = frozenset({"unsupported_version", "replica", "pooled_connection"})
@@ -28,6 +38,7 @@ def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:
     found += _unless_locked_out(subject, "What is around the tables can't be read", surroundings.find)
     found += _unless_locked_out(subject, "What is shared with other tables can't be read", shared.find)
     if not any(_stops_scratch(h) for h in found):
+        found += _unless_locked_out(subject, "The names that will be needed can't be read", names.find)
         found += _unless_locked_out(subject, "The rows can't be read", rows.find)
         found += _unless_locked_out(subject, "Who may do what can't be read", access.find)
     return found

@@ -45,7 +45,7 @@ def _begun(run: Run, look: Look) -> list[PairState]:
     return [
         s
         for s in look.in_state(*TO_ROLL_BACK)
-        if s.shadow or s.log or any(catalog.our_triggers(run.session, r.oid) for r in s.live_tables)
+        if s.shadow or s.log or any(catalog.our_triggers(run.session, r.oid, s.pair.change_log) for r in s.live_tables)
     ]
 
 

@@ -88,7 +88,7 @@ def why_stale(run: Run, state: PairState) -> str | None:
     if made.facts.get("identity") != shadow_identity(run, state):
         return "the new table or the migration's files have changed since"
     for relation in state.live_tables:
-        triggers = catalog.our_triggers(run.session, relation.oid)
+        triggers = catalog.our_triggers(run.session, relation.oid, state.pair.change_log)
         if any(triggers.get(t) != "A" for t in change_log.TRIGGERS):
             return f"the change log's triggers on {relation.name} are gone or disabled"
     return None
@@ -99,7 +99,7 @@ def remains(run: Run, state: PairState) -> str | None:
     if state.shadow:
         stale = why_stale(run, state)
         return f"a shadow of an older attempt is there, but {stale}" if stale else None
-    has_triggers = any(catalog.our_triggers(run.session, r.oid) for r in state.live_tables)
+    has_triggers = any(catalog.our_triggers(run.session, r.oid, state.pair.change_log) for r in state.live_tables)
     return "remains of an older attempt" if state.log or has_triggers else None
 
 
@@ -253,7 +253,7 @@ def discarding(run: Run, state: PairState) -> Work:
     """Return what takes away a shadow, its change log and the triggers."""
     off: list[sql.Composable] = []
     for relation in state.live_tables:
-        have = catalog.our_triggers(run.session, relation.oid)
+        have = catalog.our_triggers(run.session, relation.oid, state.pair.change_log)
         detach = change_log.detach_statements(ident(relation.schema, relation.name))
         off += [statement for name, statement in zip(change_log.TRIGGERS, detach, strict=True) if name in have]
     if state.log:

@@ -131,7 +131,7 @@ def _swapping(
         keys=[k for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")],
         tables=lock_order(states),
         replays=[replay_back(run, s, models[s.pair.old]) for s in states],
-        moves=[*advances, *within_swap_schema([m for s in states for m in (*_dressed(run, s), *_moved(s))])],
+        moves=[*advances, *within_swap_schema([*(m for s in states for m in _dressed(run, s)), *_moved(run, states)])],
         guards=[g for s in states for g in _guards(run, s, models[s.pair.old])],
         look_again=lambda: _must_lose_nothing(run, states, models),
         facts=facts,
@@ -191,10 +191,10 @@ def _dressed(run: Run, state: PairState) -> list[sql.Composable]:
     ]
 
 
-def _moved(state: PairState) -> list[sql.Composable]:
-    """The view or table at the old name and the new table leave, the shadow comes."""
-    leaving = moving(state.at_old_name, state.new_table)
-    return exchange(state.new_table.schema, leaving, [Moving(state.pair.old)])
+def _moved(run: Run, states: tuple[PairState, ...]) -> list[sql.Composable]:
+    """The views or tables at the old names and the new tables leave, the shadows come."""
+    leaving = [m for s in states for m in moving(s.at_old_name, s.new_table)]
+    return exchange(run.migration.schema, leaving, [Moving(s.pair.old) for s in states])
 
 
 # --- what can wait ---------------------------------------------------------------------------------------------

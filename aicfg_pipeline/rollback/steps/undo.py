@@ -14,6 +14,7 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import GateError, LockTimeoutError, StateError
 from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, provided
 from aicfg_pipeline.rollback import own
@@ -281,7 +282,7 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
     keys = [(w.target, k) for w in ways for k in w.foreign_keys]
     referred = catalog.relations(run.session, {tuple(k["references"]) for _, k in keys})
     advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
-    moved = [m for s in states for m in _moved(run, look, s, aways[s.pair.old])]
+    moved = _moved(run, look, states, aways)
     moved += [
         f
         for s in states
@@ -323,17 +324,30 @@ class _Away:
         self.facts = {"retired_oid": state.old_table.oid, "new_oid": state.parked.oid, "kept": kept}
 
 
-def _moved(run: Run, look: Look, state: PairState, away: _Away) -> list[sql.Composable]:
-    """The old table leaves, the new table and its view come, as they were: grants, options and all."""
-    pair, schema = state.pair, state.old_table.schema
-    view = state.private_old if state.private_old and state.private_old.is_view else None
-    owner = own.on_behalf_of(run.session, state.parked.owner)
-    made = [] if view or not _had_view(look, state) else ddl.view_statements(run.session, pair, owner)
+def _moved(run: Run, look: Look, states: Sequence[PairState], aways: Mapping[str, _Away]) -> list[sql.Composable]:
+    """The old tables leave, the new tables and their views come, as they were: grants, options and all."""
+    schema = run.migration.schema
     return [
-        *change_log.detach_statements(ident(schema, pair.old)),
-        *away.statements,
-        *exchange(schema, moving(state.old_table), moving(state.parked, view), then=made),
+        *(c for s in states for c in change_log.detach_statements(ident(schema, s.pair.old))),
+        *(c for s in states for c in aways[s.pair.old].statements),
+        *exchange(
+            schema,
+            [m for s in states for m in moving(s.old_table)],
+            [m for s in states for m in moving(s.parked, _parked_view(s))],
+            then=[c for s in states for c in _made(run, look, s)],
+        ),
     ]
+
+
+def _parked_view(state: PairState) -> Relation | None:
+    return state.private_old if state.private_old and state.private_old.is_view else None
+
+
+def _made(run: Run, look: Look, state: PairState) -> list[sql.Composable]:
+    """Return the view of the file, where the old name was to be found and the view of before is not there."""
+    if _parked_view(state) or not _had_view(look, state):
+        return []
+    return ddl.view_statements(run.session, state.pair, own.on_behalf_of(run.session, state.parked.owner))
 
 
 def _had_view(look: Look, state: PairState) -> bool:

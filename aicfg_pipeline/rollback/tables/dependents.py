@@ -17,6 +17,7 @@ PARTS = (
     "dependent_functions",
     "dependent_policies",
     "dependent_publications",
+    "dependent_subscriptions",
     "dependent_defaults",
     "dependent_columns",
     "dependent_inheritance",

@@ -1,4 +1,4 @@
--- What refers to tables and is not ours: a statement of nine parts, one for each kind. Nothing in this file writes.
+-- What refers to tables and is not ours: a statement of ten parts, one for each kind. Nothing in this file writes.
 -- Each part returns kind, name, the relation that is referred to (or on which it is), and the statement that makes it anew.
 
 -- name: dependents -- all kinds at once; `reached` are the given relations, the views on them and the views on those views
@@ -79,6 +79,13 @@ JOIN pg_class c ON c.oid = r.prrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_publication_tables t ON t.pubname = b.pubname AND t.schemaname = n.nspname AND t.tablename = c.relname
 WHERE r.prrelid = ANY (%(oids)s::oid[]);
+
+-- name: dependent_subscriptions -- subscriptions that write into these tables by name; they stop when it is not there
+SELECT 'subscription', format('%I into %s', u.subname, r.srrelid::regclass), r.srrelid::bigint,
+       format('ALTER SUBSCRIPTION %I REFRESH PUBLICATION', u.subname)
+FROM pg_subscription_rel r
+JOIN pg_subscription u ON u.oid = r.srsubid
+WHERE r.srrelid = ANY (%(oids)s::oid[]);
 
 -- name: dependent_defaults -- columns elsewhere that take their numbers from a sequence which these tables own
 SELECT 'default', format('%I of %s', a.attname, a.attrelid::regclass), d.refobjid::bigint,
