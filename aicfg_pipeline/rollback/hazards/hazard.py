@@ -35,7 +35,7 @@ CODES = frozenset(
         "long_transaction", "coexisting_conflict", "replica", "unsupported_version", "view_bypasses_rls",
         "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "retained",
         "parked_in_use", "values_change", "time_zone",
-        "expression_not_used", "name_taken", "in_use_elsewhere", "access_changes", "shared_function",
+        "expression_not_used", "name_taken", "too_few_connections", "in_use_elsewhere", "access_changes", "shared_function",
     }
 )  # fmt: skip
 

@@ -14,6 +14,8 @@ from aicfg_pipeline.rollback.lock import DIRECT_CONNECTION, RUN_LOCK, behind_poo
 
 OLDEST_VERSION = 140_000
 LONG_SECONDS = 30
+CONNECTIONS = 2
+"""One works, the other watches who is in its way."""
 
 
 def find(subject: Subject) -> Iterator[Hazard]:
@@ -29,6 +31,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
         kind = "a replica" if identity.replica else "read-only by default"
         yield Hazard("replica", f"The server is {kind}.", "Connect to the primary, as a role that may write.")
     yield from _confirmation(subject, identity.database)
+    yield from _connections(subject)
     yield from _pooled(subject)
     yield from _already_running(subject, identity.pid)
     yield from _long_transactions(subject)
@@ -59,6 +62,19 @@ def _confirmation(subject: Subject, database: str) -> Iterator[Hazard]:
         f"{found}; the target is {target}.",
         f"If {target} is the database you mean, set confirm_database: {target} in run.yaml.",
     )
+
+
+def _connections(subject: Subject) -> Iterator[Hazard]:
+    """A limit on the role or the database that leaves no second connection."""
+    for row in subject.session.all(engine("connection_limits")):
+        if row.most - row.others < CONNECTIONS:
+            yield Hazard(
+                "too_few_connections",
+                f"{row.what} may have {row.most} connections, and others have {row.others} of them; a run needs"
+                f" {CONNECTIONS} at a time.",
+                f"{row.alter} CONNECTION LIMIT {max(row.most, row.others + CONNECTIONS)}, or close other connections.",
+                facts={"limit": row.most, "others": row.others, "needed": CONNECTIONS},
+            )
 
 
 def _pooled(subject: Subject) -> Iterator[Hazard]:

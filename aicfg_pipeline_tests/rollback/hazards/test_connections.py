@@ -1,0 +1,21 @@
+"""O15: a limit on connections that is too low for a run is told by the plan, with how many are needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from aicfg_pipeline_tests.tools.planning import planned
+from aicfg_pipeline_tests.tools.servers import Database
+
+
+@pytest.mark.parametrize(
+    ("limit", "others", "told"), [(1, 0, True), (2, 0, False), (2, 1, True), (3, 1, False), (-1, 2, False)]
+)
+def test_o15_connection_limit_of_the_database(migrated_database: Database, limit: int, others: int, told: bool) -> None:
+    migrated_database.admin().execute(f"ALTER DATABASE {migrated_database.name} CONNECTION LIMIT {limit}")
+    migrated_database.close()
+    for _ in range(others):
+        migrated_database.connect()
+    found = [h for h in planned(migrated_database.url).hazards if h.code == "too_few_connections"]
+    assert [h.facts for h in found] == ([{"limit": limit, "others": others, "needed": 2}] if told else [])
+    assert all("a run needs 2 at a time" in h.found for h in found)
