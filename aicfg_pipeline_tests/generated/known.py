@@ -6,8 +6,6 @@ from aicfg_pipeline_tests.generated.drawing import FEATURES
 
 WAITING: dict[str, str] = {
     "own_names": "O6",
-    "not_valid": "D6",
-    "deferred": "O9",
     "type_changes": "D3",
     "key_change": "O10",
     "coexisting": "D1",
