@@ -337,7 +337,7 @@ class Drawing:
         if kind is None or column.generated:
             return None
         if column.name in pair.key:
-            return values.key_value(column.new or kind, number)
+            return values.key_value(column.key_kind, number)
         if column.unique:
             return str(number)
         if column.name in pair.excluded:

@@ -8,7 +8,7 @@ from typing import Any
 from aicfg_pipeline_tests.generated.world import Pair, World
 
 ACCESS_CODES = frozenset({"access_changes", "grants_lost"})
-INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside"})
+INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside", "expression_not_used"})
 
 
 def gist(error: Exception) -> str:
@@ -30,6 +30,9 @@ def may_be(hazard: Any, world: World, before: Any, lossless: dict[str, dict[str,
         "violates_foreign_key": lambda p: any(
             c.reference and c.reference.old and not c.reference.valid for c in p.columns
         ),
+        "values_change": lambda p: not all(lossless[p.old].values()) or _shifts(p),
+        "time_zone": _shifts,
+        "shared_function": lambda p: bool(p.triggers),
         "type_mismatch": lambda p: not all(lossless[p.old].values()) or _shifts(p),
         "rls_hides_rows": lambda p: p.forced and world.runner != "superuser" and world.owner != "gen_bypass",
         "coexisting_conflict": lambda p: p.shape == "coexisting",
@@ -39,7 +42,7 @@ def may_be(hazard: Any, world: World, before: Any, lossless: dict[str, dict[str,
     return hazard.code in INFORMATIVE or any(reasons.get(hazard.code, lambda p: False)(p) for p in pairs)
 
 
-TYPE_CODES = frozenset({"type_mismatch"})
+TYPE_CODES = frozenset({"type_mismatch", "values_change", "time_zone"})
 
 
 def must_be(world: World, before: Any, lossless: dict[str, dict[str, bool]]) -> dict[str, frozenset[str]]:

@@ -65,6 +65,11 @@ class Column:
         """The kind that its values are drawn from: the new table's, if that has it."""
         return self.new or self.old or ""
 
+    @property
+    def key_kind(self) -> str:
+        """The kind that a key's values are drawn from: the narrower one, so that they fit into both tables."""
+        return "varchar(12)" if "varchar(12)" in (self.old, self.new) else self.kind
+
     def type(self, side: str) -> str:
         """Its type in the old or new table."""
         return KINDS[getattr(self, side)].type

@@ -45,7 +45,7 @@ class Writer:
         cells = dict(self.cells(pair, side, self.number))
         for key in pair.key:
             column = pair.column(key)
-            cells[key] = values.key_value(column.kind, self.number)
+            cells[key] = values.key_value(column.key_kind, self.number)
             if column.identity and len(pair.key) == 1 and self.dice.chance(60):
                 del cells[key]  # the sequence's turn
         names = beside_values(", ".join(q(n) for n in cells))
@@ -72,7 +72,9 @@ class Writer:
         columns = [pair.column(k) for k in pair.key]
         if any(c.identity == "ALWAYS" for c in columns):
             return
-        self.update(pair, side, table, {c.name: values.key_value(c.kind, self.number) for c in columns}, renaming=True)
+        self.update(
+            pair, side, table, {c.name: values.key_value(c.key_kind, self.number) for c in columns}, renaming=True
+        )
 
     def update(
         self, pair: Pair, side: str, table: str, cells: dict[str, str | None], *, renaming: bool = False
