@@ -13,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from aicfg_pipeline_tests.generated.arena import Arena, arena
 from aicfg_pipeline_tests.generated.dice import Dice
-from aicfg_pipeline_tests.generated.drawing import draw
+from aicfg_pipeline_tests.generated.drawing import FEATURES, draw
 from aicfg_pipeline_tests.generated.known import TOLD_NOW
 from aicfg_pipeline_tests.generated.simplify import simplest
 from aicfg_pipeline_tests.generated.story import Counterexample, NotBuilt
@@ -27,9 +29,9 @@ from aicfg_pipeline_tests.tools.servers import DEFAULT_VERSION
 PROGRESS_SECONDS = 20.0
 
 
-def world_of(seed: int, number: int) -> World:
+def world_of(seed: int, number: int, *, everything: bool = False) -> World:
     """Return the world with this number."""
-    return draw(Dice(random.Random(f"{seed}/{number}")), TOLD_NOW)
+    return draw(Dice(random.Random(f"{seed}/{number}")), FEATURES if everything else TOLD_NOW)
 
 
 def main() -> int:
@@ -41,16 +43,18 @@ def main() -> int:
     parser.add_argument("--only", type=int, default=None, help="the number of one database")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--simplify", action="store_true", help="look for the smallest database of each counterexample")
+    parser.add_argument("--all", action="store_true", help="draw what is known to fail, too (known.py)")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     seed = given.seed if given.seed is not None else random.randrange(1_000_000)
     numbers = [given.only] if given.only is not None else list(range(given.first, given.first + given.databases))
     print(f"{len(numbers)} databases on PostgreSQL {given.version}, seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="aicfg-generated-") as folder, arena(given.version, Path(folder)) as place:
-        return _told(place, seed, numbers, simplify=given.simplify or given.only is not None)
+        draw_world = partial(world_of, seed, everything=given.all)
+        return _told(place, draw_world, numbers, simplify=given.simplify or given.only is not None)
 
 
-def _told(place: Arena, seed: int, numbers: list[int], *, simplify: bool) -> int:
+def _told(place: Arena, draw_world: Callable[[int], World], numbers: list[int], *, simplify: bool) -> int:
     ends: Counter[str] = Counter()
     hazards: Counter[str] = Counter()
     refused: Counter[str] = Counter()
@@ -58,7 +62,7 @@ def _told(place: Arena, seed: int, numbers: list[int], *, simplify: bool) -> int
     began = last = time.monotonic()
     for told, number in enumerate(numbers, 1):
         try:
-            outcome = place.tell(world_of(seed, number))
+            outcome = place.tell(draw_world(number))
             ends[outcome.end] += 1
             hazards.update(outcome.hazards)
             refused.update(outcome.refused)
@@ -81,7 +85,7 @@ def _told(place: Arena, seed: int, numbers: list[int], *, simplify: bool) -> int
     for kind, found in sorted(wrong.items(), key=lambda item: -len(item[1])):
         print(f"{len(found):5} × {kind}: {found[:8]}")
         if simplify:
-            print(simplest(place.tell, world_of(seed, found[0]), kind), flush=True)
+            print(simplest(place.tell, draw_world(found[0]), kind), flush=True)
     print("verdict: " + (f"{len(wrong)} classes of counterexamples" if wrong else "no counterexample"))
     return 1 if wrong else 0
 

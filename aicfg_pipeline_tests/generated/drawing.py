@@ -34,7 +34,7 @@ FEATURES: frozenset[Feature] = frozenset(
         "type_changes", "key_change", "old_only", "new_only", "back", "view_grants", "new_grants", "renamed", "coexisting",
         "serial", "identity", "references", "not_valid", "deferred", "triggers", "rls", "exclusion", "member", "superuser",
         "default_privileges", "settings", "dependents", "publication", "old_check", "generated", "names", "plain_view",
-        "own_names",
+        "own_names", "old_only_check",
     }
 )  # fmt: skip
 """What a world may have. What a finding keeps from working is left out until it is mended: see `known.py`."""
@@ -187,7 +187,7 @@ class Drawing:
             column = replace(column, not_null=dice.chance(50))
         if column.old == column.new and kinds.text and dice.chance(20):
             column = replace(column, check=f"length({q(name)}::text) < 5000")
-        if column.old and self.has("old_check", 4):
+        if self.has("old_check", 4) and column.old and (column.new or "old_only_check" in self.features):
             column = replace(column, old_check=f"{q(name)} IS NOT NULL")
         return column
 
