@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from psycopg import sql
-
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, engine, ident
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.watch import Watch, restored
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
+from aicfg_pipeline.rollback.tables.foreign_keys import refers_to_nothing
 from aicfg_pipeline.spec.model import ForeignKey, Pair
 
 
@@ -88,12 +87,7 @@ def _orphans(watch: Watch, pair: Pair, table: Relation, key: ForeignKey) -> dict
             "count_orphans",
             keys=columns(pair.key, "referring"),
             table=ident(table.schema, table.name),
-            target=ident(*key.references),
-            filled=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("referring", c)) for c in key.columns),
-            matches=sql.SQL(" AND ").join(
-                sql.SQL("{} = {}").format(ident("target", t), ident("referring", c))
-                for c, t in zip(key.columns, key.target_columns, strict=True)
-            ),
+            refers_to_nothing=refers_to_nothing("referring", key.columns, ident(*key.references), key.target_columns),
         )
     )
     return {"foreign_key": key.name, "rows": row.rows, "keys": list(row.keys)} if row.rows else None

@@ -22,6 +22,7 @@ from aicfg_pipeline.rollback.hazards import types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.tables.counting import sample_keys, tally
+from aicfg_pipeline.rollback.tables.foreign_keys import refers_to_nothing
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.rollback.tables.sources import back_source, back_way, superseded_way
@@ -153,15 +154,7 @@ def _reference_rules(session: Session, pair: Pair, source: Source) -> Iterator[_
             continue  # reported as missing_reference, as rls_hides_rows or as a column that nothing fills
         if not session.one(engine("privileges_on"), {"oid": referred.oid}).may_select:
             continue
-        broken = engine(
-            "no_such_row",
-            filled=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("source", c)) for c in key.columns),
-            table=ident(*key.references),
-            matches=sql.SQL(" AND ").join(
-                sql.SQL("{} = {}").format(ident("referred", t), ident("source", c))
-                for t, c in zip(key.target_columns, key.columns, strict=True)
-            ),
-        )
+        broken = refers_to_nothing("source", key.columns, ident(*key.references), key.target_columns)
         yield _Rule(
             "violates_foreign_key",
             f"foreign key {key.name}",

@@ -6,7 +6,7 @@ is the steps' business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -43,6 +43,21 @@ def facts_of(key: TableForeignKey) -> dict[str, Any]:
         "references": [key.ref_schema, key.ref_table],
         "ref_columns": key.ref_columns,
     }
+
+
+def refers_to_nothing(
+    row: str, columns: Sequence[str], target: sql.Identifier, target_columns: Sequence[str]
+) -> sql.Composable:
+    """Return in SQL whether the row of alias `row` refers to nothing. Without a value it refers to nothing wrong."""
+    return engine(
+        "refers_to_nothing",
+        filled=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(row, c)) for c in columns),
+        target=target,
+        matches=sql.SQL(" AND ").join(
+            sql.SQL("{} = {}").format(ident("referred", t), ident(row, c))
+            for c, t in zip(columns, target_columns, strict=True)
+        ),
+    )
 
 
 def take_off(

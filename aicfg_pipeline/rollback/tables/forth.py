@@ -231,21 +231,17 @@ def _picked(forth: Forth, column: str) -> sql.Composable:
     watched = [k for k in forth.foreign_keys if k["columns"] == [column]]
     if not watched:
         return engine("remembered_column", column=ident(column))
-    holds = sql.SQL(" AND ").join(_holds(k, "remembered") for k in watched)
-    return engine("remembered_reference", column=ident(column), holds=holds, otherwise=_otherwise(forth, column))
+    nothing = sql.SQL(" OR ").join(_refers_to_nothing(k, "remembered") for k in watched)
+    otherwise = _otherwise(forth, column)
+    return engine("remembered_reference", column=ident(column), refers_to_nothing=nothing, otherwise=otherwise)
 
 
 def _otherwise(forth: Forth, column: str) -> sql.Composable:
     return ident("source", column) if column in forth.source.columns else sql.SQL("NULL")
 
 
-def _holds(key: Mapping[str, Any], row: str) -> sql.Composable:
-    """Say in SQL that what a row refers to by a foreign key is there."""
-    matches = sql.SQL(" AND ").join(
-        sql.SQL("{} = {}.{}").format(ident("referred", r), sql.SQL(row), ident(c))
-        for c, r in zip(key["columns"], key["ref_columns"], strict=True)
-    )
-    return engine("reference_holds", referred=ident(*key["references"]), matches=matches)
+def _refers_to_nothing(key: Mapping[str, Any], row: str) -> sql.Composable:
+    return foreign_keys.refers_to_nothing(row, key["columns"], ident(*key["references"]), key["ref_columns"])
 
 
 # --- what a kept value refers to may be gone -------------------------------------------------------------------
@@ -270,15 +266,13 @@ def mending_statements(session: Session, forth: Forth, table: Relation, source: 
         kept = [c for c in key["columns"] if c in forth.kept]
         if not kept or not foreign_keys.held_before(key):  # its orphans may have been there before: they stay
             continue
-        filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident("target", c)) for c in key["columns"])
         update = engine(
             "mend_references",
             target=target,
             assignments=comma(sql.SQL("{} = {}").format(ident(c), _otherwise(forth, c)) for c in kept),
             source=source.query,
             keys_equal=keys_equal(forth.pair.key, "target", "source"),
-            filled=filled,
-            holds=_holds(key, "target"),
+            refers_to_nothing=_refers_to_nothing(key, "target"),
         )
         statements += [*off, _Mending(update, update.why), *on]
     return statements

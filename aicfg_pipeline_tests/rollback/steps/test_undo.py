@@ -159,6 +159,18 @@ def test_a_truncate_since_the_cut_over(migrated_database: Database) -> None:
     assert migrated_database.query(CREATORS) == [(key, creator, other)]
 
 
+def test_a_row_without_a_creator_has_none_after_an_undo_either(migrated_database: Database) -> None:
+    """`keep` is what the parked row had, and it had nothing: the old table's writer does not become its creator."""
+    writer, *_ = users(migrated_database)
+    migrated_database.execute(f"UPDATE {NEW} SET created_by = NULL")
+    rolled_back(migrated_database)
+    rewritten, *_ = keys(migrated_database)
+    migrated_database.execute(f"UPDATE {OLD} SET configured_by = '{writer}' WHERE id = '{rewritten}'")
+    undone(migrated_database)
+    found = {k: (c, u) for k, c, u in migrated_database.query(CREATORS)}
+    assert found[rewritten] == (None, writer)
+
+
 def test_a_unique_value_that_wandered(migrated_database: Database) -> None:
     rolled_back(migrated_database)
     one, two = migrated_database.query(f"SELECT id, org_id FROM {OLD} ORDER BY id LIMIT 2")

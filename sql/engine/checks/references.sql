@@ -3,7 +3,7 @@
 -- name: count_orphans -- rows that refer to nothing, whatever the constraint says, with a few keys
 SELECT count(*)::bigint AS rows, (array_agg(key ORDER BY key))[1:5] AS keys
 FROM (SELECT ROW({keys})::text AS key FROM {table} AS referring
-      WHERE {filled} AND NOT EXISTS (SELECT FROM {target} AS target WHERE {matches})) AS orphans;
+      WHERE {refers_to_nothing}) AS orphans;
 
 -- name: row_type_users -- functions and columns that use the row type of one of these relations
 SELECT 'function' AS kind, p.oid::regprocedure::text AS name

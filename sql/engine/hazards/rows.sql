@@ -34,9 +34,6 @@ SELECT jsonb_build_array({keys}) AS key FROM (
     WHERE {not_null}
 ) AS counted WHERE aicfg_n > 1 ORDER BY {keys} LIMIT 6;
 
--- name: no_such_row -- a foreign key's columns that refer to nothing
-({filled} AND NOT EXISTS (SELECT FROM {table} AS referred WHERE {matches}));
-
 -- name: merge_kinds -- rows of two coexisting tables by kind, with a few keys of each
 SELECT kind, count(*)::bigint AS rows, (array_agg(key ORDER BY key::text))[1:5] AS sample FROM (
     SELECT CASE WHEN {old_absent} THEN 'only_in_new' WHEN {new_absent} THEN 'only_in_old'

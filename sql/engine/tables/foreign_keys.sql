@@ -8,3 +8,6 @@ ALTER TABLE {table} ADD CONSTRAINT {constraint} {definition};
 
 -- name: validate_constraint -- reads the table without a lock that blocks anyone
 ALTER TABLE {table} VALIDATE CONSTRAINT {constraint};
+
+-- name: refers_to_nothing -- a row has values for a foreign key, and the row that they name is not there
+({filled} AND NOT EXISTS (SELECT FROM {target} AS referred WHERE {matches}));

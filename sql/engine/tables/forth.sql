@@ -56,17 +56,14 @@ SELECT {source_columns} FROM {wanted};
 remembered.{column};
 
 -- name: remembered_reference -- as it was, unless what it refers to has been deleted since
-CASE WHEN {holds} THEN remembered.{column} ELSE {otherwise} END;
-
--- name: reference_holds -- what it refers to is there
-EXISTS (SELECT FROM {referred} AS referred WHERE {matches});
+CASE WHEN {refers_to_nothing} THEN {otherwise} ELSE remembered.{column} END;
 
 -- name: mark_replayed -- the entries stay: they explain what differs from the parked table as it was at the cut-over
 UPDATE {log} SET aicfg_replayed = true WHERE NOT aicfg_replayed;
 
 -- name: mend_references -- parked values whose target was deleted while no foreign key watched over them
 UPDATE {target} AS target SET {assignments} FROM {source} AS source
-WHERE {keys_equal} AND {filled} AND NOT {holds};
+WHERE {keys_equal} AND {refers_to_nothing};
 
 -- name: firing_triggers -- users' triggers that an INSERT, DELETE or UPDATE of ours would fire, and how to put each back
 SELECT t.tgname AS name, t.tgenabled::text AS enabled FROM pg_trigger t
