@@ -1,6 +1,5 @@
 """Ops that copy back, compare and cut over."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from aicfg_pipeline.spec.model import Migration, Pair
 
 def copy_back_name(pair: Pair) -> str:
     """Return the name of the op that makes a pair's shadow."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", f"copy_back_{pair.old}")
+    return f"copy_back_{pair.op_suffix}"
 
 
 def copy_back_op(migration: Migration, pair: Pair) -> OpDefinition:
