@@ -13,13 +13,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeFloat, Non
 
 FORMAT_VERSION: Literal[1] = 1
 
-Kind = Literal["rollback", "undo", "drop"]
+ReportKind = Literal["rollback", "undo", "drop"]
 Outcome = Literal["succeeded", "failed", "refused", "nothing_to_do"]
 LineStatus = Literal["passed", "warned", "failed", "not_run", "not_configured", "not_applicable"]
 CheckOutcome = Literal["passed", "failed", "not_applicable"]
 StatementKind = Literal["work", "read", "housekeeping"]
 Scalar = bool | int | float | str | None
-Facts = dict[str, Scalar | list[Scalar]]
+SafeFacts = dict[str, Scalar | list[Scalar]]
 
 
 class _Fact(BaseModel):
@@ -129,7 +129,7 @@ class Step(_Fact):
     """When it was recorded, which is when it was done."""
     seconds: NonNegativeFloat = 0.0
     locks_held_ms: NonNegativeFloat | None = None
-    facts: Facts = {}
+    facts: SafeFacts = {}
     statements: list[Statement] = []
 
 
@@ -145,7 +145,7 @@ class CheckFact(_Fact):
     """Null in reports from before there was a third outcome."""
     severity: Literal["ERROR", "WARN"] = "ERROR"
     summary: str = ""
-    facts: Facts = {}
+    facts: SafeFacts = {}
 
 
 class LineEvidence(_Fact):
@@ -195,7 +195,7 @@ class Evidence(_Fact):
     """Everything one report says."""
 
     format_version: Literal[1] = FORMAT_VERSION
-    kind: Kind
+    kind: ReportKind
     outcome: Outcome
     verdict: str
     """The outcome as one sentence."""

@@ -21,9 +21,9 @@ from aicfg_pipeline.evidence.facts import (
     Evidence,
     ExportFile,
     Hazard,
-    Kind,
     Outcome,
     PairFacts,
+    ReportKind,
     Side,
     Step,
     instant,
@@ -76,7 +76,7 @@ class Known:
     anything with the fields of `facts.Hazard` and `facts.ByHand`. `secrets` never appear, wherever they are.
     """
 
-    kind: Kind
+    kind: ReportKind
     run_id: str
     database: Any
     migration: Migration | None = None

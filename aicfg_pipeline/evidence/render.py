@@ -1,6 +1,6 @@
 """Evidence as one self-contained HTML page: no scripts, no external resources, every text escaped and redacted.
 
-Page and style are in `templates/`; here is only what the template needs to say things. Facts are not made here.
+Page and style are in `templates/`; here is only what the template needs to say things. SafeFacts are not made here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from aicfg_pipeline.evidence import svg, words
-from aicfg_pipeline.evidence.facts import CheckFact, Evidence, Facts, Scalar, Step
+from aicfg_pipeline.evidence.facts import CheckFact, Evidence, SafeFacts, Scalar, Step
 from aicfg_pipeline.evidence.gather import safe
 
 KINDS = {"rollback": "Rollback", "undo": "Undo of a rollback", "drop": "Drop of the new tables"}
@@ -127,7 +127,7 @@ def _listed(value: Scalar | Sequence[Scalar]) -> str:
     return "none" if value is None else str(value)
 
 
-def _untimed(facts: Facts) -> Facts:
+def _untimed(facts: SafeFacts) -> SafeFacts:
     """The facts of a step without those that have a column of their own."""
     return {name: value for name, value in facts.items() if name != "locks_held_ms" and not name.endswith("seconds")}
 

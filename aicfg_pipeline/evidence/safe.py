@@ -13,7 +13,7 @@ from typing import Any
 from sqlglot.errors import SqlglotError
 
 from aicfg_pipeline.errors import redact
-from aicfg_pipeline.evidence.facts import Facts, Scalar, Statement, StatementKind
+from aicfg_pipeline.evidence.facts import SafeFacts, Scalar, Statement, StatementKind
 from aicfg_pipeline.spec.blocks import split_statements
 
 MASK = "***"
@@ -71,12 +71,12 @@ _NOISE = {"identity", "shadow_oid", "before", "after", "sample", "blockers", "qu
 LONGEST_TEXT, MOST_ITEMS = 400, 60
 
 
-def small_facts(facts: Mapping[str, Any], *, texts: bool) -> Facts:
+def small_facts(facts: Mapping[str, Any], *, texts: bool) -> SafeFacts:
     """Return the facts that are small and hold no data value; `texts` false keeps text only under harmless names.
 
     Mappings are flattened (`merged.newer: 3`); tables, samples and everything deeper is left out.
     """
-    kept: Facts = {}
+    kept: SafeFacts = {}
     for name, value in _flat(facts):
         if _scalar(value):
             if _may_show(name, value, texts):

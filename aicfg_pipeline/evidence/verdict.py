@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from aicfg_pipeline.evidence.facts import Kind, Outcome, PairFacts, WayBack
+from aicfg_pipeline.evidence.facts import Outcome, PairFacts, ReportKind, WayBack
 from aicfg_pipeline.evidence.words import duration, number, when
 
 Command = Callable[[str], str | None]
@@ -16,7 +16,7 @@ Command = Callable[[str], str | None]
 _NOUN = {"rollback": "rollback", "undo": "undo of the rollback", "drop": "drop of the new tables"}
 
 
-def verdict(kind: Kind, outcome: Outcome, pairs: Sequence[PairFacts], locks_held_ms: float | None) -> str:
+def verdict(kind: ReportKind, outcome: Outcome, pairs: Sequence[PairFacts], locks_held_ms: float | None) -> str:
     """Return the outcome of a run as one sentence."""
     if outcome == "nothing_to_do":
         return f"There was nothing to do: {_states(pairs)}."
@@ -37,7 +37,7 @@ def _states(pairs: Sequence[PairFacts]) -> str:
     return listed(told) or "no table was looked at"
 
 
-def _done(kind: Kind, pairs: Sequence[PairFacts], locks_held_ms: float | None) -> str:
+def _done(kind: ReportKind, pairs: Sequence[PairFacts], locks_held_ms: float | None) -> str:
     old = listed(p.old for p in pairs) or "no pair"
     new = listed(p.new or p.old for p in pairs) or "no table"
     several = len(pairs) != 1
@@ -61,7 +61,12 @@ def _proof(pairs: Sequence[PairFacts]) -> str:
 
 
 def way_back(
-    kind: Kind, outcome: Outcome, pairs: Sequence[PairFacts], until: datetime | None, now: datetime, command: Command
+    kind: ReportKind,
+    outcome: Outcome,
+    pairs: Sequence[PairFacts],
+    until: datetime | None,
+    now: datetime,
+    command: Command,
 ) -> WayBack:
     """Say how what was done can be taken back, and until when."""
     cut_over = any(p.state_after == "cut_over" for p in pairs)

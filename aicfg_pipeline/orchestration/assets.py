@@ -12,13 +12,13 @@ from dagster import AssetKey, AssetSpec, TableColumn, TableColumnConstraints, Ta
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from aicfg_pipeline.rollback.checks.check import Check, Kind
+from aicfg_pipeline.rollback.checks.check import AssetKind, Check
 from aicfg_pipeline.spec.model import Ddl, Migration, Pair
 
 OWNERS = ["team:platform"]
 
 
-def asset_key(pair: Pair, kind: Kind) -> AssetKey:
+def asset_key(pair: Pair, kind: AssetKind) -> AssetKey:
     """Return `old/<old table>`, `new/<new table>` or `view/<old table>`."""
     return AssetKey([kind, pair.new if kind == "new" else pair.old])
 

@@ -10,6 +10,7 @@ from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec.model import Migration
 
 Facts = dict[str, Any]
+"""What a step outside the database did, as plain values for the ledger."""
 
 
 def names_of(migration: Migration) -> dict[str, str]:

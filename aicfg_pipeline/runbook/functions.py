@@ -28,7 +28,7 @@ def stop_services(run: Run, services: ServicesSettings, *states: State) -> Facts
         run.say("nothing is to be swapped, so nothing is stopped")
         return {"configured": True, "stopped": [], "why_not": "nothing is to be swapped"}
     service = services.lambdas.service(run.say)
-    before = service.look()
+    before = service.read()
     earlier = remembered.open_stop(look.ledger)
     if earlier is not None:
         run.say("an earlier run stopped the functions and never started them: what they were before it counts")
@@ -75,7 +75,7 @@ def start_remembered(before: LambdaStates, services: ServicesSettings, say: Call
 def _as_of_now(service: LambdaService, before: LambdaStates) -> LambdaStates:
     """What someone has set since the stop stays; only what looks as a stop leaves it is put back."""
     try:
-        return _all_of(service.look().with_earlier(before), before)
+        return _all_of(service.read().with_earlier(before), before)
     except ServiceError:
         return before  # one is gone: `start` names it after it has started the others
 
@@ -86,7 +86,7 @@ def _still_there(before: LambdaStates, settings: LambdaSettings, say: Callable[[
     for function in before.functions:
         if function.name not in settings.function_names:
             try:
-                LambdaService([function.name], target=settings.target()).look()
+                LambdaService([function.name], target=settings.target()).read()
             except ServiceError as error:
                 say(f"{function.name} is not configured any more and can't be started: {error.found}")
                 continue

@@ -46,13 +46,13 @@ def _complaining(name: str, wrong: list[str]) -> Iterator[None]:
 
 def _check_lambdas(services: ServicesSettings) -> list[str]:
     assert services.lambdas is not None
-    states = services.lambdas.service().look().functions
+    states = services.lambdas.service().read().functions
     return [f"{s.name}: reserved concurrency {concurrency_in_words(s.reserved_concurrency)}, {s.state}" for s in states]
 
 
 def _check_logs(services: ServicesSettings) -> list[str]:
     assert services.logs is not None
-    skew = services.logs.service().look()
+    skew = services.logs.service().read_clock()
     return [f"{', '.join(services.logs.log_groups)}" + (f"; its clock is {skew:+g} s off" if skew else "")]
 
 

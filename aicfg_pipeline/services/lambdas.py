@@ -1,6 +1,6 @@
 """AWS Lambda functions: look at them, stop them, start them again with exactly what was there before.
 
-Looking is apart from acting, so that the caller can write what `look` returns into its ledger *before* `stop`
+Looking is apart from acting, so that the caller can write what `read` returns into its ledger *before* `stop`
 changes anything: whoever finds that entry later, in whatever process, can put the functions back with `start`.
 What is run in the meantime, and where the remembered state is kept, do not belong here.
 
@@ -59,7 +59,7 @@ class LambdaService:
             self._client = self._target.client("lambda")
         return self._client
 
-    def look(self) -> LambdaStates:
+    def read(self) -> LambdaStates:
         """Read the state of every function and change nothing. Functions that don't exist are named all at once."""
         found: list[FunctionState] = []
         missing: list[str] = []

@@ -143,7 +143,7 @@ class LogService:
         start = aware(since, "since")
         end = aware(until, "until") if until else datetime.now(UTC)
         patterns = tuple(_compiled(pattern) for pattern in missing_tables)
-        skew = self.look()
+        skew = self.read_clock()
         shift = timedelta(seconds=skew)
         tally = _Tally()
         for group in self.log_groups:
@@ -165,7 +165,7 @@ class LogService:
             notes=self._notes(tally, skew),
         )
 
-    def look(self) -> float:
+    def read_clock(self) -> float:
         """Check that every log group is there and return by how many seconds the server's clock is ahead of ours."""
         missing: list[str] = []
         skew: float | None = None

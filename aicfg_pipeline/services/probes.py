@@ -1,6 +1,6 @@
 """A probe of an endpoint, its answer, and the verdict on it.
 
-Every way of not being right is told apart (`Kind`), because each has another person to wake.
+Every way of not being right is told apart (`ProbeKind`), because each has another person to wake.
 Nothing is sent here: `endpoints` asks.
 """
 
@@ -16,7 +16,7 @@ import httpx
 
 from aicfg_pipeline.services.json_values import has_path, json_at, same_value
 
-Kind = Literal[
+ProbeKind = Literal[
     "ok",  # everything as expected
     "down",  # no connection, or it broke
     "tls",  # a connection, but no certificate to trust
@@ -54,7 +54,7 @@ class ProbeResult:
     method: str
     url: str
     ok: bool
-    kind: Kind
+    kind: ProbeKind
     reason: str
     status: int | None
     latency_ms: float | None
@@ -77,7 +77,7 @@ class Answer:
 class Verdict:
     """What is thought of one answer, or of there being none."""
 
-    kind: Kind
+    kind: ProbeKind
     reason: str
     answer: Answer | None = None
 
@@ -97,7 +97,7 @@ def judge_status(probe: Probe, answer: Answer) -> Verdict | None:
         gateway = b"Missing Authentication Token" in answer.body
         why = "API Gateway has no such route" if gateway else "the token is not allowed to do this"
         return Verdict("forbidden", f"answered {phrase}: {why}", answer)
-    kind: Kind = "server_error" if status >= 500 else "status"
+    kind: ProbeKind = "server_error" if status >= 500 else "status"
     return Verdict(kind, f"answered {phrase}, expected {probe.expected_status}", answer)
 
 

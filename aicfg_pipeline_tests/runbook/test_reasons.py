@@ -10,7 +10,7 @@ import pytest
 from aicfg_pipeline.runbook.checks import Reading, judge, read_services
 from aicfg_pipeline.runbook.reasons import History, Reasons, integrity_problems, weigh
 from aicfg_pipeline.services.logs import LogReport
-from aicfg_pipeline.services.probes import Kind, ProbeResult
+from aicfg_pipeline.services.probes import ProbeKind, ProbeResult
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline_tests.services.servers import QuietHandler, serving
 from aicfg_pipeline_tests.tools.migration import running
@@ -25,7 +25,7 @@ SERVICES = ServicesSettings.load(
 )
 
 
-def probe(kind: Kind = "ok", ms: float = 50.0) -> ProbeResult:
+def probe(kind: ProbeKind = "ok", ms: float = 50.0) -> ProbeResult:
     return ProbeResult(
         "prompts", "GET", "https://api.example.com/p", kind == "ok", kind, f"it was {kind}", 200, ms, 1, ""
     )
@@ -36,7 +36,9 @@ def logs(errors: int = 0, missing: int = 0) -> LogReport:
     return LogReport(("g",), "", "", errors, errors, missing, 0, tables, (), False, 0.0, ())
 
 
-def reading(*, at: datetime = NOW, kind: Kind = "ok", ms: float = 50.0, errors: int = 0, missing: int = 0) -> Reading:
+def reading(
+    *, at: datetime = NOW, kind: ProbeKind = "ok", ms: float = 50.0, errors: int = 0, missing: int = 0
+) -> Reading:
     return Reading(at=at, restored=False, probes=(probe(kind, ms),), logs=logs(errors, missing))
 
 
@@ -62,7 +64,7 @@ def test_each_reason_has_its_own_evidence(given: dict[str, Any], integrity: list
     assert weighed.advised == (), "once is no advice"
 
 
-def looks(*kinds: Kind, minutes: float = 5) -> list[Reasons]:
+def looks(*kinds: ProbeKind, minutes: float = 5) -> list[Reasons]:
     made: list[Reasons] = []
     history = History()
     for number, kind in enumerate(kinds):

@@ -35,7 +35,7 @@ def test_looking_tells_concurrency_and_event_sources_and_changes_nothing(aws: Aw
     aws.function("capped", concurrency=7)
     on, off = aws.event_source("capped", "q1"), aws.event_source("capped", "q2", enabled=False)
 
-    free, capped = service("free", "capped").look().functions
+    free, capped = service("free", "capped").read().functions
 
     assert (free.name, free.reserved_concurrency, free.event_sources) == ("free", None, ())
     assert capped.reserved_concurrency == 7
@@ -50,7 +50,7 @@ def test_stop_and_start_bring_back_exactly_what_was_there_before(aws: Aws, servi
     aws.function("capped", concurrency=7)
     on, off = aws.event_source("capped", "q1"), aws.event_source("capped", "q2", enabled=False)
     lambdas = service("free", "capped")
-    before = lambdas.look()
+    before = lambdas.read()
 
     stopped = lambdas.stop(before)
 
@@ -63,13 +63,13 @@ def test_stop_and_start_bring_back_exactly_what_was_there_before(aws: Aws, servi
     assert (started.restored, started.unchanged, started.left_stopped) == (("free", "capped"), (), ())
     assert (aws.concurrency("free"), aws.concurrency("capped")) == (None, 7)
     assert (aws.source_state(on), aws.source_state(off)) == ("Enabled", "Disabled")
-    assert lambdas.look().functions == before.functions
+    assert lambdas.read().functions == before.functions
 
 
 def test_a_remembered_state_survives_json_and_another_process_starts_from_it(aws: Aws, service: Service) -> None:
     aws.function("capped", concurrency=7)
     on = aws.event_source("capped", "q1")
-    before = service("capped").look()
+    before = service("capped").read()
     written = json.dumps(asdict(before))
     service("capped").stop(before)
 
@@ -83,7 +83,7 @@ def test_a_remembered_state_survives_json_and_another_process_starts_from_it(aws
 def test_stopping_and_starting_twice_is_the_same_as_once(aws: Aws, service: Service) -> None:
     aws.function("free")
     lambdas = service("free")
-    before = lambdas.look()
+    before = lambdas.read()
     lambdas.stop(before)
 
     again = lambdas.stop(before)
@@ -101,7 +101,7 @@ def test_event_sources_are_off_before_concurrency_is_zero_so_that_no_message_fai
     aws.function("f")
     uuid = aws.event_source("f", "q")
     lambdas = service("f", url=proxy.url)
-    lambdas.stop(lambdas.look())
+    lambdas.stop(lambdas.read())
     writes = [request for request in proxy.requests if request.startswith("PUT")]
     assert [uuid in writes[0], writes[1].endswith("/functions/f/concurrency")] == [True, True]
 
@@ -109,7 +109,7 @@ def test_event_sources_are_off_before_concurrency_is_zero_so_that_no_message_fai
 def test_a_function_already_at_zero_is_remembered_as_such_and_left_there(aws: Aws, service: Service) -> None:
     aws.function("parked", concurrency=0)
     lambdas = service("parked")
-    before = lambdas.look()
+    before = lambdas.read()
     lambdas.stop(before)
     started = lambdas.start(before)
     assert before.functions[0].stopped
@@ -122,10 +122,10 @@ def test_after_a_killed_stop_the_earlier_state_is_what_is_restored(aws: Aws, ser
     aws.function("untouched")
     uuid = aws.event_source("done", "q")
     lambdas = service("done", "untouched")
-    earlier = lambdas.look()
+    earlier = lambdas.read()
     service("done").stop(earlier.__class__(earlier.functions[:1], earlier.looked_at))  # killed before the second
 
-    merged = service("done", "untouched").look().with_earlier(earlier)
+    merged = service("done", "untouched").read().with_earlier(earlier)
     lambdas.stop(merged)
     lambdas.start(merged)
 
@@ -136,15 +136,15 @@ def test_after_a_killed_stop_the_earlier_state_is_what_is_restored(aws: Aws, ser
 def test_what_a_person_set_since_the_earlier_stop_is_kept(aws: Aws, service: Service) -> None:
     aws.function("f", concurrency=7)
     lambdas = service("f")
-    earlier = lambdas.look()
+    earlier = lambdas.read()
     aws.client("lambda").put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=3)
-    assert lambdas.look().with_earlier(earlier).functions[0].reserved_concurrency == 3
+    assert lambdas.read().with_earlier(earlier).functions[0].reserved_concurrency == 3
 
 
 def test_every_function_that_does_not_exist_is_named_at_once(aws: Aws, service: Service) -> None:
     aws.function("there")
     with pytest.raises(ServiceError) as caught:
-        service("gone-1", "there", "gone-2").look()
+        service("gone-1", "there", "gone-2").read()
     assert caught.value.found == f"no such Lambda function: gone-1, gone-2 (region {REGION}, profile default)"
 
 
@@ -153,7 +153,7 @@ def test_a_function_deleted_meanwhile_is_named_after_the_others_are_restored(aws
     aws.function("capped", concurrency=7)
     uuid = aws.event_source("capped", "q")
     lambdas = service("deleted", "capped")
-    before = lambdas.look()
+    before = lambdas.read()
     lambdas.stop(before)
     aws.client("lambda").delete_function(FunctionName="deleted")
 
@@ -169,7 +169,7 @@ def test_an_event_source_deleted_meanwhile_is_named_and_the_function_restored(aw
     aws.function("f", concurrency=7)
     uuid = aws.event_source("f", "q")
     lambdas = service("f")
-    before = lambdas.look()
+    before = lambdas.read()
     lambdas.stop(before)
     aws.client("lambda").delete_event_source_mapping(UUID=uuid)
     with pytest.raises(ServiceError) as caught:
@@ -181,7 +181,7 @@ def test_an_event_source_deleted_meanwhile_is_named_and_the_function_restored(aw
 def test_a_function_deleted_before_it_is_stopped_is_a_clear_error(aws: Aws, service: Service) -> None:
     aws.function("f")
     lambdas = service("f")
-    before = lambdas.look()
+    before = lambdas.read()
     aws.client("lambda").delete_function(FunctionName="f")
     with pytest.raises(ServiceError, match=r"stop the Lambda function 'f'.*ResourceNotFoundException"):
         lambdas.stop(before)
@@ -190,7 +190,7 @@ def test_a_function_deleted_before_it_is_stopped_is_a_clear_error(aws: Aws, serv
 def test_throttled_requests_are_tried_again_with_backoff(aws: Aws, proxy: AwsProxy, service: Service) -> None:
     aws.function("f", concurrency=7)
     proxy.throttle = 2
-    assert service("f", url=proxy.url).look().functions[0].reserved_concurrency == 7
+    assert service("f", url=proxy.url).read().functions[0].reserved_concurrency == 7
     assert proxy.throttle == 0
 
 
@@ -198,7 +198,7 @@ def test_throttling_that_does_not_end_is_an_error_that_says_how_often_it_was_tri
     proxy.throttle = 99
     target = AwsTarget(region=REGION, endpoint_url=proxy.url, max_attempts=2)
     with pytest.raises(ServiceError) as caught:
-        LambdaService(["f"], target=target).look()
+        LambdaService(["f"], target=target).read()
     assert "TooManyRequestsException: Rate exceeded (still so after 2 attempts)" in caught.value.found
     assert len(proxy.requests) == 2
 
@@ -207,7 +207,7 @@ def test_wrong_credentials_are_told_without_showing_any(aws: Aws, service: Servi
     aws.function("f")
     httpx.post(f"{aws.url}/moto-api/reset-auth", content="0", timeout=20)  # from now on AWS checks who asks
     with pytest.raises(ServiceError) as caught:
-        service("f").look()
+        service("f").read()
     assert caught.value.expected == "credentials that AWS accepts"
     assert SECRET_KEY not in str(caught.value)
 
@@ -215,7 +215,7 @@ def test_wrong_credentials_are_told_without_showing_any(aws: Aws, service: Servi
 def test_an_unknown_access_key_is_told_as_such(aws: Aws, proxy: AwsProxy, service: Service) -> None:
     proxy.error = (403, "UnrecognizedClientException", "The security token included in the request is invalid.")
     with pytest.raises(ServiceError) as caught:
-        service("f", url=proxy.url).look()
+        service("f", url=proxy.url).read()
     assert caught.value.expected == "credentials that AWS accepts"
     assert len(proxy.requests) == 1  # no retry makes them right
 
@@ -223,40 +223,40 @@ def test_an_unknown_access_key_is_told_as_such(aws: Aws, proxy: AwsProxy, servic
 def test_an_expired_login_and_a_missing_permission_are_told_apart(aws: Aws, proxy: AwsProxy, service: Service) -> None:
     proxy.error = (403, "ExpiredTokenException", "The security token included in the request is expired")
     with pytest.raises(ServiceError, match="log in again"):
-        service("f", url=proxy.url).look()
+        service("f", url=proxy.url).read()
     proxy.error = (403, "AccessDeniedException", "not authorized to perform: lambda:GetFunction")
     with pytest.raises(ServiceError, match="let the pipeline's role do it"):
-        service("f", url=proxy.url).look()
+        service("f", url=proxy.url).read()
 
 
 def test_a_signature_refused_for_the_clock_points_to_the_clock(aws: Aws, proxy: AwsProxy, service: Service) -> None:
     proxy.error = (403, "InvalidSignatureException", "Signature expired: 20260114T000000Z is now earlier")
     with pytest.raises(ServiceError, match="this machine's clock"):
-        service("f", url=proxy.url).look()
+        service("f", url=proxy.url).read()
 
 
 def test_no_credentials_at_all_is_a_clear_error(aws: Aws, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(ServiceError, match="no complete AWS credentials were found"):
-        service("f").look()
+        service("f").read()
 
 
 def test_an_unknown_profile_and_a_missing_region_are_configuration_errors(
     aws_login: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="no AWS profile named 'nobody'"):
-        LambdaService(["f"], target=AwsTarget(region=REGION, profile="nobody")).look()
+        LambdaService(["f"], target=AwsTarget(region=REGION, profile="nobody")).read()
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     with pytest.raises(ConfigError, match="no AWS region"):
-        LambdaService(["f"], target=AwsTarget()).look()
+        LambdaService(["f"], target=AwsTarget()).read()
 
 
 def test_an_aws_that_does_not_answer_is_a_clear_error(aws_login: None) -> None:
     target = AwsTarget(region=REGION, endpoint_url="http://127.0.0.1:9", max_attempts=1)
     with pytest.raises(ServiceError, match="AWS did not answer"):
-        LambdaService(["f"], target=target).look()
+        LambdaService(["f"], target=target).read()
 
 
 def test_the_wait_for_invocations_in_flight_is_the_longest_timeout_unless_configured(
@@ -265,7 +265,7 @@ def test_the_wait_for_invocations_in_flight_is_the_longest_timeout_unless_config
     aws.function("f", timeout=1)
     said: list[str] = []
     lambdas = service("f", drain_seconds=None, log=said.append)
-    assert lambdas.stop(lambdas.look()).drained_seconds == 1.0
+    assert lambdas.stop(lambdas.read()).drained_seconds == 1.0
     assert "waiting 1 s for invocations in flight (the longest timeout of these functions" in said[-1]
 
 

@@ -14,8 +14,7 @@ from aicfg_pipeline.orchestration.ops.dry_run import show_plan
 from aicfg_pipeline.orchestration.ops.step import RESOURCES, Opens, Step, step
 from aicfg_pipeline.spec.model import Migration
 
-Facts = Mapping[str, Any]
-Act = Callable[[Step], Facts | None]
+Act = Callable[[Step], Mapping[str, Any] | None]
 """Does a step's work; returns what the op's page shows, or None where the run ends here."""
 
 

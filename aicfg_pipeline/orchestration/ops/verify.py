@@ -11,8 +11,8 @@ from aicfg_pipeline.orchestration.ops.step import Opens, Step
 from aicfg_pipeline.orchestration.reports import against_last_report
 from aicfg_pipeline.orchestration.service_checks import look_at_services
 from aicfg_pipeline.rollback.checks.check import Check, Tally
+from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.checks.rows import write_differences
-from aicfg_pipeline.rollback.checks.watch import Watch
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.spec.model import Migration
@@ -65,10 +65,10 @@ def _counts(checks: list[Check]) -> dict[str, Any]:
 
 def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
     """Run every check and log each verdict on its asset."""
-    watch = verify.watch(run.session, run.migration)
-    checks = verify.run_checks(run.session, run.migration, on=watch)
+    inspection = verify.inspect(run.session, run.migration)
+    checks = verify.run_checks(run.session, run.migration, on=inspection)
     _log_checks(context, run, checks)
-    _write_differences(context, run, watch, verify.failed(checks))
+    _write_differences(context, run, inspection, verify.failed(checks))
     return checks
 
 
@@ -95,10 +95,10 @@ def log_service_checks(step: Step) -> list[Check]:
     return looked.checks
 
 
-def _write_differences(context: OpExecutionContext, run: Run, watch: Watch, wrong: list[Check]) -> None:
+def _write_differences(context: OpExecutionContext, run: Run, inspection: Inspection, wrong: list[Check]) -> None:
     """Put the differing rows of every pair whose data checks failed beside the report, as CSV."""
     for old in {c.pair for c in wrong if c.name in ("row_count", "checksum", "rows")}:
-        file = write_differences(watch, run.migration.pair(old), report_folder(), f"differences-{run.run_id[:8]}")
+        file = write_differences(inspection, run.migration.pair(old), report_folder(), f"differences-{run.run_id[:8]}")
         if file:
             context.log.warning(f"{old}: every differing value: {file}")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from aicfg_pipeline.errors import ConnectionLostError, LockTimeoutError, PipelineError
-from aicfg_pipeline.rollback.checks.watch import Watch
+from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.spec.model import Pair
 
-Kind = Literal["old", "new", "view", "service"]
+AssetKind = Literal["old", "new", "view", "service"]
 Severity = Literal["ERROR", "WARN"]
 Outcome = Literal["passed", "failed", "not_applicable"]
 
@@ -59,14 +59,14 @@ class Check:
 
     name: str
     pair: str
-    asset: Kind
+    asset: AssetKind
     outcome: Outcome
     summary: str
     severity: Severity = "ERROR"
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, verdict: Verdict, name: str, pair: str, asset: Kind, severity: Severity) -> Check:
+    def of(cls, verdict: Verdict, name: str, pair: str, asset: AssetKind, severity: Severity) -> Check:
         """Return a verdict with what it is about."""
         return cls(name, pair, asset, verdict.outcome, verdict.summary, verdict.severity or severity, verdict.facts)
 
@@ -133,7 +133,7 @@ class Tally:
 # --- declaring a check -----------------------------------------------------------------------------------------
 
 
-LookFunction = Callable[[Watch, Pair], Verdict]
+CheckFunction = Callable[[Inspection, Pair], Verdict]
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,15 @@ class PairCheck:
     """A check of one pair: what is known of it before it runs, and the function that looks."""
 
     name: str
-    asset: Kind
+    asset: AssetKind
     severity: Severity
     description: str
-    look: LookFunction
+    judge: CheckFunction
 
-    def __call__(self, watch: Watch, pair: Pair) -> Check:
+    def __call__(self, inspection: Inspection, pair: Pair) -> Check:
         """Look, again where a lock was not to be had. A check that can't be carried out has failed, and says why."""
         try:
-            verdict = patiently(lambda: self.look(watch, pair))
+            verdict = patiently(lambda: self.judge(inspection, pair))
         except ConnectionLostError:
             raise
         except PipelineError as error:
@@ -157,19 +157,19 @@ class PairCheck:
         return Check.of(verdict, self.name, pair.old, self.asset, self.severity)
 
 
-def check(name: str, *, asset: Kind = "old", severity: Severity = "ERROR") -> Callable[[LookFunction], PairCheck]:
+def check(name: str, *, asset: AssetKind = "old", severity: Severity = "ERROR") -> Callable[[CheckFunction], PairCheck]:
     """Declare a check. The first line of the function's docstring is what people read of it."""
 
-    def declared(look: LookFunction) -> PairCheck:
-        description = (look.__doc__ or name).strip().splitlines()[0]
-        return PairCheck(name, asset, severity, description, look)
+    def declared(judge: CheckFunction) -> PairCheck:
+        description = (judge.__doc__ or name).strip().splitlines()[0]
+        return PairCheck(name, asset, severity, description, judge)
 
     return declared
 
 
-def nothing_yet(watch: Watch, pair: Pair) -> Verdict:
+def nothing_yet(inspection: Inspection, pair: Pair) -> Verdict:
     """Return the verdict of a check that has nothing to look at in this state."""
-    state = watch.state(pair)
+    state = inspection.state(pair)
     return not_applicable(f"There is nothing to check yet ({state.state}: {state.because}).")
 
 

@@ -14,7 +14,7 @@ from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.fingerprint import CommonSums
 from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
-from aicfg_pipeline.rollback.checks.watch import Watch, log_size
+from aicfg_pipeline.rollback.checks.inspection import Inspection, log_size
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
 from aicfg_pipeline.rollback.tables.comparison import Comparison, comparing, parked_sides
@@ -23,39 +23,39 @@ from aicfg_pipeline.spec.model import Pair
 
 
 @check("row_count")
-def row_count(watch: Watch, pair: Pair) -> Verdict:
+def row_count(inspection: Inspection, pair: Pair) -> Verdict:
     """As many rows after the rollback as before it, but for the keys written since."""
-    return data_verdict(watch, pair, _rows_agree)
+    return data_verdict(inspection, pair, _rows_agree)
 
 
 @check("checksum")
-def checksum(watch: Watch, pair: Pair) -> Verdict:
+def checksum(inspection: Inspection, pair: Pair) -> Verdict:
     """The same values after the rollback as before it, but for the keys written since; names the columns at fault."""
-    return data_verdict(watch, pair, lambda found: _checksums_agree(watch, pair, found))
+    return data_verdict(inspection, pair, lambda found: _checksums_agree(inspection, pair, found))
 
 
 Judge = Callable[[Comparison], Verdict]
 
 
-def data_verdict(watch: Watch, pair: Pair, judge: Judge) -> Verdict:
+def data_verdict(inspection: Inspection, pair: Pair, judge: Judge) -> Verdict:
     """Compare while the new table is parked; after the drop tell what was proven; before there is nothing to say."""
-    state = watch.state(pair)
+    state = inspection.state(pair)
     if state.state == State.CUT_OVER:
-        return _while_parked(watch, pair, judge)
+        return _while_parked(inspection, pair, judge)
     if state.state == State.ROLLED_BACK:
-        return _after_drop(watch, pair)
-    if (undone := _undone(watch, pair)) is not None:
+        return _after_drop(inspection, pair)
+    if (undone := _undone(inspection, pair)) is not None:
         return _after_undo(undone)
     if state.state == State.MISSING:
         return failed(f"There is nothing to compare: {state.because}.")
     return not_applicable(f"Nothing was rolled back ({state.state}), so there is no before and after.")
 
 
-def _while_parked(watch: Watch, pair: Pair, judge: Judge) -> Verdict:
-    if watch.state(pair).log is None:
+def _while_parked(inspection: Inspection, pair: Pair, judge: Judge) -> Verdict:
+    if inspection.state(pair).log is None:
         return failed("The change log is gone, so differences from the parked table can't be judged.")
-    found = watch.comparison(pair)
-    written = log_size(watch, pair)
+    found = inspection.comparison(pair)
+    written = log_size(inspection, pair)
     judged = judge(found)
     facts = {
         **found.facts,
@@ -90,14 +90,14 @@ def _rows_agree(found: Comparison) -> Verdict:
     return passed(f"{summary}.", facts) if not alone and adds_up else failed(f"{summary}.", facts)
 
 
-def _checksums_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
+def _checksums_agree(inspection: Inspection, pair: Pair, found: Comparison) -> Verdict:
     if found.before.checksum == found.after.checksum:
         return passed(f"Checksums equal: {found.before.checksum}.")
     told = f"Checksums {found.before.checksum} before, {found.after.checksum} after"
     if not found.differences.unexplained_changed:
         why = "rows that only one side has" if found.differences.unexplained else "what the change log has"
         return passed(f"{told}: all of it comes from {why}.")
-    sums = _common_sums(watch, pair)
+    sums = _common_sums(inspection, pair)
     facts = {
         "columns_at_fault": sums.columns,
         "common_checksum_before": sums.before,
@@ -109,8 +109,8 @@ def _checksums_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
     return failed(f"{told}; columns at fault: {columns}{_keys(found, 'changed')}.", facts)
 
 
-def _common_sums(watch: Watch, pair: Pair) -> CommonSums:
-    state, session = watch.state(pair), watch.session
+def _common_sums(inspection: Inspection, pair: Pair) -> CommonSums:
+    state, session = inspection.state(pair), inspection.session
     source, target = parked_sides(session, state)
     with comparing(session, state):
         hashable = not catalog.unhashable_columns(session, state.old_table.oid)
@@ -124,14 +124,14 @@ def _keys(found: Comparison, *kinds: str) -> str:
     return f": {'; '.join(keys[:5])}" if keys else ""
 
 
-def _after_drop(watch: Watch, pair: Pair) -> Verdict:
-    proven = watch.ledger.last("drop", pair=pair.old, outcome="done")
+def _after_drop(inspection: Inspection, pair: Pair) -> Verdict:
+    proven = inspection.ledger.last("drop", pair=pair.old, outcome="done")
     if proven is None:
         return not_applicable(
             "The new table is gone without a drop of ours in the ledger: there is nothing left to compare with."
         )
     before, after = proven.facts["before"], proven.facts["after"]
-    now = count_rows(watch, pair)
+    now = count_rows(inspection, pair)
     return passed(
         f"Proven on {proven.at:%Y-%m-%d %H:%M:%S %Z}, at the drop: {before['rows']:,} rows before,"
         f" {after['rows']:,} after, {proven.facts['unexplained_rows']} unexplained."
@@ -140,11 +140,11 @@ def _after_drop(watch: Watch, pair: Pair) -> Verdict:
     )
 
 
-def _undone(watch: Watch, pair: Pair) -> Entry | None:
+def _undone(inspection: Inspection, pair: Pair) -> Entry | None:
     """Return the undo, where that is the last that has happened to the names of a pair."""
-    if watch.state(pair).state not in TO_ROLL_BACK:
+    if inspection.state(pair).state not in TO_ROLL_BACK:
         return None
-    last = last_swap(watch.ledger, pair)
+    last = last_swap(inspection.ledger, pair)
     return last if last is not None and last.step == "undo" else None
 
 
@@ -160,8 +160,8 @@ def _after_undo(undone: Entry) -> Verdict:
     )
 
 
-def count_rows(watch: Watch, pair: Pair) -> int:
+def count_rows(inspection: Inspection, pair: Pair) -> int:
     """Count the rows of the table at the old name."""
-    old = watch.state(pair).old_table
-    with watch.session.transaction(read_only=True):
-        return int(watch.session.scalar(engine("count_rows", table=ident(old.schema, old.name))))
+    old = inspection.state(pair).old_table
+    with inspection.session.transaction(read_only=True):
+        return int(inspection.session.scalar(engine("count_rows", table=ident(old.schema, old.name))))

@@ -11,28 +11,28 @@ from typing import Any
 from aicfg_pipeline.rollback.checks.check import Verdict, failed, passed
 from aicfg_pipeline.spec.model import Pair
 
-Facts = dict[tuple[str, str], str]
+CatalogFacts = dict[tuple[str, str], str]
 """(object, aspect) to value: ("column id", "type") to "uuid"."""
 
 NOTHING = "nothing"
 
 
-def as_facts(rows: Iterable[Any]) -> Facts:
+def as_facts(rows: Iterable[Any]) -> CatalogFacts:
     """Return rows of (object, aspect, value) as facts; an absent value is no fact."""
     return {(r.object, r.aspect): r.value for r in rows if r.value is not None}
 
 
-def as_plain(facts: Facts) -> dict[str, dict[str, str]]:
+def as_plain(facts: CatalogFacts) -> dict[str, dict[str, str]]:
     """Return facts as nested plain values, for the ledger: object to aspect to value."""
     return _by_object(facts)
 
 
-def from_plain(plain: Mapping[str, Mapping[str, str]]) -> Facts:
+def from_plain(plain: Mapping[str, Mapping[str, str]]) -> CatalogFacts:
     """Return facts as the ledger has them."""
     return {(name, aspect): value for name, aspects in plain.items() for aspect, value in aspects.items()}
 
 
-def differences(expected: Facts, found: Facts) -> list[dict[str, str]]:
+def differences(expected: CatalogFacts, found: CatalogFacts) -> list[dict[str, str]]:
     """Return every difference, each object together. An object that one side does not have is one difference."""
     lines = []
     all_wanted, all_there = _by_object(expected), _by_object(found)
@@ -49,7 +49,7 @@ def differences(expected: Facts, found: Facts) -> list[dict[str, str]]:
     return lines
 
 
-def _by_object(facts: Facts) -> dict[str, dict[str, str]]:
+def _by_object(facts: CatalogFacts) -> dict[str, dict[str, str]]:
     objects: dict[str, dict[str, str]] = {}
     for (name, aspect), value in facts.items():
         objects.setdefault(name, {})[aspect] = value
@@ -74,7 +74,7 @@ def _short(value: str) -> str:
 
 
 def compared(
-    pair: Pair, expected: Facts, found: Facts, *, what: str, facts: Mapping[str, Any] | None = None
+    pair: Pair, expected: CatalogFacts, found: CatalogFacts, *, what: str, facts: Mapping[str, Any] | None = None
 ) -> Verdict:
     """Return the verdict of a comparison of facts."""
     lines = differences(expected, found)

@@ -11,11 +11,11 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, engine, ident, keys_equal, private
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
-from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, as_plain, differences, from_plain, told
+from aicfg_pipeline.rollback.checks.facts import CatalogFacts, as_facts, as_plain, differences, from_plain, told
+from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.checks.security import watched_roles
 from aicfg_pipeline.rollback.checks.structure import table_facts
 from aicfg_pipeline.rollback.checks.surroundings import called, remembered, sequence_facts
-from aicfg_pipeline.rollback.checks.watch import Watch
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, UNRECORDED, PairState, State
 from aicfg_pipeline.rollback.tables.foreign_keys import last_swap
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
@@ -29,7 +29,7 @@ def new_table_facts(session: Session, migration: Migration, table: Relation) -> 
     return as_plain(_facts(session, migration, table))
 
 
-def _facts(session: Session, migration: Migration, table: Relation) -> Facts:
+def _facts(session: Session, migration: Migration, table: Relation) -> CatalogFacts:
     """Read what a table is made of; not what calls our change log, which comes and goes."""
     path = (table.schema, migration.schema, "extensions")
     given = {"oid": table.oid, "roles": watched_roles(migration)}
@@ -44,20 +44,20 @@ def _facts(session: Session, migration: Migration, table: Relation) -> Facts:
 
 
 @check("new_table_kept", asset="new")
-def new_table_kept(watch: Watch, pair: Pair) -> Verdict:
+def new_table_kept(inspection: Inspection, pair: Pair) -> Verdict:
     """The new table, parked or in use again after an undo, is what it was at the cut-over."""
-    state = watch.state(pair)
-    undone = _undone(watch, state)
+    state = inspection.state(pair)
+    undone = _undone(inspection, state)
     table = state.private_new if state.state == State.CUT_OVER else state.at_new_name if undone else None
     if table is None:
         return not_applicable(f"No new table is kept for an undo, and none came back by one ({state.state}).")
-    if not undone and watch.ledger.last("cut_over", pair=pair.old, outcome="done") is None:
+    if not undone and inspection.ledger.last("cut_over", pair=pair.old, outcome="done") is None:
         return failed(UNRECORDED.format(parked=table))
-    before = remembered(watch, pair)
+    before = remembered(inspection, pair)
     if before is None or FACT not in before or before["new_oid"] != table.oid:
         return not_applicable("What the new table was made of was not remembered at the cut-over of this very table.")
-    lines = _differing(watch, table, from_plain(before[FACT]), parked=not undone)
-    written = None if undone else _written(watch, state)
+    lines = _differing(inspection, table, from_plain(before[FACT]), parked=not undone)
+    written = None if undone else _written(inspection, state)
     facts = {"differences": lines, "written_past_the_log": written or 0}
     if lines or written:
         what = [*([told(lines)] if lines else []), *([written] if written else [])]
@@ -70,22 +70,24 @@ def new_table_kept(watch: Watch, pair: Pair) -> Verdict:
     )
 
 
-def _undone(watch: Watch, state: PairState) -> bool:
+def _undone(inspection: Inspection, state: PairState) -> bool:
     """Say whether the last that happened to the names was an undo."""
     if state.state not in TO_ROLL_BACK:
         return False
-    last = last_swap(watch.ledger, state.pair)
+    last = last_swap(inspection.ledger, state.pair)
     return last is not None and last.step == "undo"
 
 
-def _differing(watch: Watch, table: Relation, expected: Facts, *, parked: bool) -> list[dict[str, str]]:
-    found = _facts(watch.session, watch.migration, table)
+def _differing(
+    inspection: Inspection, table: Relation, expected: CatalogFacts, *, parked: bool
+) -> list[dict[str, str]]:
+    found = _facts(inspection.session, inspection.migration, table)
     if parked:
         expected, found = _still(expected), _still(found)
     return differences(expected, found)
 
 
-def _still(facts: Facts) -> Facts:
+def _still(facts: CatalogFacts) -> CatalogFacts:
     """Leave out what is not to be seen at a parked table: foreign keys are taken off meanwhile, and the ledger has them.
 
     Functions are compared by the check `functions` as long as it is parked.
@@ -93,12 +95,12 @@ def _still(facts: Facts) -> Facts:
     return {k: v for k, v in facts.items() if not k[0].startswith(("foreign key ", "function "))}
 
 
-def _written(watch: Watch, state: PairState) -> str | None:
+def _written(inspection: Inspection, state: PairState) -> str | None:
     """Say which parked rows someone has written since the swap, in any column; None where nobody has.
 
     An undo that has stopped half way may have mended references of rows that the log does not name.
     """
-    pair, swap = state.pair, watch.ledger.last("cut_over", pair=state.pair.old, outcome="done")
+    pair, swap = state.pair, inspection.ledger.last("cut_over", pair=state.pair.old, outcome="done")
     if swap is None or state.log is None or "next_xid" not in swap.facts:
         return None
     query = engine(
@@ -108,11 +110,13 @@ def _written(watch: Watch, state: PairState) -> str | None:
         log=private(pair.change_log),
         keys_equal=keys_equal(pair.key, "parked", "logged"),
     )
-    with watch.session.transaction(snapshot=True, read_only=True, search_path=(watch.migration.schema, "extensions")):
-        row = watch.session.one(query, {"next_xid": int(swap.facts["next_xid"])})
+    with inspection.session.transaction(
+        snapshot=True, read_only=True, search_path=(inspection.migration.schema, "extensions")
+    ):
+        row = inspection.session.one(query, {"next_xid": int(swap.facts["next_xid"])})
     mended = sum(
         int(e.facts.get("references_mended", 0) or 0)
-        for e in watch.ledger.entries
+        for e in inspection.ledger.entries
         if e.step == "undo" and e.pair == pair.old and e.id > swap.id
     )
     if row.rows <= mended:

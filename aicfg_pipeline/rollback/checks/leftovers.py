@@ -10,7 +10,7 @@ from typing import Any
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, nothing_yet, passed
-from aicfg_pipeline.rollback.checks.watch import Watch, restored, was_rolled_back
+from aicfg_pipeline.rollback.checks.inspection import Inspection, restored, was_rolled_back
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.spec.model import Pair, shortened
 
@@ -18,20 +18,20 @@ SCHEMA_STEPS = ("migrate", "cut_over", "undo")
 """The steps after which the API has to read the schema anew."""
 
 
-def _dropped(watch: Watch, pair: Pair) -> bool:
+def _dropped(inspection: Inspection, pair: Pair) -> bool:
     """Say whether the last cut-over's parked table has been dropped since, as the ledger has it."""
-    drop = watch.ledger.last("drop", pair=pair.old, outcome="done")
-    swap = watch.ledger.last("cut_over", pair=pair.old)
+    drop = inspection.ledger.last("drop", pair=pair.old, outcome="done")
+    swap = inspection.ledger.last("cut_over", pair=pair.old)
     return drop is not None and (swap is None or drop.id > swap.id)
 
 
 @check("new_tables_gone", asset="new")
-def new_tables_gone(watch: Watch, pair: Pair) -> Verdict:
+def new_tables_gone(inspection: Inspection, pair: Pair) -> Verdict:
     """Nothing has the new name any more; after the drop it is not parked either."""
-    state = watch.state(pair)
-    if state.state not in (State.CUT_OVER, State.ROLLED_BACK) and not was_rolled_back(watch, pair):
-        return nothing_yet(watch, pair)
-    dropped = _dropped(watch, pair)
+    state = inspection.state(pair)
+    if state.state not in (State.CUT_OVER, State.ROLLED_BACK) and not was_rolled_back(inspection, pair):
+        return nothing_yet(inspection, pair)
+    dropped = _dropped(inspection, pair)
     wrong: list[Relation] = [r for r in (state.at_new_name,) if r is not None]
     wrong += [state.private_new] if dropped and state.private_new is not None else []
     facts = {"found": [str(r) for r in wrong], "dropped": dropped}
@@ -43,15 +43,15 @@ def new_tables_gone(watch: Watch, pair: Pair) -> Verdict:
 
 
 @check("views_gone", asset="view")
-def views_gone(watch: Watch, pair: Pair) -> Verdict:
+def views_gone(inspection: Inspection, pair: Pair) -> Verdict:
     """The old name is a table's again; after the drop the view is not parked either."""
-    state = watch.state(pair)
-    if state.state not in (State.CUT_OVER, State.ROLLED_BACK) and not was_rolled_back(watch, pair):
-        return nothing_yet(watch, pair)
+    state = inspection.state(pair)
+    if state.state not in (State.CUT_OVER, State.ROLLED_BACK) and not was_rolled_back(inspection, pair):
+        return nothing_yet(inspection, pair)
     parked = state.private_old if state.private_old and state.private_old.is_view else None
     there = state.at_old_name if state.at_old_name and not state.at_old_name.is_table else None
-    wrong = [str(r) for r in (there, parked if _dropped(watch, pair) else None) if r is not None]
-    facts = {"found": wrong, "dropped": _dropped(watch, pair)}
+    wrong = [str(r) for r in (there, parked if _dropped(inspection, pair) else None) if r is not None]
+    facts = {"found": wrong, "dropped": _dropped(inspection, pair)}
     if wrong:
         return failed(f"There is {' and '.join(wrong)}, although the view was rolled back.", facts)
     where = f"{parked} is parked" if parked else "it is gone for good"
@@ -59,21 +59,21 @@ def views_gone(watch: Watch, pair: Pair) -> Verdict:
 
 
 @check("nothing_left")
-def nothing_left(watch: Watch, pair: Pair) -> Verdict:
+def nothing_left(inspection: Inspection, pair: Pair) -> Verdict:
     """After the drop nothing of the pipeline is left but the ledger, and before a rollback nothing of an attempt."""
-    state = watch.state(pair)
+    state = inspection.state(pair)
     if state.state in TO_ROLL_BACK:
-        return _of_an_attempt(watch, state)
+        return _of_an_attempt(inspection, state)
     if state.state not in (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED):
-        return nothing_yet(watch, pair)
-    return _nothing_left(watch, pair)
+        return nothing_yet(inspection, pair)
+    return _nothing_left(inspection, pair)
 
 
-def _of_an_attempt(watch: Watch, state: PairState) -> Verdict:
+def _of_an_attempt(inspection: Inspection, state: PairState) -> Verdict:
     """An attempt that nobody goes on with costs every writer of the table, and its log grows."""
-    with watch.session.transaction(read_only=True):
-        rows = [r for r in watch.session.all(engine("leftovers")) if _belongs(state, r)]
-        size = watch.session.scalar(engine("relation_bytes"), {"oid": state.log.oid}) if state.log and rows else 0
+    with inspection.session.transaction(read_only=True):
+        rows = [r for r in inspection.session.all(engine("leftovers")) if _belongs(state, r)]
+        size = inspection.session.scalar(engine("relation_bytes"), {"oid": state.log.oid}) if state.log and rows else 0
     found = [_named(r) for r in rows]
     facts = {"found": found, "log_bytes": size or 0}
     if found:
@@ -91,15 +91,15 @@ LARGE_LOG = 128 * 2**20
 
 
 @check("log_size", severity="WARN")
-def log_size(watch: Watch, pair: Pair) -> Verdict:
+def log_size(inspection: Inspection, pair: Pair) -> Verdict:
     """The change log has not grown larger than the table that it is about."""
-    state = watch.state(pair)
+    state = inspection.state(pair)
     table = state.at_old_name if state.state == State.CUT_OVER else state.at_new_name
     if state.log is None or table is None:
         return not_applicable(f"There is no change log ({state.state}).")
-    with watch.session.transaction(read_only=True):
+    with inspection.session.transaction(read_only=True):
         log, rows = (
-            watch.session.scalar(engine("relation_bytes"), {"oid": o}) or 0 for o in (state.log.oid, table.oid)
+            inspection.session.scalar(engine("relation_bytes"), {"oid": o}) or 0 for o in (state.log.oid, table.oid)
         )
     facts = {"log_bytes": log, "table_bytes": rows}
     told = f"the change log has {_size(log)}, {table} has {_size(rows)}"
@@ -114,12 +114,12 @@ def _size(size: int) -> str:
     return f"{size / 2**20:,.1f} MiB"
 
 
-def _nothing_left(watch: Watch, pair: Pair) -> Verdict:
-    with watch.session.transaction(read_only=True):
-        rows = watch.session.all(engine("leftovers"))
-    found = [_named(r) for r in rows if not _known(watch, pair, r)]
+def _nothing_left(inspection: Inspection, pair: Pair) -> Verdict:
+    with inspection.session.transaction(read_only=True):
+        rows = inspection.session.all(engine("leftovers"))
+    found = [_named(r) for r in rows if not _known(inspection, pair, r)]
     facts: dict[str, Any] = {"found": found}
-    if watch.state(pair).state == State.CUT_OVER:
+    if inspection.state(pair).state == State.CUT_OVER:
         there = ", ".join(found) or "nothing"
         return not_applicable(f"Until the drop there is: {there}.", facts)
     if found:
@@ -131,20 +131,23 @@ def _named(row: Any) -> str:
     return f"{row.kind} {row.name}" + (f" on {row.on_table}" if row.on_table else "")
 
 
-def _known(watch: Watch, pair: Pair, row: Any) -> bool:
+def _known(inspection: Inspection, pair: Pair, row: Any) -> bool:
     """Say whether it is reported elsewhere: with another pair, or by `new_tables_gone` and `views_gone`."""
-    if watch.state(pair).state != State.CUT_OVER and (row.kind, row.name) in (("view", pair.old), ("table", pair.new)):
+    if inspection.state(pair).state != State.CUT_OVER and (row.kind, row.name) in (
+        ("view", pair.old),
+        ("table", pair.new),
+    ):
         return True
-    if any(_belongs(state, row) for state in watch.look.pairs if state.pair.old != pair.old):
+    if any(_belongs(state, row) for state in inspection.look.pairs if state.pair.old != pair.old):
         return True
-    return row.name in _of_others(watch) or row.calls in _of_others(watch)
+    return row.name in _of_others(inspection) or row.calls in _of_others(inspection)
 
 
-def _of_others(watch: Watch) -> set[str]:
+def _of_others(inspection: Inspection) -> set[str]:
     """Return the names that the ledger knows as another migration's: its tables, what an undo kept of them, its logs (L6)."""
-    mine = {p.old for p in watch.migration.pairs}
+    mine = {p.old for p in inspection.migration.pairs}
     names: set[str] = set()
-    for entry in watch.ledger.entries:
+    for entry in inspection.ledger.entries:
         if entry.pair is not None and entry.pair not in mine:
             names |= {entry.pair, shortened("change_log_", entry.pair), str(entry.facts.get("new_table", entry.pair))}
             names |= {str(name) for name in entry.facts.get("kept", ())}
@@ -159,11 +162,13 @@ def _belongs(state: PairState, row: Any) -> bool:
 
 
 @check("api_schema_cache")
-def api_schema_cache(watch: Watch, pair: Pair) -> Verdict:
+def api_schema_cache(inspection: Inspection, pair: Pair) -> Verdict:
     """PostgREST was told to read the schema anew when the names changed hands."""
-    entries = [e for e in watch.ledger.entries if e.step in SCHEMA_STEPS and e.pair == pair.old and e.outcome == "done"]
-    if not entries or restored(watch, pair) is None:
-        return nothing_yet(watch, pair)
+    entries = [
+        e for e in inspection.ledger.entries if e.step in SCHEMA_STEPS and e.pair == pair.old and e.outcome == "done"
+    ]
+    if not entries or restored(inspection, pair) is None:
+        return nothing_yet(inspection, pair)
     last = entries[-1]
     facts = {"step": last.step, "at": last.at.isoformat(), "told": bool(last.facts.get("api_notified"))}
     when = f"{last.at:%Y-%m-%d %H:%M:%S %Z}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aicfg_pipeline.errors import LockTimeoutError
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
-from aicfg_pipeline.rollback.checks.watch import Watch
+from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.hazards import Hazard, Subject
 from aicfg_pipeline.rollback.hazards.rows import of_pair
 from aicfg_pipeline.rollback.run import Settings
@@ -18,14 +18,14 @@ NOT_POSSIBLE = "A rollback is not possible because"
 
 
 @check("rollback_possible", asset="new", severity="WARN")
-def rollback_possible(watch: Watch, pair: Pair) -> Verdict:
+def rollback_possible(inspection: Inspection, pair: Pair) -> Verdict:
     """The rows satisfy what the old table asks for, so that a rollback stays possible."""
-    state = watch.state(pair)
+    state = inspection.state(pair)
     if state.state == State.MISSING:
         return failed(f"{NOT_POSSIBLE} the tables are missing: {state.because}.")
     if state.state not in TO_ROLL_BACK:
         return not_applicable(f"There is nothing to roll back ({state.state}).")
-    subject = Subject(watch.session, watch.migration, watch.look, Settings(), must_confirm=False)
+    subject = Subject(inspection.session, inspection.migration, inspection.look, Settings(), must_confirm=False)
     try:
         found = [h for h in of_pair(subject, state) if not h.acceptable]
     except LockTimeoutError as error:

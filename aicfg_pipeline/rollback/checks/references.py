@@ -12,29 +12,29 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, engine, ident
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, nothing_yet, passed
-from aicfg_pipeline.rollback.checks.watch import Watch, restored
+from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.foreign_keys import refers_to_nothing
 from aicfg_pipeline.spec.model import ForeignKey, Pair
 
 
 @check("references")
-def references(watch: Watch, pair: Pair) -> Verdict:
+def references(inspection: Inspection, pair: Pair) -> Verdict:
     """Every foreign key is validated, no row refers to nothing, and nothing else refers to a parked table."""
-    table = restored(watch, pair)
+    table = restored(inspection, pair)
     if table is None:
-        return nothing_yet(watch, pair)
-    return _references(watch, pair, table)
+        return nothing_yet(inspection, pair)
+    return _references(inspection, pair, table)
 
 
-def _references(watch: Watch, pair: Pair, table: Relation) -> Verdict:
-    search_path = (watch.migration.schema, "extensions")
-    with watch.session.transaction(snapshot=True, read_only=True, search_path=search_path):
-        unvalidated = [k.name for k in catalog.foreign_keys(watch.session, table.oid) if not k.validated]
-        orphans = [o for k in pair.old_ddl.foreign_keys if (o := _orphans(watch, pair, table, k))]
-        pointing = _pointing_at_parked(watch, pair)
-        mentions = _mentions(watch, pair)
-        still_on = _keys_still_on(watch, pair)
+def _references(inspection: Inspection, pair: Pair, table: Relation) -> Verdict:
+    search_path = (inspection.migration.schema, "extensions")
+    with inspection.session.transaction(snapshot=True, read_only=True, search_path=search_path):
+        unvalidated = [k.name for k in catalog.foreign_keys(inspection.session, table.oid) if not k.validated]
+        orphans = [o for k in pair.old_ddl.foreign_keys if (o := _orphans(inspection, pair, table, k))]
+        pointing = _pointing_at_parked(inspection, pair)
+        mentions = _mentions(inspection, pair)
+        still_on = _keys_still_on(inspection, pair)
     wrong = [
         *(f"{name} is not validated" for name in unvalidated),
         *(f"{o['rows']} rows have no counterpart by {o['foreign_key']} (keys {', '.join(o['keys'])})" for o in orphans),
@@ -48,7 +48,7 @@ def _references(watch: Watch, pair: Pair, table: Relation) -> Verdict:
     }
     hint = f" The text of {', '.join(mentions)} names {pair.new}, which is not there any more." if mentions else ""
     if wrong:
-        known = _accepted(watch, pair) and not unvalidated and not orphans
+        known = _accepted(inspection, pair) and not unvalidated and not orphans
         told = f"{'; '.join(wrong)}.{' The operator accepted that; the drop waits for it.' if known else ''}{hint}"
         return failed(told, facts, severity="WARN" if known else None)
     if still_on:
@@ -58,31 +58,31 @@ def _references(watch: Watch, pair: Pair, table: Relation) -> Verdict:
     return passed(held + hint, facts)
 
 
-def _keys_still_on(watch: Watch, pair: Pair) -> list[str]:
+def _keys_still_on(inspection: Inspection, pair: Pair) -> list[str]:
     """Foreign keys that a cut-over could not take off parked tables, because somebody held what they refer to."""
-    state = watch.state(pair)
+    state = inspection.state(pair)
     return [
         f"{key.name} of {relation} still refers to {key.ref_schema}.{key.ref_table}, and may refuse a deletion there"
         for relation in (state.private_new, state.private_old)
         if relation is not None and relation.is_table
-        for key in catalog.foreign_keys(watch.session, relation.oid)
+        for key in catalog.foreign_keys(inspection.session, relation.oid)
     ]
 
 
-def _accepted(watch: Watch, pair: Pair) -> bool:
+def _accepted(inspection: Inspection, pair: Pair) -> bool:
     """Whether the run that cut over was told to accept dependents: then they are known, and no reason to stop it."""
-    swap = watch.ledger.last("cut_over", pair=pair.old, outcome="done")
-    begun = [e for e in watch.ledger.of_run(swap.run_id) if e.step == "run"] if swap else []
+    swap = inspection.ledger.last("cut_over", pair=pair.old, outcome="done")
+    begun = [e for e in inspection.ledger.of_run(swap.run_id) if e.step == "run"] if swap else []
     return any("dependents" in e.facts.get("settings", {}).get("accept_hazards", ()) for e in begun)
 
 
-def _orphans(watch: Watch, pair: Pair, table: Relation, key: ForeignKey) -> dict[str, Any] | None:
+def _orphans(inspection: Inspection, pair: Pair, table: Relation, key: ForeignKey) -> dict[str, Any] | None:
     """Count the rows that refer to nothing, whatever the constraint says, even where it is gone."""
-    there = {c.name for c in catalog.columns(watch.session, table.oid)}
-    target = catalog.relations(watch.session, [key.references]).get(key.references)
+    there = {c.name for c in catalog.columns(inspection.session, table.oid)}
+    target = catalog.relations(inspection.session, [key.references]).get(key.references)
     if target is None or not there.issuperset((*key.columns, *pair.key)):
         return None  # the missing column or foreign key is structure's to report
-    row = watch.session.one(
+    row = inspection.session.one(
         engine(
             "count_orphans",
             keys=columns(pair.key, "referring"),
@@ -93,34 +93,36 @@ def _orphans(watch: Watch, pair: Pair, table: Relation, key: ForeignKey) -> dict
     return {"foreign_key": key.name, "rows": row.rows, "keys": list(row.keys)} if row.rows else None
 
 
-def _pointing_at_parked(watch: Watch, pair: Pair) -> list[str]:
-    state = watch.state(pair)
-    parked = [r.oid for s in watch.look.pairs for r in (s.private_new, s.private_old) if r is not None]
+def _pointing_at_parked(inspection: Inspection, pair: Pair) -> list[str]:
+    state = inspection.state(pair)
+    parked = [r.oid for s in inspection.look.pairs for r in (s.private_new, s.private_old) if r is not None]
     if not any((state.private_new, state.private_old)):
         return []
     mine = [r.oid for r in (state.private_new, state.private_old) if r is not None]
     others = [
-        f"the {d.kind} {d.name}" for d in find_dependents(watch.session, mine) if not _ours(d.kind, d.name, watch)
+        f"the {d.kind} {d.name}"
+        for d in find_dependents(inspection.session, mine)
+        if not _ours(d.kind, d.name, inspection)
     ]
-    users = watch.session.all(engine("row_type_users"), {"oids": [o for o in parked if o in mine]})
+    users = inspection.session.all(engine("row_type_users"), {"oids": [o for o in parked if o in mine]})
     return [*others, *(f"the {u.kind} {u.name}" for u in users)]
 
 
-def _ours(kind: str, name: str, watch: Watch) -> bool:
+def _ours(kind: str, name: str, inspection: Inspection) -> bool:
     """A view of another pair that is parked too is not somebody else's."""
     return kind == "view" and any(
         s.private_old is not None
         and s.private_old.is_view
         and name.endswith(f".{s.pair.old}")
         and name.startswith("aicfg_rollback.")
-        for s in watch.look.pairs
+        for s in inspection.look.pairs
     )
 
 
-def _mentions(watch: Watch, pair: Pair) -> list[str]:
+def _mentions(inspection: Inspection, pair: Pair) -> list[str]:
     """Return the functions whose text names the new table. Text proves nothing, so that it is only told."""
-    if watch.state(pair).at_new_name is not None:
+    if inspection.state(pair).at_new_name is not None:
         return []
     pattern = rf"\m{re.escape(pair.new)}\M"
-    found = find_dependents(watch.session, [], [pattern])
+    found = find_dependents(inspection.session, [], [pattern])
     return [d.name for d in found if d.kind == "function"]

@@ -21,7 +21,7 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, private
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, passed
 from aicfg_pipeline.rollback.checks.data import data_verdict
-from aicfg_pipeline.rollback.checks.watch import Watch
+from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.rollback.tables.comparison import Comparison, comparing, parked_sides
 from aicfg_pipeline.spec.model import Pair
@@ -40,16 +40,16 @@ Cell = dict[str, Any]
 
 
 @check("rows")
-def rows(watch: Watch, pair: Pair) -> Verdict:
+def rows(inspection: Inspection, pair: Pair) -> Verdict:
     """Every row that both sides have is the same to the last bit, but for the keys written since."""
-    return data_verdict(watch, pair, lambda found: _rows_agree(watch, pair, found))
+    return data_verdict(inspection, pair, lambda found: _rows_agree(inspection, pair, found))
 
 
-def _rows_agree(watch: Watch, pair: Pair, found: Comparison) -> Verdict:
+def _rows_agree(inspection: Inspection, pair: Pair, found: Comparison) -> Verdict:
     seen = found.differences
     if not seen.unexplained:
         return passed(f"Row by row the same, but for {seen.differences} rows that were written since.")
-    cells = first_differences(watch.session, watch.state(pair))
+    cells = first_differences(inspection.session, inspection.state(pair))
     keys = list(dict.fromkeys(f"{c['key']} ({c['kind']})" for c in cells))
     facts = {"first_keys": keys, "before_and_after": markdown(cells)}
     if not seen.unexplained_changed:
@@ -150,20 +150,20 @@ def _pieces(value: str) -> list[str]:
 # --- all of them, for a spreadsheet ----------------------------------------------------------------------------
 
 
-def write_differences(watch: Watch, pair: Pair, folder: Path, name: str | None = None) -> Path | None:
+def write_differences(inspection: Inspection, pair: Pair, folder: Path, name: str | None = None) -> Path | None:
     """Write every unexplained differing value as CSV; return the file, or None where there is none.
 
     Raises `ExportError` where the file can't be written. It holds data: keep it where the export is kept.
     """
-    state = watch.state(pair)
-    if state.state != State.CUT_OVER or state.log is None or not watch.comparison(pair).differences.unexplained:
+    state = inspection.state(pair)
+    if state.state != State.CUT_OVER or state.log is None or not inspection.comparison(pair).differences.unexplained:
         return None
     path = folder / f"{name or 'differences'}-{pair.op_suffix}.csv"
     try:
         make_private_folder(folder)
         path.unlink(missing_ok=True)
         new_private_file(path).close()
-        _write(watch.session, state, path)
+        _write(inspection.session, state, path)
     except OSError as error:
         raise ExportError(f"The differing rows can't be written to {path}: {error}") from None
     return path

@@ -14,8 +14,8 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, engine, ident, private, text
 from aicfg_pipeline.rollback.checks.check import Verdict, check, nothing_yet
-from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, compared
-from aicfg_pipeline.rollback.checks.watch import Watch, restored
+from aicfg_pipeline.rollback.checks.facts import CatalogFacts, as_facts, compared
+from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
@@ -24,37 +24,37 @@ from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, ForeignKey, Migration, Pai
 
 
 @check("structure")
-def structure(watch: Watch, pair: Pair) -> Verdict:
+def structure(inspection: Inspection, pair: Pair) -> Verdict:
     """Columns, constraints, indexes, triggers, comments, owner and storage are as the DDL file makes them."""
-    table = restored(watch, pair)
+    table = restored(inspection, pair)
     if table is None:
-        return nothing_yet(watch, pair)
-    return _compared(watch, pair, table)
+        return nothing_yet(inspection, pair)
+    return _compared(inspection, pair, table)
 
 
-def _compared(watch: Watch, pair: Pair, table: Relation) -> Verdict:
-    ours = watch.state(pair).state == State.CUT_OVER
-    expected = expected_facts(watch.session, watch.migration, pair, ours=ours)
-    functions = [name for name, _ in trigger_functions(pair, watch.migration.schema)]
-    with watch.session.transaction(read_only=True, search_path=(watch.migration.schema, "extensions")):
-        found = table_facts(watch.session, table, functions, ours=ours)
-    owner = expected_owner(watch, pair)
+def _compared(inspection: Inspection, pair: Pair, table: Relation) -> Verdict:
+    ours = inspection.state(pair).state == State.CUT_OVER
+    expected = expected_facts(inspection.session, inspection.migration, pair, ours=ours)
+    functions = [name for name, _ in trigger_functions(pair, inspection.migration.schema)]
+    with inspection.session.transaction(read_only=True, search_path=(inspection.migration.schema, "extensions")):
+        found = table_facts(inspection.session, table, functions, ours=ours)
+    owner = expected_owner(inspection, pair)
     if owner is not None:
         expected["table", "owner"], found["table", "owner"] = owner, table.owner
     return compared(pair, expected, found, what="Columns, constraints, indexes and triggers")
 
 
-def expected_owner(watch: Watch, pair: Pair) -> str | None:
+def expected_owner(inspection: Inspection, pair: Pair) -> str | None:
     """Return who should own the old table: the parked table's owner, after the drop the ledger's, else nobody known.
 
     The ledger belongs to the role that rolled back, which made the table too. Where there is no ledger, nothing of
     ours has made the table, and its owner is as good as any.
     """
-    state = watch.state(pair)
+    state = inspection.state(pair)
     if state.state == State.CUT_OVER:
         return state.parked.owner
     if state.state == State.ROLLED_BACK:
-        ledger = catalog.relations(watch.session, [(PRIVATE_SCHEMA, "ledger")]).get((PRIVATE_SCHEMA, "ledger"))
+        ledger = catalog.relations(inspection.session, [(PRIVATE_SCHEMA, "ledger")]).get((PRIVATE_SCHEMA, "ledger"))
         return ledger.owner if ledger else None
     return None
 
@@ -62,7 +62,7 @@ def expected_owner(watch: Watch, pair: Pair) -> str | None:
 # --- what is there ---------------------------------------------------------------------------------------------
 
 
-def table_facts(session: Session, table: Relation, functions: list[Function], *, ours: bool) -> Facts:
+def table_facts(session: Session, table: Relation, functions: list[Function], *, ours: bool) -> CatalogFacts:
     """Read a table's facts; its schema has to be first in the search path. `ours` counts our triggers in."""
     ignored = [] if ours else list(change_log.TRIGGERS)
     facts = as_facts(session.all(engine("structure_facts"), {"oid": table.oid, "ignored_triggers": ignored}))
@@ -88,7 +88,7 @@ def found_keys(session: Session, table: Relation) -> list[ForeignKey]:
     ]
 
 
-def _function_facts(session: Session, function: Function, shown: Function) -> Facts:
+def _function_facts(session: Session, function: Function, shown: Function) -> CatalogFacts:
     rows = session.all(engine("function_facts"), {"schema": function[0], "name": function[1]})
     return {(f"function {'.'.join(shown)}", r.aspect): r.value for r in rows if r.value is not None}
 
@@ -96,7 +96,7 @@ def _function_facts(session: Session, function: Function, shown: Function) -> Fa
 # --- what should be there --------------------------------------------------------------------------------------
 
 
-def expected_facts(session: Session, migration: Migration, pair: Pair, *, ours: bool) -> Facts:
+def expected_facts(session: Session, migration: Migration, pair: Pair, *, ours: bool) -> CatalogFacts:
     """Find the facts by running the DDL file in a scratch schema."""
     with scratch_table(session, migration, pair.old_ddl, pair.old, "indexes", "comments") as table:
         functions = _make_triggers(session, migration, pair, table.schema)
@@ -108,7 +108,7 @@ def expected_facts(session: Session, migration: Migration, pair: Pair, *, ours: 
     return facts
 
 
-def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: str) -> Facts:
+def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: str) -> CatalogFacts:
     """Run the block `triggers`; return the facts of the functions it makes.
 
     A function that is there is not replaced, because someone else may be replacing it just now: a copy is made in
@@ -116,7 +116,7 @@ def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: s
     (and rolled back with the rest) only where it is missing.
     """
     made = {statement: function for function, statement in trigger_functions(pair, migration.schema)}
-    facts: Facts = {}
+    facts: CatalogFacts = {}
     block = pair.old_ddl.blocks.get("triggers")
     for statement in block.statements if block else ():
         function = made.get(statement)

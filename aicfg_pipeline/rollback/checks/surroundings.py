@@ -14,9 +14,9 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.checks.check import Severity, Verdict, check, failed, not_applicable, nothing_yet, passed
-from aicfg_pipeline.rollback.checks.facts import Facts, as_facts, as_plain, differences, from_plain, told
+from aicfg_pipeline.rollback.checks.facts import CatalogFacts, as_facts, as_plain, differences, from_plain, told
+from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.checks.security import watched_roles
-from aicfg_pipeline.rollback.checks.watch import Watch, restored
 from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.spec.ddl import trigger_functions
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
@@ -45,7 +45,7 @@ def remember(session: Session, migration: Migration, state: PairState) -> dict[s
     return facts
 
 
-def _replaced(session: Session, migration: Migration, pair: Pair, owner: str) -> Facts:
+def _replaced(session: Session, migration: Migration, pair: Pair, owner: str) -> CatalogFacts:
     """Read what the swap leaves of functions that the file's triggers replace, or gives those that are not there yet."""
     functions = [f for f, _ in trigger_functions(pair, migration.schema)]
     given = {"schemas": [s for s, _ in functions], "names": [n for _, n in functions], "owner": owner}
@@ -58,7 +58,7 @@ def _replaced(session: Session, migration: Migration, pair: Pair, owner: str) ->
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-def called(session: Session, oids: Sequence[int]) -> Facts:
+def called(session: Session, oids: Sequence[int]) -> CatalogFacts:
     """Read the facts of every function that these tables' policies, triggers and expressions call."""
     found = [r.oid for r in session.all(engine("called_functions"), {"oids": list(oids)})]
     return function_facts(session, found)
@@ -71,24 +71,24 @@ def named(session: Session, functions: Iterable[tuple[str, str]]) -> list[int]:
     return [r.oid for r in session.all(engine("functions_named"), given)]
 
 
-def function_facts(session: Session, oids: Sequence[int]) -> Facts:
+def function_facts(session: Session, oids: Sequence[int]) -> CatalogFacts:
     """Read what functions do and for whom."""
     return as_facts(session.all(engine("function_surroundings"), {"oids": list(oids)}))
 
 
-def role_facts(session: Session, migration: Migration, tables: Sequence[Relation]) -> Facts:
+def role_facts(session: Session, migration: Migration, tables: Sequence[Relation]) -> CatalogFacts:
     """Read what the roles may that policies, grants and personas name, and who is a member of them."""
     given = {"roles": watched_roles(migration), "oids": [t.oid for t in tables]}
     return as_facts(session.all(engine("role_facts"), given))
 
 
-def reader_facts(session: Session, pair: Pair, table: Relation) -> Facts:
+def reader_facts(session: Session, pair: Pair, table: Relation) -> CatalogFacts:
     """Read which views and functions show a table's rows to others, past its row level security."""
     patterns = [rf"\m{re.escape(name)}\M" for name in (pair.old, pair.new)]
     return as_facts(session.all(engine("readers"), {"oids": [table.oid], "patterns": patterns}))
 
 
-def sequence_facts(session: Session, table: Relation) -> Facts:
+def sequence_facts(session: Session, table: Relation) -> CatalogFacts:
     """Read whose the sequences of a table's columns are, and who may draw numbers."""
     return as_facts(session.all(engine("sequence_surroundings"), {"oid": table.oid}))
 
@@ -96,28 +96,30 @@ def sequence_facts(session: Session, table: Relation) -> Facts:
 # --- the checks ------------------------------------------------------------------------------------------------
 
 
-def remembered(watch: Watch, pair: Pair) -> Mapping[str, Any] | None:
+def remembered(inspection: Inspection, pair: Pair) -> Mapping[str, Any] | None:
     """Return what was remembered before the last cut-over, or None."""
-    swap = watch.ledger.last("cut_over", pair=pair.old, outcome="done")
+    swap = inspection.ledger.last("cut_over", pair=pair.old, outcome="done")
     return swap.facts.get(FACT) if swap else None
 
 
-def severity(watch: Watch, pair: Pair) -> Severity:
+def severity(inspection: Inspection, pair: Pair) -> Severity:
     """After the drop the old table is in ordinary use: what changes around it then is told and stops nothing."""
-    return "ERROR" if watch.state(pair).state == State.CUT_OVER else "WARN"
+    return "ERROR" if inspection.state(pair).state == State.CUT_OVER else "WARN"
 
 
 SCHEMA = f"the schema {PRIVATE_SCHEMA}"
 NOT_REMEMBERED = "What was around the table before was not remembered, so there is nothing to compare with."
 
 
-def judged(watch: Watch, pair: Pair, expected: Facts, found: Facts, what: str, *, aside: Any = None) -> Verdict:
+def judged(
+    inspection: Inspection, pair: Pair, expected: CatalogFacts, found: CatalogFacts, what: str, *, aside: Any = None
+) -> Verdict:
     """Return the verdict of a comparison of what is around the table with what was before."""
     lines = differences(expected, found)
     facts = {"facts_compared": len(expected.keys() | found.keys()), "differences": lines, **(aside or {})}
     if lines:
         return failed(
-            f"{what} are not what they were at the cut-over: {told(lines)}.", facts, severity=severity(watch, pair)
+            f"{what} are not what they were at the cut-over: {told(lines)}.", facts, severity=severity(inspection, pair)
         )
     if not expected:
         return not_applicable(f"There were no {what[0].lower()}{what[1:]}.", facts)
@@ -125,27 +127,27 @@ def judged(watch: Watch, pair: Pair, expected: Facts, found: Facts, what: str, *
 
 
 @check("functions")
-def functions(watch: Watch, pair: Pair) -> Verdict:
+def functions(inspection: Inspection, pair: Pair) -> Verdict:
     """Functions that policies, triggers and expressions call are what they were: text, owner, who may call them."""
-    table, before = restored(watch, pair), remembered(watch, pair)
+    table, before = restored(inspection, pair), remembered(inspection, pair)
     if table is None:
-        return nothing_yet(watch, pair)
+        return nothing_yet(inspection, pair)
     if before is None:
         return not_applicable(NOT_REMEMBERED)
     expected = from_plain(before["functions"])
-    if watch.state(pair).state != State.CUT_OVER:  # the change log's function is gone with the drop
+    if inspection.state(pair).state != State.CUT_OVER:  # the change log's function is gone with the drop
         expected = {k: v for k, v in expected.items() if not k[0].startswith(f"function {PRIVATE_SCHEMA}.")}
-    made = [f for f, _ in trigger_functions(pair, watch.migration.schema)]
-    with watch.session.transaction(read_only=True):
-        found = _again(watch.session, expected)
-        mine = function_facts(watch.session, named(watch.session, made))
+    made = [f for f, _ in trigger_functions(pair, inspection.migration.schema)]
+    with inspection.session.transaction(read_only=True):
+        found = _again(inspection.session, expected)
+        mine = function_facts(inspection.session, named(inspection.session, made))
     for (name, aspect), value in mine.items():
         if aspect == "owner" and value == table.owner:  # whoever ran the cut-over: the table's owner is as good
             expected[name, aspect] = value
-    return judged(watch, pair, expected, found, "Functions that policies and triggers call")
+    return judged(inspection, pair, expected, found, "Functions that policies and triggers call")
 
 
-def _again(session: Session, expected: Facts) -> Facts:
+def _again(session: Session, expected: CatalogFacts) -> CatalogFacts:
     """Read the same facts of the same functions as they are now."""
     signatures = list(dict.fromkeys(name.removeprefix("function ") for name, _ in expected))
     there = [r.oid for r in session.all(engine("functions_by_signature"), {"signatures": signatures})]
@@ -155,32 +157,32 @@ def _again(session: Session, expected: Facts) -> Facts:
 
 
 @check("roles")
-def roles(watch: Watch, pair: Pair) -> Verdict:
+def roles(inspection: Inspection, pair: Pair) -> Verdict:
     """The roles that policies, grants and personas name may what they might, and have the members that they had."""
-    table, before = restored(watch, pair), remembered(watch, pair)
+    table, before = restored(inspection, pair), remembered(inspection, pair)
     if table is None:
-        return nothing_yet(watch, pair)
+        return nothing_yet(inspection, pair)
     if before is None:
         return not_applicable(NOT_REMEMBERED)
     expected = from_plain(before["roles"])
-    with watch.session.transaction(read_only=True):
-        found = role_facts(watch.session, watch.migration, [table])
+    with inspection.session.transaction(read_only=True):
+        found = role_facts(inspection.session, inspection.migration, [table])
     known = {name for name, _ in expected}
     found = {k: v for k, v in found.items() if k[0] in known}  # a role more is the grants' and policies' to report
     expected = {k: v for k, v in expected.items() if k[0] in {name for name, _ in found}}
-    return judged(watch, pair, expected, found, "Roles and their members")
+    return judged(inspection, pair, expected, found, "Roles and their members")
 
 
 @check("readers")
-def readers(watch: Watch, pair: Pair) -> Verdict:
+def readers(inspection: Inspection, pair: Pair) -> Verdict:
     """No view or function shows the table's rows to others, past row level security, that did not do so before."""
-    table, before = restored(watch, pair), remembered(watch, pair)
+    table, before = restored(inspection, pair), remembered(inspection, pair)
     if table is None:
-        return nothing_yet(watch, pair)
-    with watch.session.transaction(read_only=True):
-        if not watch.session.scalar(engine("row_level_security_is_on"), {"oid": table.oid}):
+        return nothing_yet(inspection, pair)
+    with inspection.session.transaction(read_only=True):
+        if not inspection.session.scalar(engine("row_level_security_is_on"), {"oid": table.oid}):
             return not_applicable("The table has no row level security to go past.")
-        found = reader_facts(watch.session, pair, table)
+        found = reader_facts(inspection.session, pair, table)
     if before is None:
         return not_applicable(NOT_REMEMBERED)
     expected = from_plain(before["readers"])
@@ -191,7 +193,7 @@ def readers(watch: Watch, pair: Pair) -> Verdict:
         return failed(
             f"Rows can be read past row level security in a way that was not there before: {names}.",
             facts,
-            severity=severity(watch, pair),
+            severity=severity(inspection, pair),
         )
     return passed(
         f"No view and no SECURITY DEFINER function shows the rows to others that did not before ({len(as_plain(found))} do).",
@@ -200,25 +202,25 @@ def readers(watch: Watch, pair: Pair) -> Verdict:
 
 
 @check("sequences")
-def sequences(watch: Watch, pair: Pair) -> Verdict:
+def sequences(inspection: Inspection, pair: Pair) -> Verdict:
     """The sequences of the table's columns belong to whom they did, and the same roles may draw numbers."""
-    table, before = restored(watch, pair), remembered(watch, pair)
+    table, before = restored(inspection, pair), remembered(inspection, pair)
     if table is None:
-        return nothing_yet(watch, pair)
+        return nothing_yet(inspection, pair)
     if before is None:
         return not_applicable(NOT_REMEMBERED)
-    with watch.session.transaction(read_only=True):
-        found = sequence_facts(watch.session, table)
-    return judged(watch, pair, from_plain(before["sequences"]), found, "Sequences of the table's columns")
+    with inspection.session.transaction(read_only=True):
+        found = sequence_facts(inspection.session, table)
+    return judged(inspection, pair, from_plain(before["sequences"]), found, "Sequences of the table's columns")
 
 
 @check("private_schema")
-def private_schema(watch: Watch, pair: Pair) -> Verdict:
+def private_schema(inspection: Inspection, pair: Pair) -> Verdict:
     """Nobody but the pipeline's own role may use the private schema, the ledger, the change logs and their functions."""
-    given = {"logs": [p.change_log for p in watch.migration.pairs]}
-    with watch.session.transaction(read_only=True):
-        others = watch.session.all(engine("others_in_private_schema"), given)
-        owners = {r.what: r.owner for r in watch.session.all(engine("owners_in_private_schema"), given)}
+    given = {"logs": [p.change_log for p in inspection.migration.pairs]}
+    with inspection.session.transaction(read_only=True):
+        others = inspection.session.all(engine("others_in_private_schema"), given)
+        owners = {r.what: r.owner for r in inspection.session.all(engine("owners_in_private_schema"), given)}
     if not owners:
         return not_applicable("There is no private schema.")
     mine = owners.get(f"{PRIVATE_SCHEMA}.ledger", next(iter(owners.values())))

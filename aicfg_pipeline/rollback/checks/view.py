@@ -13,7 +13,7 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
-from aicfg_pipeline.rollback.checks.watch import Watch
+from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
 from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
@@ -22,30 +22,30 @@ from aicfg_pipeline.spec.model import Pair
 ADVISED = "A rollback is advised because"
 
 
-def _view(watch: Watch, pair: Pair) -> Relation | None:
-    state = watch.state(pair)
+def _view(inspection: Inspection, pair: Pair) -> Relation | None:
+    state = inspection.state(pair)
     there = state.state in TO_ROLL_BACK and state.at_old_name is not None and state.at_old_name.is_view
     return state.at_old_name if there else None
 
 
-def _no_view(watch: Watch, pair: Pair) -> Verdict:
-    return not_applicable(f"There is no view to look at ({watch.state(pair).state}).")
+def _no_view(inspection: Inspection, pair: Pair) -> Verdict:
+    return not_applicable(f"There is no view to look at ({inspection.state(pair).state}).")
 
 
 @check("view_agrees", asset="view", severity="WARN")
-def view_agrees(watch: Watch, pair: Pair) -> Verdict:
+def view_agrees(inspection: Inspection, pair: Pair) -> Verdict:
     """The view is a plain select of every column of the new table, so that both names show the same rows."""
-    state, view = watch.state(pair), _view(watch, pair)
+    state, view = inspection.state(pair), _view(inspection, pair)
     if view is None and state.state in (State.MIGRATED, State.COPYING):
         return failed(f"{ADVISED} nothing has the old name {pair.old}: code that still uses it fails.")
     if view is None:
-        return _no_view(watch, pair)
-    return _agrees(watch, pair, view)
+        return _no_view(inspection, pair)
+    return _agrees(inspection, pair, view)
 
 
-def _agrees(watch: Watch, pair: Pair, view: Relation) -> Verdict:
-    session, table = watch.session, watch.state(pair).new_table
-    with scratch_table(session, watch.migration, pair.view_ddl, pair.old, "view") as made:
+def _agrees(inspection: Inspection, pair: Pair, view: Relation) -> Verdict:
+    session, table = inspection.session, inspection.state(pair).new_table
+    with scratch_table(session, inspection.migration, pair.view_ddl, pair.old, "view") as made:
         expected = session.one(engine("view_definition"), {"oid": made.oid})
     with session.transaction(snapshot=True, read_only=True, search_path=(view.schema, "extensions")):
         found = session.one(engine("view_definition"), {"oid": view.oid})
@@ -72,18 +72,18 @@ def _agrees(watch: Watch, pair: Pair, view: Relation) -> Verdict:
 
 
 @check("view_security", asset="view", severity="WARN")
-def view_security(watch: Watch, pair: Pair) -> Verdict:
+def view_security(inspection: Inspection, pair: Pair) -> Verdict:
     """Readers of the view pass the row level security of the new table, where the server can do that."""
-    view = _view(watch, pair)
+    view = _view(inspection, pair)
     if view is None:
-        return _no_view(watch, pair)
-    if watch.session.version < SECURITY_INVOKER_SINCE:
+        return _no_view(inspection, pair)
+    if inspection.session.version < SECURITY_INVOKER_SINCE:
         return not_applicable(
             "This server can't make views read with their readers' rights (15 and later can);"
             " view_visible_rows tells who sees more than they should.",
         )
-    with watch.session.transaction(read_only=True):
-        found = watch.session.one(engine("view_definition"), {"oid": view.oid})
+    with inspection.session.transaction(read_only=True):
+        found = inspection.session.one(engine("view_definition"), {"oid": view.oid})
     if found.invoker:
         return passed("The view reads with the rights of whoever reads it.", {"owner": found.owner})
     summary = (
@@ -95,16 +95,16 @@ def view_security(watch: Watch, pair: Pair) -> Verdict:
 
 
 @check("view_lifetime", asset="view", severity="WARN")
-def view_lifetime(watch: Watch, pair: Pair) -> Verdict:
+def view_lifetime(inspection: Inspection, pair: Pair) -> Verdict:
     """The view is not older than the migration says that it may become."""
-    view = _view(watch, pair)
+    view = _view(inspection, pair)
     if view is None:
-        return _no_view(watch, pair)
-    since, days = _since(watch, pair), watch.migration.view_lifetime_days
+        return _no_view(inspection, pair)
+    since, days = _since(inspection, pair), inspection.migration.view_lifetime_days
     if since is None:
         return not_applicable("Neither migration.yaml nor the ledger says since when it is there.")
-    with watch.session.transaction(read_only=True):
-        today: date = watch.session.scalar(engine("today"))
+    with inspection.session.transaction(read_only=True):
+        today: date = inspection.session.scalar(engine("today"))
     age = (today - since).days
     facts = {"since": since.isoformat(), "age_days": age, "lifetime_days": days}
     if age > days:
@@ -116,7 +116,7 @@ def view_lifetime(watch: Watch, pair: Pair) -> Verdict:
     return passed(f"The view is there for {age} of its {days} days.", facts)
 
 
-def _since(watch: Watch, pair: Pair) -> date | None:
+def _since(inspection: Inspection, pair: Pair) -> date | None:
     """Return when the last migration was: the ledger's row of ours, else the date in migration.yaml."""
-    entries = [e for e in watch.ledger.entries if e.step in ("migrate", "undo") and e.pair == pair.old]
-    return entries[-1].at.date() if entries else watch.migration.applied
+    entries = [e for e in inspection.ledger.entries if e.step in ("migrate", "undo") and e.pair == pair.old]
+    return entries[-1].at.date() if entries else inspection.migration.applied

@@ -15,7 +15,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident, text
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, nothing_yet, passed
-from aicfg_pipeline.rollback.checks.watch import Watch, restored
+from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK
 from aicfg_pipeline.spec.model import Migration, Pair, Persona
 
@@ -99,13 +99,13 @@ def _share(part: int, whole: int) -> str:
 
 
 @check("visible_rows")
-def visible_rows(watch: Watch, pair: Pair) -> Verdict:
+def visible_rows(inspection: Inspection, pair: Pair) -> Verdict:
     """The same people see and may change the same share of the rows as before the cut-over."""
-    table = restored(watch, pair)
+    table = restored(inspection, pair)
     if table is None:
-        return nothing_yet(watch, pair)
-    after = visible_rows_facts(watch.session, watch.migration, pair, table)
-    before = _recorded(watch, pair)
+        return nothing_yet(inspection, pair)
+    after = visible_rows_facts(inspection.session, inspection.migration, pair, table)
+    before = _recorded(inspection, pair)
     facts = {"before": before, "after": after}
     if not after:
         return not_applicable("The migration names no persona, so nobody's rows are counted.", facts)
@@ -119,9 +119,9 @@ def visible_rows(watch: Watch, pair: Pair) -> Verdict:
     return passed(f"As before: {_told(after)}.", facts)
 
 
-def _recorded(watch: Watch, pair: Pair) -> dict[str, Seen] | None:
+def _recorded(inspection: Inspection, pair: Pair) -> dict[str, Seen] | None:
     """Return what was seen of the new table before the last cut-over."""
-    for entry in reversed(watch.ledger.entries):
+    for entry in reversed(inspection.ledger.entries):
         if entry.pair == pair.old and entry.step in RECORDED_BY and FACT in entry.facts:
             return dict(entry.facts[FACT])
     return None
@@ -153,14 +153,14 @@ def _told(seen: dict[str, Seen]) -> str:
 
 
 @check("view_visible_rows", asset="view", severity="WARN")
-def view_visible_rows(watch: Watch, pair: Pair) -> Verdict:
+def view_visible_rows(inspection: Inspection, pair: Pair) -> Verdict:
     """Nobody sees more rows through the view than in the new table itself. Reported; it never blocks."""
-    state = watch.state(pair)
+    state = inspection.state(pair)
     view = state.at_old_name
     if state.state not in TO_ROLL_BACK or view is None or not view.is_view:
         return not_applicable(f"There is no view ({state.state}).")
-    through = visible_rows_facts(watch.session, watch.migration, pair, view)
-    directly = visible_rows_facts(watch.session, watch.migration, pair, state.new_table)
+    through = visible_rows_facts(inspection.session, inspection.migration, pair, view)
+    directly = visible_rows_facts(inspection.session, inspection.migration, pair, state.new_table)
     facts = {"through_the_view": through, "in_the_table": directly}
     if not through:
         return not_applicable("The migration names no persona, so nobody's rows are counted.", facts)

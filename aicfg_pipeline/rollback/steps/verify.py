@@ -11,6 +11,7 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.checks.check import Check, PairCheck, Tally
 from aicfg_pipeline.rollback.checks.data import checksum, row_count
+from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.checks.kept import new_table_kept
 from aicfg_pipeline.rollback.checks.leftovers import (
     api_schema_cache,
@@ -27,7 +28,6 @@ from aicfg_pipeline.rollback.checks.structure import structure
 from aicfg_pipeline.rollback.checks.surroundings import functions, private_schema, readers, roles, sequences
 from aicfg_pipeline.rollback.checks.view import view_agrees, view_lifetime, view_security
 from aicfg_pipeline.rollback.checks.visibility import view_visible_rows, visible_rows
-from aicfg_pipeline.rollback.checks.watch import Watch
 from aicfg_pipeline.rollback.state import look
 from aicfg_pipeline.spec.model import Migration
 
@@ -59,16 +59,20 @@ CHECKS: tuple[PairCheck, ...] = (
 )
 
 
-def watch(session: Session, migration: Migration) -> Watch:
+def inspect(session: Session, migration: Migration) -> Inspection:
     """Look once, for all checks."""
-    return Watch(session, migration, look(session, migration))
+    return Inspection(session, migration, look(session, migration))
 
 
 def run_checks(
-    session: Session, migration: Migration, only: Sequence[tuple[str, str]] | None = None, *, on: Watch | None = None
+    session: Session,
+    migration: Migration,
+    only: Sequence[tuple[str, str]] | None = None,
+    *,
+    on: Inspection | None = None,
 ) -> list[Check]:
     """Run all checks, or only the named ones as (pair, check name); `on` shares what was looked at already."""
-    seen = on or watch(session, migration)
+    seen = on or inspect(session, migration)
     return [
         check(seen, pair)
         for pair in migration.pairs

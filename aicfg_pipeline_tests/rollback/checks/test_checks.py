@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from aicfg_pipeline.postgres.session import connect
-from aicfg_pipeline.rollback.checks.check import Check, Watch
+from aicfg_pipeline.rollback.checks.check import Check, Inspection
 from aicfg_pipeline.rollback.checks.rows import write_differences
 from aicfg_pipeline.rollback.checks.structure import structure
 from aicfg_pipeline.rollback.state import look
@@ -333,9 +333,9 @@ def test_differing_rows_as_csv(cut_over_database: Database, tmp_path: Path) -> N
         key = admin.execute(f"SELECT {ONE}").fetchone()[0]
     session = connect(cut_over_database.url)
     migration = spec.load()
-    watch = Watch(session, migration, look(session, migration))
-    path = write_differences(watch, migration.pair("org_prompt_engineering"), tmp_path)
-    assert write_differences(watch, migration.pair("sys_rag"), tmp_path) is None
+    inspection = Inspection(session, migration, look(session, migration))
+    path = write_differences(inspection, migration.pair("org_prompt_engineering"), tmp_path)
+    assert write_differences(inspection, migration.pair("sys_rag"), tmp_path) is None
     session.close()
     assert path is not None
     assert path.stat().st_mode & 0o777 == 0o600
@@ -359,7 +359,7 @@ def test_checks_wait_for_nobody(cut_over_database: Database) -> None:
 def test_only_access_share_on_the_users_tables(cut_over_database: Database) -> None:
     session = connect(cut_over_database.url)
     migration = spec.load()
-    watch = Watch(session, migration, look(session, migration))
+    inspection = Inspection(session, migration, look(session, migration))
     seen: set[tuple[str, str]] = set()
     other = cut_over_database.connect()
     execute = session.execute
@@ -377,7 +377,7 @@ def test_only_access_share_on_the_users_tables(cut_over_database: Database) -> N
 
     session.execute = spying  # type: ignore[method-assign,assignment]
     for pair in migration.pairs:
-        assert structure(watch, pair).passed
+        assert structure(inspection, pair).passed
         for check in run_checks(session, migration):
             assert not check.failed, check
     session.close()

@@ -16,7 +16,7 @@ LIVE = (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED)
 
 
 @dataclass
-class Watch:
+class Inspection:
     """What every check is given. Comparisons are made once per pair and shared between the checks of one run."""
 
     session: Session
@@ -40,22 +40,22 @@ class Watch:
         return self.comparisons[pair.old]
 
 
-def restored(watch: Watch, pair: Pair) -> Relation | None:
+def restored(inspection: Inspection, pair: Pair) -> Relation | None:
     """Return the old table where it is the one in use: after a rollback, or where nothing was ever migrated."""
-    state = watch.state(pair)
-    if state.state in LIVE or (state.state in (State.COEXISTING, State.MISSING) and was_rolled_back(watch, pair)):
+    state = inspection.state(pair)
+    if state.state in LIVE or (state.state in (State.COEXISTING, State.MISSING) and was_rolled_back(inspection, pair)):
         return state.at_old_name if state.at_old_name and state.at_old_name.is_table else None
     return None
 
 
-def was_rolled_back(watch: Watch, pair: Pair) -> bool:
+def was_rolled_back(inspection: Inspection, pair: Pair) -> bool:
     """Say whether the last that the ledger has of a pair is its cut-over, not a migration or an undo."""
     ends = ("cut_over", "migrate", "undo", "drop")
-    last = [e.step for e in watch.ledger.entries if e.pair == pair.old and e.step in ends and e.outcome == "done"]
+    last = [e.step for e in inspection.ledger.entries if e.pair == pair.old and e.step in ends and e.outcome == "done"]
     return bool(last) and last[-1] in ("cut_over", "drop")
 
 
-def log_size(watch: Watch, pair: Pair) -> change_log.LogSize:
+def log_size(inspection: Inspection, pair: Pair) -> change_log.LogSize:
     """Count the pair's change log."""
-    with watch.session.transaction(read_only=True):
-        return change_log.size(watch.session, pair)
+    with inspection.session.transaction(read_only=True):
+        return change_log.size(inspection.session, pair)
