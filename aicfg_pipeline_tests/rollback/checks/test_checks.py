@@ -103,7 +103,7 @@ MORE: dict[str, tuple[Spoil, set[str]]] = {
     "a column less": (f"ALTER TABLE {T} DROP COLUMN org_system_prompt", {"structure"}),
     "a type": (f"ALTER TABLE {T} ALTER response_tone TYPE varchar(50)", {"structure"}),
     "a collation": (f'ALTER TABLE {T} ALTER response_tone TYPE text COLLATE "C"', {"structure"}),
-    "an identity": (f"ALTER TABLE {T} ADD n integer GENERATED ALWAYS AS IDENTITY", {"structure"}),
+    "an identity": (f"ALTER TABLE {T} ADD n integer GENERATED ALWAYS AS IDENTITY", {"structure", "sequences"}),
     "a check less": (f"ALTER TABLE {T} DROP CONSTRAINT org_prompt_engineering_citation_style_check", {"structure"}),
     "a check not valid": (f"ALTER TABLE {T} ADD CONSTRAINT c CHECK (org_id IS NOT NULL) NOT VALID", {"structure"}),
     "an index more": (f"CREATE INDEX ON {T} (created_at)", {"structure"}),
