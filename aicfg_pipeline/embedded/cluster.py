@@ -1,8 +1,7 @@
-"""The embedded PostgreSQL: a server of our own, from the wheel's binaries, with a Supabase-like demo database in it.
+"""The embedded PostgreSQL: a server of our own, run by the wheel's programs.
 
-Here belongs what it takes to make, start, find again and stop that server, as root too, and to fill it once. What
-a session does on a server (settings, locks) belongs in `session`; which migration the demo has been through is the
-business of a higher layer, which hands it in as `after_fill`. Nothing in here names a table of the migration.
+Here it is made, started, found again and stopped, as root too. `database` fills it. How a session uses a server
+(settings, locks) is in `postgres.session`. Nothing in here names a table of the migration.
 
 The server outlives the Python process that started it: every step of a run may be a process of its own, and each
 finds the server by its data directory.

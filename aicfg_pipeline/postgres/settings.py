@@ -1,7 +1,8 @@
 """The settings that the pipeline relies on, pinned right after connecting and again in each transaction.
 
-A role, a database or postgresql.conf may set any of them to anything. Those that decide what a value looks like as
-text, what a query means, or when the server ends what we do are ours; those that decide how fast it goes are theirs.
+A role, a database or postgresql.conf may set any of them to anything. Some settings decide how a value is written as
+text, how a query is understood, or when the server ends our work: we set these. The others decide how fast it goes: they
+stay as they are.
 """
 
 from __future__ import annotations

@@ -22,9 +22,8 @@ class Work:
     """One transaction of a step; with `alone` one statement that the server wants outside any.
 
     `before` runs before its `locks` are asked for, `then` after. In a `snapshot` the one lock comes first of all. `brief`
-    waits for locks only as long as the swap does, with `bystanders` only as briefly as those may wait who use a table that
-    is not ours. `outcome` is the ledger's word for it once it is done; `provided` says
-    what has to be the case for it to run at all.
+    waits for locks as long as the swap does. `bystanders` waits less: users of tables that are not ours queue behind it.
+    `outcome` is the ledger's word for the work when it is done. `provided` is the condition without which it does not run.
     """
 
     step: str

@@ -3,9 +3,9 @@
 A reason that holds once may be a blip; only when it has held several times in a row is a rollback advised. Advice is
 all there is: nothing here, and nothing that uses it, ever starts a rollback.
 
-`unexpected_behaviour` is what can be said without knowing what is expected of the application: an endpoint answers with
-another value or another shape than the database has, or its latency or the errors in its log are far from what they
-were in the looks before (more than five times the median, of at least ten).
+`unexpected_behaviour` can be seen without knowing the application. An endpoint answers with another value or another
+shape than the database has. Or it is much slower than before, or its log has many more errors than before: more than
+five times the median of the readings before, of which there must be ten.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Pooler:
         user: str = "postgres",
         server_version: str | None = None,
     ) -> None:
-        self._mode, self._user, self._version = mode, user, server_version
+        self._mode, self._version = mode, server_version
         self._free: queue.Queue[_Backend] = queue.LifoQueue() if order == "lifo" else queue.Queue()
         self._backends = [_Backend(database, user) for _ in range(size)]
         for backend in self._backends:

@@ -1,7 +1,7 @@
 """Two checks of the data: as many rows as before, and the same values in them.
 
-Each check fails for one reason: `row_count` for rows that only one side has, `checksum` for values that are not the
-same in a row that both have, and `rows` (in `rows`) for anything in such a row that is not the same to the last bit.
+Each check fails for one reason. `row_count`: only one side has a row. `checksum`: both sides have a row, with different
+values. `rows` (in the module `rows`): both have it, and it is not the same to the last bit.
 The same functions gate the rollback, run from an asset's page and run in the job `verify`.
 """
 

@@ -39,7 +39,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
 
 
 def of_pair(session: Session, migration: Migration, state: PairState) -> list[Hazard]:
-    """Return what changes for whom at one pair, and what keeps the old table from being made as it was."""
+    """Return whose access changes at one pair. And tell whether the old table can be made as it was."""
     found: list[Hazard] = []
     scratch = scratch_table(session, migration, state.pair.old_ddl, state.pair.old)
     with suppress(DatabaseError), scratch as made:  # a table that can't be made is told by the hazards of the rows

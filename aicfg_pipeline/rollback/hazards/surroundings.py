@@ -1,4 +1,4 @@
-"""Hazards around the tables: what is missing, who owns it, who would be hidden rows, what depends on the new tables."""
+"""Hazards around the tables: something is missing or not ours, rows are hidden, others depend on the new tables."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What stands in the way of an undo: a log that can't be trusted, pairs that can't come along, what was pointed at the
-old tables since the cut-over. Told before anything is touched, by the plan and by the undo itself.
+"""What stands in the way of an undo. The plan and the undo itself tell it before anything is touched.
+
+A log can't be trusted, a pair can't come along, or something refers to the old tables only since the cut-over.
 """
 
 from __future__ import annotations

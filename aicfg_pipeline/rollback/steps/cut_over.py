@@ -1,7 +1,7 @@
 """Step 3: the swap. One short transaction for all pairs; then the foreign keys, each in a transaction of its own.
 
-Moving a table between schemas is a catalog update. Everything that takes time has been done before, everything that
-can wait is done after. Undoing the swap is `undo`'s.
+Moving a table between schemas is a catalog update. What takes time is done before. What can wait is done
+after. `undo` takes the swap back.
 """
 
 from __future__ import annotations

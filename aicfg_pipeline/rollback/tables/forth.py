@@ -31,9 +31,9 @@ _MODES = {"O": "", "R": "REPLICA", "A": "ALWAYS"}
 class Forth:
     """How one pair goes forward: `source` the old rows in the new table's columns, `target` the parked table.
 
-    `back` are the parked rows in the old table's columns. `kept` are the columns that a row which was parked has back
-    as they were, `remembered` all that is remembered for that, `proven` those that the old table decides. `foreign_keys`
-    are to be put on again, as the ledger has them.
+    `back` are the parked rows in the old table's columns. `kept` are columns of the parked table: a row that was parked
+    gets its own values of them back. `remembered` are the columns that are remembered for that. `proven` are the columns
+    that the old table decides. `foreign_keys` are to be put on again, as the ledger has them.
     """
 
     pair: Pair
