@@ -1,4 +1,4 @@
-"""Catalog facts as flat values, and the differences between two sets of them. And what the live checks have in common.
+"""Catalog facts as flat values, the differences between two sets of them, and the verdict on these.
 
 Which facts are read, and which are expected, is for `structure` and `security`.
 """
