@@ -16,7 +16,7 @@ from dagster import ExecuteInProcessResult
 
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.orchestration.services import load_services
-from aicfg_pipeline.runbook import code
+from aicfg_pipeline.services.repository import Repository
 from aicfg_pipeline_tests.services.servers import QuietHandler, serving
 from aicfg_pipeline_tests.tools.servers import Database
 
@@ -239,11 +239,11 @@ def test_a_function_that_is_deleted_meanwhile_is_named_and_the_next_run_goes_on(
         quick.aws.client("lambda").delete_function(FunctionName="other")
         return ()
 
-    monkeypatch.setattr(code, "references_left", deleting)
+    monkeypatch.setattr(Repository, "references", deleting)
     told = failure_of(rollback(quick, run_job))
     assert "other" in told
     assert quick.state["concurrency"] == 5
-    monkeypatch.setattr(code, "references_left", lambda *_: ())
+    monkeypatch.setattr(Repository, "references", lambda *_: ())
     quick.configure(lambdas={"function_names": ["ai-config-handler"]})
     assert rollback(quick, run_job).success
     assert quick.state["concurrency"] == 5
