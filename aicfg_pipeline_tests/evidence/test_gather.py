@@ -76,7 +76,7 @@ def test_timeline_takes_the_longest_known_time():
 
 
 def test_verdict_who_plan_and_way_back():
-    evidence = one_pair(who="ada")
+    evidence = one_pair(who="ada", command="run the job {}".format)
     assert evidence.outcome == "succeeded"
     assert evidence.verdict == (
         "The rollback succeeded: org_prompt_engineering is a table again, 400 rows compared and the one that"
@@ -85,8 +85,7 @@ def test_verdict_who_plan_and_way_back():
     assert (evidence.who, evidence.plan_hash, evidence.locks_held_ms) == ("ada", "c0ffee", 4.7)
     assert evidence.way_back.possible
     assert evidence.way_back.until == START + timedelta(days=7)
-    assert evidence.way_back.command is not None
-    assert "-j undo_rollback" in evidence.way_back.command
+    assert evidence.way_back.command == "run the job undo_rollback"
 
 
 def test_rows_of_other_runs_are_left_out_of_a_ledger_but_kept_in_a_list():

@@ -217,7 +217,7 @@ def test_right_password_over_tcp_works_and_is_in_no_later_error(migrated_databas
         session.execute(f"SELECT '{tools.PASSWORD}'::integer")
     session.close()
     assert tools.PASSWORD not in str(caught.value)
-    assert "***" in str(caught.value)
+    assert 'type integer: "…"' in str(caught.value)  # a value is never repeated, whatever it is
 
 
 def test_missing_database_and_role_are_named(migrated_database: Database) -> None:

@@ -281,7 +281,12 @@ def test_after_an_undo_the_new_table_is_compared_with_what_it_was(cut_over_datab
 
 @pytest.mark.parametrize(
     "what",
-    ["ALTER TABLE public.thing_id_seq OWNER TO service_role", "GRANT ALL ON SEQUENCE public.thing_id_seq TO anon"],
+    [
+        # the server ties the owner of an owned sequence to its table's: only past it
+        "UPDATE pg_class SET relowner = 'pg_monitor'::regrole WHERE oid = 'public.thing_id_seq'::regclass",
+        "GRANT ALL ON SEQUENCE public.thing_id_seq TO pg_monitor",
+    ],
+    ids=["owned", "granted"],
 )
 def test_a_sequence_that_someone_else_owns_or_may_use(
     plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
@@ -293,8 +298,6 @@ def test_a_sequence_that_someone_else_owns_or_may_use(
     with running(plain_database.url) as run:
         roll_back(run)
     assert failing(plain_database) == {}
-    if what == "OWNER":  # the server ties the owner of an owned sequence to its table's: only past it
-        what = "UPDATE pg_class SET relowner = 'service_role'::regrole WHERE oid = 'public.thing_id_seq'::regclass"
     plain_database.admin().execute(what)
     assert set(failing(plain_database)) == {"sequences"}
 
