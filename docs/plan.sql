@@ -27,7 +27,7 @@ CREATE SCHEMA IF NOT EXISTS aicfg_rollback;
 -- what was done, by which run, with which facts and statements
 CREATE TABLE IF NOT EXISTS aicfg_rollback.ledger (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     run_id text NOT NULL,
     step text NOT NULL,
     outcome text NOT NULL,
@@ -36,8 +36,8 @@ CREATE TABLE IF NOT EXISTS aicfg_rollback.ledger (
     facts jsonb NOT NULL DEFAULT '{}',
     statements jsonb NOT NULL DEFAULT '[]',
     actor text NOT NULL DEFAULT session_user,
-    backend integer NOT NULL DEFAULT pg_backend_pid(),
-    application text NOT NULL DEFAULT current_setting('application_name')
+    backend integer NOT NULL DEFAULT pg_catalog.pg_backend_pid(),
+    application text NOT NULL DEFAULT pg_catalog.current_setting('application_name')
 );
 
 -- nobody but its owner has any right on a schema and on what is named in it, whatever default privileges gave
@@ -51,8 +51,8 @@ BEGIN
             WHERE n.nspname = 'aicfg_rollback' AND c.relname = ANY ('{ledger}'::text[])
             UNION
             SELECT d.objid, named.relnamespace FROM pg_catalog.pg_class AS named JOIN pg_catalog.pg_namespace AS n ON n.oid = named.relnamespace
-            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = named.oid
-                AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass::oid AND d.refobjid = named.oid
+                AND d.classid = 'pg_catalog.pg_class'::regclass::oid AND d.deptype IN ('a', 'i')
             WHERE n.nspname = 'aicfg_rollback' AND named.relname = ANY ('{ledger}'::text[])
         ), acl (what, owner, grants) AS (
             SELECT pg_catalog.format('SCHEMA %I', n.nspname), n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
@@ -67,7 +67,7 @@ BEGIN
             WHERE n.nspname = 'aicfg_rollback' AND p.proname = ANY ('{ledger}'::text[])
         )
         SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', acl.what,
-            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
+            CASE g.grantee WHEN 0::oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
         FROM acl CROSS JOIN LATERAL pg_catalog.aclexplode(acl.grants) AS g WHERE g.grantee <> acl.owner
     LOOP
         EXECUTE statement;
@@ -177,8 +177,8 @@ BEGIN
             WHERE n.nspname = 'aicfg_rollback' AND c.relname = ANY ('{change_log_sys_rag,sys_rag}'::text[])
             UNION
             SELECT d.objid, named.relnamespace FROM pg_catalog.pg_class AS named JOIN pg_catalog.pg_namespace AS n ON n.oid = named.relnamespace
-            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = named.oid
-                AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass::oid AND d.refobjid = named.oid
+                AND d.classid = 'pg_catalog.pg_class'::regclass::oid AND d.deptype IN ('a', 'i')
             WHERE n.nspname = 'aicfg_rollback' AND named.relname = ANY ('{change_log_sys_rag,sys_rag}'::text[])
         ), acl (what, owner, grants) AS (
             SELECT pg_catalog.format('SCHEMA %I', n.nspname), n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
@@ -193,7 +193,7 @@ BEGIN
             WHERE n.nspname = 'aicfg_rollback' AND p.proname = ANY ('{change_log_sys_rag,sys_rag}'::text[])
         )
         SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', acl.what,
-            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
+            CASE g.grantee WHEN 0::oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
         FROM acl CROSS JOIN LATERAL pg_catalog.aclexplode(acl.grants) AS g WHERE g.grantee <> acl.owner
     LOOP
         EXECUTE statement;
@@ -497,8 +497,8 @@ BEGIN
             WHERE n.nspname = 'aicfg_rollback' AND c.relname = ANY ('{change_log_org_prompt_engineering,org_prompt_engineering}'::text[])
             UNION
             SELECT d.objid, named.relnamespace FROM pg_catalog.pg_class AS named JOIN pg_catalog.pg_namespace AS n ON n.oid = named.relnamespace
-            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = named.oid
-                AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass::oid AND d.refobjid = named.oid
+                AND d.classid = 'pg_catalog.pg_class'::regclass::oid AND d.deptype IN ('a', 'i')
             WHERE n.nspname = 'aicfg_rollback' AND named.relname = ANY ('{change_log_org_prompt_engineering,org_prompt_engineering}'::text[])
         ), acl (what, owner, grants) AS (
             SELECT pg_catalog.format('SCHEMA %I', n.nspname), n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
@@ -513,7 +513,7 @@ BEGIN
             WHERE n.nspname = 'aicfg_rollback' AND p.proname = ANY ('{change_log_org_prompt_engineering,org_prompt_engineering}'::text[])
         )
         SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', acl.what,
-            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
+            CASE g.grantee WHEN 0::oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
         FROM acl CROSS JOIN LATERAL pg_catalog.aclexplode(acl.grants) AS g WHERE g.grantee <> acl.owner
     LOOP
         EXECUTE statement;
@@ -837,20 +837,20 @@ SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 LOCK TABLE "public"."ai_cfg_sys_rag", "public"."ai_cfg_org_prompts" IN ACCESS SHARE MODE;
 
 -- count and sum of row hashes; hashed once more, because a row's hash is linear in those of its columns, and a sum of such would not see two rows exchange a value
-SELECT count(*)::bigint AS rows,
-       coalesce(sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW("side"."id", "side"."available_embedding_models", "side"."default_embedding_model", "side"."embedding_model_costs", "side"."available_chunking_strategies", "side"."default_chunking_strategy", "side"."max_chunk_size_tokens", "side"."min_chunk_size_tokens", "side"."search_quality_presets", "side"."default_search_quality", "side"."default_similarity_threshold", "side"."max_search_results_global", "side"."max_context_tokens_global", "side"."ocr_enabled", "side"."processing_timeout_minutes", "side"."max_concurrent_jobs_global", "side"."vector_index_type", "side"."backup_retention_days", "side"."auto_scaling_enabled", "side"."max_embedding_batch_size", "side"."embedding_cache_ttl_hours", "side"."updated_by", "side"."created_at", "side"."updated_at", "side"."provider_configurations", "side"."default_ai_provider", "side"."active_providers", "side"."default_embedding_model_id", "side"."default_chat_model_id", "side"."system_prompt"), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
+SELECT pg_catalog.count(*)::bigint AS rows,
+       coalesce(pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW("side"."id", "side"."available_embedding_models", "side"."default_embedding_model", "side"."embedding_model_costs", "side"."available_chunking_strategies", "side"."default_chunking_strategy", "side"."max_chunk_size_tokens", "side"."min_chunk_size_tokens", "side"."search_quality_presets", "side"."default_search_quality", "side"."default_similarity_threshold", "side"."max_search_results_global", "side"."max_context_tokens_global", "side"."ocr_enabled", "side"."processing_timeout_minutes", "side"."max_concurrent_jobs_global", "side"."vector_index_type", "side"."backup_retention_days", "side"."auto_scaling_enabled", "side"."max_embedding_batch_size", "side"."embedding_cache_ttl_hours", "side"."updated_by", "side"."created_at", "side"."updated_at", "side"."provider_configurations", "side"."default_ai_provider", "side"."active_providers", "side"."default_embedding_model_id", "side"."default_chat_model_id", "side"."system_prompt"), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
 FROM (SELECT "id" AS "id", "available_embedding_models" AS "available_embedding_models", "default_embedding_model" AS "default_embedding_model", "embedding_model_costs" AS "embedding_model_costs", "available_chunking_strategies" AS "available_chunking_strategies", "default_chunking_strategy" AS "default_chunking_strategy", "max_chunk_size_tokens" AS "max_chunk_size_tokens", "min_chunk_size_tokens" AS "min_chunk_size_tokens", "search_quality_presets" AS "search_quality_presets", "default_search_quality" AS "default_search_quality", "default_similarity_threshold" AS "default_similarity_threshold", "max_search_results_global" AS "max_search_results_global", "max_context_tokens_global" AS "max_context_tokens_global", "ocr_enabled" AS "ocr_enabled", "processing_timeout_minutes" AS "processing_timeout_minutes", "max_concurrent_jobs_global" AS "max_concurrent_jobs_global", "vector_index_type" AS "vector_index_type", "backup_retention_days" AS "backup_retention_days", "auto_scaling_enabled" AS "auto_scaling_enabled", "max_embedding_batch_size" AS "max_embedding_batch_size", "embedding_cache_ttl_hours" AS "embedding_cache_ttl_hours", "updated_by" AS "updated_by", "created_at" AS "created_at", "updated_at" AS "updated_at", "provider_configurations" AS "provider_configurations", "default_ai_provider" AS "default_ai_provider", "active_providers" AS "active_providers", "default_embedding_model_id" AS "default_embedding_model_id", "default_chat_model_id" AS "default_chat_model_id", "system_prompt" AS "system_prompt" FROM "public"."ai_cfg_sys_rag") AS side;
 
 -- count and sum of row hashes; hashed once more, because a row's hash is linear in those of its columns, and a sum of such would not see two rows exchange a value
-SELECT count(*)::bigint AS rows,
-       coalesce(sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW("side"."id", "side"."available_embedding_models", "side"."default_embedding_model", "side"."embedding_model_costs", "side"."available_chunking_strategies", "side"."default_chunking_strategy", "side"."max_chunk_size_tokens", "side"."min_chunk_size_tokens", "side"."search_quality_presets", "side"."default_search_quality", "side"."default_similarity_threshold", "side"."max_search_results_global", "side"."max_context_tokens_global", "side"."ocr_enabled", "side"."processing_timeout_minutes", "side"."max_concurrent_jobs_global", "side"."vector_index_type", "side"."backup_retention_days", "side"."auto_scaling_enabled", "side"."max_embedding_batch_size", "side"."embedding_cache_ttl_hours", "side"."updated_by", "side"."created_at", "side"."updated_at", "side"."provider_configurations", "side"."default_ai_provider", "side"."active_providers", "side"."default_embedding_model_id", "side"."default_chat_model_id", "side"."system_prompt"), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
+SELECT pg_catalog.count(*)::bigint AS rows,
+       coalesce(pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW("side"."id", "side"."available_embedding_models", "side"."default_embedding_model", "side"."embedding_model_costs", "side"."available_chunking_strategies", "side"."default_chunking_strategy", "side"."max_chunk_size_tokens", "side"."min_chunk_size_tokens", "side"."search_quality_presets", "side"."default_search_quality", "side"."default_similarity_threshold", "side"."max_search_results_global", "side"."max_context_tokens_global", "side"."ocr_enabled", "side"."processing_timeout_minutes", "side"."max_concurrent_jobs_global", "side"."vector_index_type", "side"."backup_retention_days", "side"."auto_scaling_enabled", "side"."max_embedding_batch_size", "side"."embedding_cache_ttl_hours", "side"."updated_by", "side"."created_at", "side"."updated_at", "side"."provider_configurations", "side"."default_ai_provider", "side"."active_providers", "side"."default_embedding_model_id", "side"."default_chat_model_id", "side"."system_prompt"), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
 FROM "aicfg_rollback"."sys_rag" AS side;
 
 -- rows that differ to the last bit, and which of them the change log explains
 WITH different AS MATERIALIZED (
     SELECT coalesce("source"."id", "target"."id") AS "id", CASE WHEN "target"."id" IS NULL THEN 'missing' WHEN "source"."id" IS NULL THEN 'extra' ELSE 'changed' END AS kind
     FROM (SELECT "id" AS "id", "available_embedding_models" AS "available_embedding_models", "default_embedding_model" AS "default_embedding_model", "embedding_model_costs" AS "embedding_model_costs", "available_chunking_strategies" AS "available_chunking_strategies", "default_chunking_strategy" AS "default_chunking_strategy", "max_chunk_size_tokens" AS "max_chunk_size_tokens", "min_chunk_size_tokens" AS "min_chunk_size_tokens", "search_quality_presets" AS "search_quality_presets", "default_search_quality" AS "default_search_quality", "default_similarity_threshold" AS "default_similarity_threshold", "max_search_results_global" AS "max_search_results_global", "max_context_tokens_global" AS "max_context_tokens_global", "ocr_enabled" AS "ocr_enabled", "processing_timeout_minutes" AS "processing_timeout_minutes", "max_concurrent_jobs_global" AS "max_concurrent_jobs_global", "vector_index_type" AS "vector_index_type", "backup_retention_days" AS "backup_retention_days", "auto_scaling_enabled" AS "auto_scaling_enabled", "max_embedding_batch_size" AS "max_embedding_batch_size", "embedding_cache_ttl_hours" AS "embedding_cache_ttl_hours", "updated_by" AS "updated_by", "created_at" AS "created_at", "updated_at" AS "updated_at", "provider_configurations" AS "provider_configurations", "default_ai_provider" AS "default_ai_provider", "active_providers" AS "active_providers", "default_embedding_model_id" AS "default_embedding_model_id", "default_chat_model_id" AS "default_chat_model_id", "system_prompt" AS "system_prompt" FROM "public"."ai_cfg_sys_rag") AS source FULL JOIN "aicfg_rollback"."sys_rag" AS target ON "source"."id" = "target"."id"
-    WHERE "target"."id" IS NULL OR "source"."id" IS NULL OR record_image_ne(ROW("source"."id", "source"."available_embedding_models", "source"."default_embedding_model", "source"."embedding_model_costs", "source"."available_chunking_strategies", "source"."default_chunking_strategy", "source"."max_chunk_size_tokens", "source"."min_chunk_size_tokens", "source"."search_quality_presets", "source"."default_search_quality", "source"."default_similarity_threshold", "source"."max_search_results_global", "source"."max_context_tokens_global", "source"."ocr_enabled", "source"."processing_timeout_minutes", "source"."max_concurrent_jobs_global", "source"."vector_index_type", "source"."backup_retention_days", "source"."auto_scaling_enabled", "source"."max_embedding_batch_size", "source"."embedding_cache_ttl_hours", "source"."updated_by", "source"."created_at", "source"."updated_at", "source"."provider_configurations", "source"."default_ai_provider", "source"."active_providers", "source"."default_embedding_model_id", "source"."default_chat_model_id", "source"."system_prompt"), ROW("target"."id", "target"."available_embedding_models", "target"."default_embedding_model", "target"."embedding_model_costs", "target"."available_chunking_strategies", "target"."default_chunking_strategy", "target"."max_chunk_size_tokens", "target"."min_chunk_size_tokens", "target"."search_quality_presets", "target"."default_search_quality", "target"."default_similarity_threshold", "target"."max_search_results_global", "target"."max_context_tokens_global", "target"."ocr_enabled", "target"."processing_timeout_minutes", "target"."max_concurrent_jobs_global", "target"."vector_index_type", "target"."backup_retention_days", "target"."auto_scaling_enabled", "target"."max_embedding_batch_size", "target"."embedding_cache_ttl_hours", "target"."updated_by", "target"."created_at", "target"."updated_at", "target"."provider_configurations", "target"."default_ai_provider", "target"."active_providers", "target"."default_embedding_model_id", "target"."default_chat_model_id", "target"."system_prompt"))
+    WHERE "target"."id" IS NULL OR "source"."id" IS NULL OR pg_catalog.record_image_ne(ROW("source"."id", "source"."available_embedding_models", "source"."default_embedding_model", "source"."embedding_model_costs", "source"."available_chunking_strategies", "source"."default_chunking_strategy", "source"."max_chunk_size_tokens", "source"."min_chunk_size_tokens", "source"."search_quality_presets", "source"."default_search_quality", "source"."default_similarity_threshold", "source"."max_search_results_global", "source"."max_context_tokens_global", "source"."ocr_enabled", "source"."processing_timeout_minutes", "source"."max_concurrent_jobs_global", "source"."vector_index_type", "source"."backup_retention_days", "source"."auto_scaling_enabled", "source"."max_embedding_batch_size", "source"."embedding_cache_ttl_hours", "source"."updated_by", "source"."created_at", "source"."updated_at", "source"."provider_configurations", "source"."default_ai_provider", "source"."active_providers", "source"."default_embedding_model_id", "source"."default_chat_model_id", "source"."system_prompt"), ROW("target"."id", "target"."available_embedding_models", "target"."default_embedding_model", "target"."embedding_model_costs", "target"."available_chunking_strategies", "target"."default_chunking_strategy", "target"."max_chunk_size_tokens", "target"."min_chunk_size_tokens", "target"."search_quality_presets", "target"."default_search_quality", "target"."default_similarity_threshold", "target"."max_search_results_global", "target"."max_context_tokens_global", "target"."ocr_enabled", "target"."processing_timeout_minutes", "target"."max_concurrent_jobs_global", "target"."vector_index_type", "target"."backup_retention_days", "target"."auto_scaling_enabled", "target"."max_embedding_batch_size", "target"."embedding_cache_ttl_hours", "target"."updated_by", "target"."created_at", "target"."updated_at", "target"."provider_configurations", "target"."default_ai_provider", "target"."active_providers", "target"."default_embedding_model_id", "target"."default_chat_model_id", "target"."system_prompt"))
 ), known AS MATERIALIZED (  -- a join, not an EXISTS for each row: a log may be long, and may be a query itself
     SELECT DISTINCT "entry"."id" FROM "aicfg_rollback"."change_log_sys_rag" AS entry JOIN different AS wanted ON "entry"."id" = "wanted"."id"
     WHERE NOT entry.aicfg_whole_table
@@ -859,33 +859,33 @@ WITH different AS MATERIALIZED (
            AS explained
     FROM different LEFT JOIN known ON "different"."id" = "known"."id"
 )
-SELECT count(*)::bigint AS differences,
-       count(*) FILTER (WHERE NOT explained)::bigint AS unexplained,
-       count(*) FILTER (WHERE kind = 'missing')::bigint AS missing,
-       count(*) FILTER (WHERE kind = 'extra')::bigint AS extra,
-       count(*) FILTER (WHERE kind = 'missing' AND NOT explained)::bigint AS unexplained_missing,
-       count(*) FILTER (WHERE kind = 'extra' AND NOT explained)::bigint AS unexplained_extra,
-       (SELECT coalesce(jsonb_agg(sample), '[]') FROM (
-            SELECT jsonb_build_object('key', jsonb_build_array("id"), 'kind', kind) AS sample
+SELECT pg_catalog.count(*)::bigint AS differences,
+       pg_catalog.count(*) FILTER (WHERE NOT explained)::bigint AS unexplained,
+       pg_catalog.count(*) FILTER (WHERE kind = 'missing')::bigint AS missing,
+       pg_catalog.count(*) FILTER (WHERE kind = 'extra')::bigint AS extra,
+       pg_catalog.count(*) FILTER (WHERE kind = 'missing' AND NOT explained)::bigint AS unexplained_missing,
+       pg_catalog.count(*) FILTER (WHERE kind = 'extra' AND NOT explained)::bigint AS unexplained_extra,
+       (SELECT coalesce(pg_catalog.jsonb_agg(sample), '[]') FROM (
+            SELECT pg_catalog.jsonb_build_object('key', pg_catalog.jsonb_build_array("id"), 'kind', kind) AS sample
             FROM judged WHERE NOT explained ORDER BY "id" LIMIT 50
         ) shown) AS sample
 FROM judged;
 
 -- count and sum of row hashes; hashed once more, because a row's hash is linear in those of its columns, and a sum of such would not see two rows exchange a value
-SELECT count(*)::bigint AS rows,
-       coalesce(sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW("side"."id", "side"."org_id", "side"."policy_mission_type", "side"."custom_system_prompt", "side"."custom_context_prompt", "side"."citation_style", "side"."include_page_numbers", "side"."include_source_metadata", "side"."response_tone", "side"."max_response_length", "side"."configured_by", "side"."created_at", "side"."updated_at", "side"."org_system_prompt"), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
+SELECT pg_catalog.count(*)::bigint AS rows,
+       coalesce(pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW("side"."id", "side"."org_id", "side"."policy_mission_type", "side"."custom_system_prompt", "side"."custom_context_prompt", "side"."citation_style", "side"."include_page_numbers", "side"."include_source_metadata", "side"."response_tone", "side"."max_response_length", "side"."configured_by", "side"."created_at", "side"."updated_at", "side"."org_system_prompt"), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
 FROM (SELECT "id" AS "id", "org_id" AS "org_id", "policy_mission_type" AS "policy_mission_type", "custom_system_prompt" AS "custom_system_prompt", "custom_context_prompt" AS "custom_context_prompt", "citation_style" AS "citation_style", "include_page_numbers" AS "include_page_numbers", "include_source_metadata" AS "include_source_metadata", "response_tone" AS "response_tone", "max_response_length" AS "max_response_length", CAST(coalesce(updated_by, created_by) AS uuid) AS "configured_by", "created_at" AS "created_at", "updated_at" AS "updated_at", "org_system_prompt" AS "org_system_prompt" FROM "public"."ai_cfg_org_prompts") AS side;
 
 -- count and sum of row hashes; hashed once more, because a row's hash is linear in those of its columns, and a sum of such would not see two rows exchange a value
-SELECT count(*)::bigint AS rows,
-       coalesce(sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW("side"."id", "side"."org_id", "side"."policy_mission_type", "side"."custom_system_prompt", "side"."custom_context_prompt", "side"."citation_style", "side"."include_page_numbers", "side"."include_source_metadata", "side"."response_tone", "side"."max_response_length", "side"."configured_by", "side"."created_at", "side"."updated_at", "side"."org_system_prompt"), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
+SELECT pg_catalog.count(*)::bigint AS rows,
+       coalesce(pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(ROW("side"."id", "side"."org_id", "side"."policy_mission_type", "side"."custom_system_prompt", "side"."custom_context_prompt", "side"."citation_style", "side"."include_page_numbers", "side"."include_source_metadata", "side"."response_tone", "side"."max_response_length", "side"."configured_by", "side"."created_at", "side"."updated_at", "side"."org_system_prompt"), 0::bigint)::text, 0::bigint)), 0)::text AS checksum
 FROM "aicfg_rollback"."org_prompt_engineering" AS side;
 
 -- rows that differ to the last bit, and which of them the change log explains
 WITH different AS MATERIALIZED (
     SELECT coalesce("source"."id", "target"."id") AS "id", CASE WHEN "target"."id" IS NULL THEN 'missing' WHEN "source"."id" IS NULL THEN 'extra' ELSE 'changed' END AS kind
     FROM (SELECT "id" AS "id", "org_id" AS "org_id", "policy_mission_type" AS "policy_mission_type", "custom_system_prompt" AS "custom_system_prompt", "custom_context_prompt" AS "custom_context_prompt", "citation_style" AS "citation_style", "include_page_numbers" AS "include_page_numbers", "include_source_metadata" AS "include_source_metadata", "response_tone" AS "response_tone", "max_response_length" AS "max_response_length", CAST(coalesce(updated_by, created_by) AS uuid) AS "configured_by", "created_at" AS "created_at", "updated_at" AS "updated_at", "org_system_prompt" AS "org_system_prompt" FROM "public"."ai_cfg_org_prompts") AS source FULL JOIN "aicfg_rollback"."org_prompt_engineering" AS target ON "source"."id" = "target"."id"
-    WHERE "target"."id" IS NULL OR "source"."id" IS NULL OR record_image_ne(ROW("source"."id", "source"."org_id", "source"."policy_mission_type", "source"."custom_system_prompt", "source"."custom_context_prompt", "source"."citation_style", "source"."include_page_numbers", "source"."include_source_metadata", "source"."response_tone", "source"."max_response_length", "source"."configured_by", "source"."created_at", "source"."updated_at", "source"."org_system_prompt"), ROW("target"."id", "target"."org_id", "target"."policy_mission_type", "target"."custom_system_prompt", "target"."custom_context_prompt", "target"."citation_style", "target"."include_page_numbers", "target"."include_source_metadata", "target"."response_tone", "target"."max_response_length", "target"."configured_by", "target"."created_at", "target"."updated_at", "target"."org_system_prompt"))
+    WHERE "target"."id" IS NULL OR "source"."id" IS NULL OR pg_catalog.record_image_ne(ROW("source"."id", "source"."org_id", "source"."policy_mission_type", "source"."custom_system_prompt", "source"."custom_context_prompt", "source"."citation_style", "source"."include_page_numbers", "source"."include_source_metadata", "source"."response_tone", "source"."max_response_length", "source"."configured_by", "source"."created_at", "source"."updated_at", "source"."org_system_prompt"), ROW("target"."id", "target"."org_id", "target"."policy_mission_type", "target"."custom_system_prompt", "target"."custom_context_prompt", "target"."citation_style", "target"."include_page_numbers", "target"."include_source_metadata", "target"."response_tone", "target"."max_response_length", "target"."configured_by", "target"."created_at", "target"."updated_at", "target"."org_system_prompt"))
 ), known AS MATERIALIZED (  -- a join, not an EXISTS for each row: a log may be long, and may be a query itself
     SELECT DISTINCT "entry"."id" FROM "aicfg_rollback"."change_log_org_prompt_engineering" AS entry JOIN different AS wanted ON "entry"."id" = "wanted"."id"
     WHERE NOT entry.aicfg_whole_table
@@ -894,14 +894,14 @@ WITH different AS MATERIALIZED (
            AS explained
     FROM different LEFT JOIN known ON "different"."id" = "known"."id"
 )
-SELECT count(*)::bigint AS differences,
-       count(*) FILTER (WHERE NOT explained)::bigint AS unexplained,
-       count(*) FILTER (WHERE kind = 'missing')::bigint AS missing,
-       count(*) FILTER (WHERE kind = 'extra')::bigint AS extra,
-       count(*) FILTER (WHERE kind = 'missing' AND NOT explained)::bigint AS unexplained_missing,
-       count(*) FILTER (WHERE kind = 'extra' AND NOT explained)::bigint AS unexplained_extra,
-       (SELECT coalesce(jsonb_agg(sample), '[]') FROM (
-            SELECT jsonb_build_object('key', jsonb_build_array("id"), 'kind', kind) AS sample
+SELECT pg_catalog.count(*)::bigint AS differences,
+       pg_catalog.count(*) FILTER (WHERE NOT explained)::bigint AS unexplained,
+       pg_catalog.count(*) FILTER (WHERE kind = 'missing')::bigint AS missing,
+       pg_catalog.count(*) FILTER (WHERE kind = 'extra')::bigint AS extra,
+       pg_catalog.count(*) FILTER (WHERE kind = 'missing' AND NOT explained)::bigint AS unexplained_missing,
+       pg_catalog.count(*) FILTER (WHERE kind = 'extra' AND NOT explained)::bigint AS unexplained_extra,
+       (SELECT coalesce(pg_catalog.jsonb_agg(sample), '[]') FROM (
+            SELECT pg_catalog.jsonb_build_object('key', pg_catalog.jsonb_build_array("id"), 'kind', kind) AS sample
             FROM judged WHERE NOT explained ORDER BY "id" LIMIT 50
         ) shown) AS sample
 FROM judged;
@@ -1055,9 +1055,9 @@ ALTER TABLE ONLY org_prompt_engineering ADD CONSTRAINT org_prompt_engineering_or
 -- under the locks: a column that has come or gone since it was looked at stops it all
 DO $aicfg$
 BEGIN
-    IF ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
-             WHERE a.attrelid = CAST('"public"."ai_cfg_sys_rag"' AS regclass) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
-       IS DISTINCT FROM CAST('{id,available_embedding_models,default_embedding_model,embedding_model_costs,available_chunking_strategies,default_chunking_strategy,max_chunk_size_tokens,min_chunk_size_tokens,search_quality_presets,default_search_quality,default_similarity_threshold,max_search_results_global,max_context_tokens_global,ocr_enabled,processing_timeout_minutes,max_concurrent_jobs_global,vector_index_type,backup_retention_days,auto_scaling_enabled,max_embedding_batch_size,embedding_cache_ttl_hours,updated_by,created_at,updated_at,provider_configurations,default_ai_provider,active_providers,default_embedding_model_id,default_chat_model_id,system_prompt}' AS text[]) THEN
+    IF CAST(ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = '"public"."ai_cfg_sys_rag"'::regclass::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS text)
+       <> CAST(CAST('{id,available_embedding_models,default_embedding_model,embedding_model_costs,available_chunking_strategies,default_chunking_strategy,max_chunk_size_tokens,min_chunk_size_tokens,search_quality_presets,default_search_quality,default_similarity_threshold,max_search_results_global,max_context_tokens_global,ocr_enabled,processing_timeout_minutes,max_concurrent_jobs_global,vector_index_type,backup_retention_days,auto_scaling_enabled,max_embedding_batch_size,embedding_cache_ttl_hours,updated_by,created_at,updated_at,provider_configurations,default_ai_provider,active_providers,default_embedding_model_id,default_chat_model_id,system_prompt}' AS text[]) AS text) THEN
         RAISE EXCEPTION USING ERRCODE = 'AICF1', MESSAGE = 'columns have changed';
     END IF;
 END
@@ -1066,9 +1066,9 @@ $aicfg$;
 -- under the locks: a column that has come or gone since it was looked at stops it all
 DO $aicfg$
 BEGIN
-    IF ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
-             WHERE a.attrelid = CAST('"public"."ai_cfg_org_prompts"' AS regclass) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
-       IS DISTINCT FROM CAST('{id,org_id,policy_mission_type,custom_system_prompt,custom_context_prompt,citation_style,include_page_numbers,include_source_metadata,response_tone,max_response_length,created_at,updated_at,org_system_prompt,created_by,updated_by}' AS text[]) THEN
+    IF CAST(ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = '"public"."ai_cfg_org_prompts"'::regclass::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS text)
+       <> CAST(CAST('{id,org_id,policy_mission_type,custom_system_prompt,custom_context_prompt,citation_style,include_page_numbers,include_source_metadata,response_tone,max_response_length,created_at,updated_at,org_system_prompt,created_by,updated_by}' AS text[]) AS text) THEN
         RAISE EXCEPTION USING ERRCODE = 'AICF1', MESSAGE = 'columns have changed';
     END IF;
 END

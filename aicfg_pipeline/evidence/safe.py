@@ -138,7 +138,7 @@ _LITERAL = re.compile(
     re.DOTALL,
 )
 _HOUSEKEEPING = re.compile(
-    r"(?i)^\s*(?:BEGIN|COMMIT|ROLLBACK|SET\s|RESET\s|SELECT pg_(?:try_)?advisory_|SELECT set_config\(|INSERT INTO"
+    r"(?i)^\s*(?:BEGIN|COMMIT|ROLLBACK|SET\s|RESET\s|SELECT (?:pg_catalog\.)?(?:pg_(?:try_)?advisory_|set_config\()|INSERT INTO"
     r" \"?aicfg_rollback\"?\.\"?ledger)"
 )
 _READS = re.compile(r"(?i)^\s*(?:SELECT|WITH|TABLE|SHOW)\b")

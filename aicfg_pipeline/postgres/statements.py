@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -34,8 +35,51 @@ def _blocks() -> Mapping[str, Block]:
                 raise SpecError(
                     f"{where}: block {name}: a percent sign stands once; it is doubled where that is needed"
                 )
-            blocks[name] = block
+            blocks[name] = replace(block, sql=qualified(block.sql))
     return blocks
+
+
+_PIECES = re.compile(
+    r"(?P<kept>--[^\n]*|OPERATOR\([^)]*\)|'(?:[^']|'')*'|\"[^\"]*\"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
+    r"|(?P<operator>(?<![-+*/<>=~!@#&|])(?:\|\||&&?|!?~\*?|->>?)(?![-+*/<>=~!@#&|]))"
+    r"|(?<![\w.\"}])(?P<function>[a-z_][a-z0-9_]+)\(",
+    re.DOTALL,
+)
+_NO_FUNCTIONS = frozenset(
+    {"coalesce", "nullif", "greatest", "least", "extract", "substring", "position", "overlay", "trim"}
+    | {"char", "numeric", "varchar"}
+)
+"""What looks like a function's call and is grammar: the parser gives it its meaning, whatever the search path."""
+
+
+def qualified(statement: str) -> str:
+    """Return SQL with every function as `pg_catalog`'s, and every operator whose precedence stays the same by that.
+
+    Under the search path of the migration's own expressions one in `public` would win over it, wherever its types fit
+    better: a literal 0 is an integer, and `hashtextextended(text, integer)` may be anybody's. Comparisons and arithmetic bind
+    differently when they are qualified: there the SQL gives exact types.
+    """
+
+    def with_schema(found: re.Match[str]) -> str:
+        if found["operator"]:
+            return f"OPERATOR(pg_catalog.{found[0]})"
+        name = found["function"]
+        grammar = name is None or name in _NO_FUNCTIONS or (name == "unnest" and _several(found.string, found.end()))
+        return found[0] if grammar else f"pg_catalog.{name}("
+
+    return _PIECES.sub(with_schema, statement)
+
+
+def _several(statement: str, start: int) -> bool:
+    """Say whether a call has several arguments: `unnest` is grammar then, and can't be qualified."""
+    depth = 0
+    for character in statement[start:]:
+        if character == "," and depth == 0:
+            return True
+        depth += (character in "([") - (character in ")]")
+        if depth < 0:
+            return False
+    return False
 
 
 class Statement(sql.Composed):

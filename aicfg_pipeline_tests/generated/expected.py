@@ -8,7 +8,7 @@ from typing import Any
 from aicfg_pipeline_tests.generated.world import Pair, World
 
 ACCESS_CODES = frozenset({"access_changes", "grants_lost"})
-INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside", "expression_not_used"})
+INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside", "open_schema", "expression_not_used"})
 
 
 def gist(error: Exception) -> str:

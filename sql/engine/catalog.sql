@@ -42,7 +42,7 @@ SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition, c.convalida
        ARRAY(SELECT a.attname FROM unnest(c.confkey) WITH ORDINALITY k(attnum, i)
              JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum ORDER BY k.i)::text[] AS ref_columns
 FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace n ON n.oid = r.relnamespace
-WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0 ORDER BY 1;
+WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0::oid ORDER BY 1;
 
 -- name: unhashable -- columns with a type that has no hash function, however deep inside arrays, composites, domains and ranges
 WITH RECURSIVE part (attname, oid) AS (

@@ -45,8 +45,8 @@ BEGIN
             WHERE n.nspname = {schema} AND c.relname = ANY ({names}::text[])
             UNION
             SELECT d.objid, named.relnamespace FROM pg_catalog.pg_class AS named JOIN pg_catalog.pg_namespace AS n ON n.oid = named.relnamespace
-            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = named.oid
-                AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+            JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass::oid AND d.refobjid = named.oid
+                AND d.classid = 'pg_catalog.pg_class'::regclass::oid AND d.deptype IN ('a', 'i')
             WHERE n.nspname = {schema} AND named.relname = ANY ({names}::text[])
         ), acl (what, owner, grants) AS (
             SELECT pg_catalog.format('SCHEMA %I', n.nspname), n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
@@ -61,7 +61,7 @@ BEGIN
             WHERE n.nspname = {schema} AND p.proname = ANY ({names}::text[])
         )
         SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', acl.what,
-            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
+            CASE g.grantee WHEN 0::oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END)
         FROM acl CROSS JOIN LATERAL pg_catalog.aclexplode(acl.grants) AS g WHERE g.grantee <> acl.owner
     LOOP
         EXECUTE statement;

@@ -24,7 +24,7 @@ ACCEPTABLE = frozenset(
 )
 """An operator may accept these by naming the code in `accept_hazards`."""
 
-INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside", "expression_not_used"})
+INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside", "expression_not_used", "open_schema"})
 """These are reported and never block."""
 
 CODES = frozenset(
@@ -36,6 +36,7 @@ CODES = frozenset(
         "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "retained",
         "parked_in_use", "values_change", "time_zone",
         "expression_not_used", "name_taken", "too_few_connections", "in_use_elsewhere", "access_changes", "shared_function",
+        "open_schema",
     }
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
     """Look at what is around the tables."""
     yield from _missing_tables(subject)
     yield from _missing_requirements(subject)
+    yield from _open_schemas(subject)
     for state in subject.look.in_state(*TO_ROLL_BACK):
         yield from _owner(state)
         yield from _shape(subject.session, state)
@@ -76,6 +77,21 @@ def _may_create(subject: Subject) -> Iterator[Hazard]:
             "not_owner",
             f"This role may not put tables into the schema {schema}, which belongs to {place.owner}.",
             f"Connect as {place.owner}, or GRANT CREATE ON SCHEMA {schema} to this role.",
+        )
+
+
+def _open_schemas(subject: Subject) -> Iterator[Hazard]:
+    """What others put there, the migration's own expressions may call: they run as this role."""
+    relations = (r for s in subject.look.pairs for r in (s.at_old_name, s.at_new_name) if r is not None)
+    schemas, owners = [subject.migration.schema, "extensions"], sorted({r.owner for r in relations})
+    for found in subject.session.all(engine("open_schemas"), {"schemas": schemas, "owners": owners}):
+        yield Hazard(
+            "open_schema",
+            f"Others may create functions and operators in the schema {found.schema}: {', '.join(found.roles)}. Whoever finds"
+            " one there runs it: a default, a check, a trigger, an expression of the migration, and the comparison of keys"
+            " whose type has no = of its own (varchar, an enum). All of these run as this role.",
+            f"REVOKE CREATE ON SCHEMA {found.schema} FROM {', '.join(found.roles)};",
+            facts={"schema": found.schema, "roles": found.roles},
         )
 
 

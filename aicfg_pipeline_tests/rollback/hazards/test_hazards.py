@@ -353,6 +353,21 @@ def test_schema_into_which_no_table_may_be_put(migrated_database: Database) -> N
     assert told(hazards) == [("not_owner", None, found)]
 
 
+def test_schema_in_which_others_may_create_is_told_and_does_not_block(migrated_database: Database) -> None:
+    """S2: the REVOKE that is told closes it."""
+    with migrated_database.admin() as admin:
+        admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC, anon, postgres")
+        found = planned(migrated_database.url)
+        plan.gate(found, ())
+        [hazard] = found.hazards
+        assert hazard.code == "open_schema"
+        assert hazard.found.startswith("Others may create functions and operators in the schema public: PUBLIC, anon. ")
+        assert hazard.remedy == "REVOKE CREATE ON SCHEMA public FROM PUBLIC, anon;"
+        admin.execute(hazard.remedy)
+        may = admin.execute("SELECT has_schema_privilege('anon', 'public', 'CREATE')").fetchone()
+    assert (may, planned(migrated_database.url).hazards) == ((False,), ())
+
+
 @contextmanager
 def without_bypass(database: Database) -> Iterator[str]:
     """A role that owns what `postgres` owns and has no BYPASSRLS; yields its URL."""

@@ -5,8 +5,8 @@ SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'm' THE
        ELSE 'table' END AS kind, c.relname::text AS name, NULL::text AS on_table, NULL::bigint AS on_oid, NULL::text AS calls
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'aicfg_rollback' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relname <> 'ledger'
-  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                  AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND c.relkind = 'S')
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass::oid AND d.objid = c.oid
+                  AND d.refclassid = 'pg_class'::regclass::oid AND d.deptype IN ('a', 'i') AND c.relkind = 'S')
 UNION ALL
 SELECT 'function', p.proname::text, NULL, NULL, NULL
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace

@@ -29,7 +29,7 @@ LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum,
         ('identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END),
         ('nullable', CASE WHEN NOT a.attnotnull THEN 'yes'
                           WHEN EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = a.attrelid AND n.contype = 'n'
-                                       AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated) THEN 'no, but not validated'
+                                       AND n.conkey[1] = a.attnum AND NOT n.convalidated) THEN 'no, but not validated'
                           ELSE 'no' END),
         ('follows', coalesce(a.follows::text, 'nothing')),
         ('storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::text END),
@@ -100,7 +100,7 @@ SELECT c.conname AS name, n.nspname AS ref_schema, r.relname AS ref_table, r.oid
            CASE WHEN pg_get_constraintdef(c.oid) LIKE '% NOT ENFORCED' THEN 'NOT ENFORCED' END
        ], NULL) AS options
 FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace n ON n.oid = r.relnamespace
-WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0 ORDER BY 1;
+WHERE c.conrelid = %(oid)s::oid AND c.contype = 'f' AND c.conparentid = 0::oid ORDER BY 1;
 
 -- name: structure_details -- what seldom is there: child tables, extended statistics, options of TOAST and of columns, and which index is the replica identity
 SELECT 'table' AS object, 'child tables' AS aspect,

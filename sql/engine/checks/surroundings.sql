@@ -3,25 +3,25 @@
 
 -- name: called_functions -- what policies, triggers, defaults, constraints, indexes and rules of these tables call, and what that calls
 WITH RECURSIVE own AS (
-    SELECT CAST('pg_policy' AS regclass) AS classid, p.oid FROM pg_policy AS p WHERE p.polrelid = ANY (CAST(%(oids)s AS oid[]))
-    UNION ALL SELECT CAST('pg_trigger' AS regclass), t.oid FROM pg_trigger AS t
+    SELECT 'pg_policy'::regclass::oid AS classid, p.oid FROM pg_policy AS p WHERE p.polrelid = ANY (CAST(%(oids)s AS oid[]))
+    UNION ALL SELECT 'pg_trigger'::regclass::oid, t.oid FROM pg_trigger AS t
         WHERE t.tgrelid = ANY (CAST(%(oids)s AS oid[])) AND NOT t.tgisinternal
-    UNION ALL SELECT CAST('pg_constraint' AS regclass), c.oid FROM pg_constraint AS c WHERE c.conrelid = ANY (CAST(%(oids)s AS oid[]))
-    UNION ALL SELECT CAST('pg_attrdef' AS regclass), d.oid FROM pg_attrdef AS d WHERE d.adrelid = ANY (CAST(%(oids)s AS oid[]))
-    UNION ALL SELECT CAST('pg_class' AS regclass), i.indexrelid FROM pg_index AS i WHERE i.indrelid = ANY (CAST(%(oids)s AS oid[]))
-    UNION ALL SELECT CAST('pg_rewrite' AS regclass), r.oid FROM pg_rewrite AS r WHERE r.ev_class = ANY (CAST(%(oids)s AS oid[]))
+    UNION ALL SELECT 'pg_constraint'::regclass::oid, c.oid FROM pg_constraint AS c WHERE c.conrelid = ANY (CAST(%(oids)s AS oid[]))
+    UNION ALL SELECT 'pg_attrdef'::regclass::oid, d.oid FROM pg_attrdef AS d WHERE d.adrelid = ANY (CAST(%(oids)s AS oid[]))
+    UNION ALL SELECT 'pg_class'::regclass::oid, i.indexrelid FROM pg_index AS i WHERE i.indrelid = ANY (CAST(%(oids)s AS oid[]))
+    UNION ALL SELECT 'pg_rewrite'::regclass::oid, r.oid FROM pg_rewrite AS r WHERE r.ev_class = ANY (CAST(%(oids)s AS oid[]))
 ), candidates AS (
     SELECT p.oid, '(^|[^a-z0-9_$])"?' || regexp_replace(CAST(p.proname AS text), '([^a-zA-Z0-9_])', '\\\1', 'g') || '"?\s*\(' AS pattern
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prokind IN ('f', 'p')
-      AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = CAST('pg_proc' AS regclass) AND e.objid = p.oid AND e.deptype = 'e')
+      AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_proc'::regclass::oid AND e.objid = p.oid AND e.deptype = 'e')
 ), called (oid) AS (
     SELECT d.refobjid FROM own JOIN pg_depend AS d ON d.classid = own.classid AND d.objid = own.oid
-    WHERE d.refclassid = CAST('pg_proc' AS regclass)
+    WHERE d.refclassid = 'pg_proc'::regclass::oid
     UNION
     SELECT further.oid FROM called JOIN pg_proc AS p ON p.oid = called.oid CROSS JOIN LATERAL (
         SELECT d.refobjid AS oid FROM pg_depend AS d
-        WHERE d.classid = CAST('pg_proc' AS regclass) AND d.objid = p.oid AND d.refclassid = CAST('pg_proc' AS regclass)
+        WHERE d.classid = 'pg_proc'::regclass::oid AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass::oid
         UNION ALL
         SELECT c.oid FROM candidates AS c WHERE p.prosrc ~* c.pattern
     ) AS further
@@ -49,9 +49,9 @@ FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang,
         ('volatility', CAST(p.provolatile AS text)),
         ('settings', (SELECT string_agg(s, ', ' ORDER BY s) FROM unnest(p.proconfig) AS s)),
         ('owner', CAST(pg_get_userbyid(p.proowner) AS text)),
-        ('who may call it', (SELECT string_agg(CASE g.grantee WHEN 0 THEN 'everyone (PUBLIC)' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END
+        ('who may call it', (SELECT string_agg(CASE g.grantee WHEN 0::oid THEN 'everyone (PUBLIC)' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END
                                  || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
-                                 ORDER BY CASE g.grantee WHEN 0 THEN '' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END)
+                                 ORDER BY CASE g.grantee WHEN 0::oid THEN '' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END)
                              FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS g))
     ) AS v (aspect, value)
 WHERE p.oid = ANY (CAST(%(oids)s AS oid[]));
@@ -59,12 +59,12 @@ WHERE p.oid = ANY (CAST(%(oids)s AS oid[]));
 -- name: functions_to_come -- owner and callers of functions without arguments that do not exist, once we have made them and given them to the owner
 SELECT object, aspect, CASE aspect WHEN 'owner' THEN min(value) ELSE string_agg(value, ', ' ORDER BY ordered) END AS value FROM (
 SELECT 'function ' || quote_ident(n.nspname) || '.' || quote_ident(f.name) || '()' AS object, v.aspect, v.value,
-       CASE g.grantee WHEN 0 THEN '' WHEN me.oid THEN %(owner)s ELSE CAST(pg_get_userbyid(g.grantee) AS text) END AS ordered
+       CASE g.grantee WHEN 0::oid THEN '' WHEN me.oid THEN %(owner)s ELSE CAST(pg_get_userbyid(g.grantee) AS text) END AS ordered
 FROM unnest(CAST(%(schemas)s AS text[]), CAST(%(names)s AS text[])) AS f (schema, name)
 JOIN pg_namespace AS n ON CAST(n.nspname AS text) = f.schema JOIN pg_roles AS me ON me.rolname = current_user,
     LATERAL (
         SELECT g.grantee, g.is_grantable FROM aclexplode(coalesce((
-            SELECT d.defaclacl FROM pg_default_acl AS d WHERE d.defaclrole = me.oid AND d.defaclnamespace = 0 AND d.defaclobjtype = 'f'),
+            SELECT d.defaclacl FROM pg_default_acl AS d WHERE d.defaclrole = me.oid AND d.defaclnamespace = 0::oid AND d.defaclobjtype = 'f'),
             acldefault('f', me.oid))) AS g
         UNION
         SELECT g.grantee, g.is_grantable FROM pg_default_acl AS d, LATERAL aclexplode(d.defaclacl) AS g
@@ -72,7 +72,7 @@ JOIN pg_namespace AS n ON CAST(n.nspname AS text) = f.schema JOIN pg_roles AS me
     ) AS g,
     LATERAL (VALUES
         ('owner', CAST(%(owner)s AS text)),
-        ('who may call it', CASE g.grantee WHEN 0 THEN 'everyone (PUBLIC)' WHEN me.oid THEN %(owner)s ELSE CAST(pg_get_userbyid(g.grantee) AS text) END
+        ('who may call it', CASE g.grantee WHEN 0::oid THEN 'everyone (PUBLIC)' WHEN me.oid THEN %(owner)s ELSE CAST(pg_get_userbyid(g.grantee) AS text) END
                             || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END)
     ) AS v (aspect, value)
 WHERE NOT EXISTS (SELECT FROM pg_proc AS p WHERE p.pronamespace = n.oid AND CAST(p.proname AS text) = f.name AND p.pronargs = 0)
@@ -103,7 +103,7 @@ WITH RECURSIVE reached (oid) AS (
     SELECT unnest(CAST(%(oids)s AS oid[]))
     UNION
     SELECT c.oid FROM reached AS x
-    JOIN pg_depend AS d ON d.classid = CAST('pg_rewrite' AS regclass) AND d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid = x.oid
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass::oid AND d.refclassid = 'pg_class'::regclass::oid AND d.refobjid = x.oid
     JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm')
 ), unfiltered AS (
     SELECT r.oid FROM pg_roles AS r WHERE r.rolsuper OR r.rolbypassrls
@@ -117,15 +117,15 @@ WITH RECURSIVE reached (oid) AS (
     UNION ALL
     SELECT 'function ' || CAST(CAST(p.oid AS regprocedure) AS text), p.proowner, coalesce(p.proacl, acldefault('f', p.proowner)), 'EXECUTE', p.prosrc
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE p.prosecdef AND p.prokind IN ('f', 'p') AND p.prorettype <> CAST('trigger' AS regtype)
+    WHERE p.prosecdef AND p.prokind IN ('f', 'p') AND p.prorettype <> 'trigger'::regtype::oid
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'aicfg_rollback')
       AND (p.prosrc ~* ANY (CAST(%(patterns)s AS text[])) OR EXISTS (
-          SELECT FROM pg_depend AS d WHERE d.classid = CAST('pg_proc' AS regclass) AND d.objid = p.oid
-          AND d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid IN (SELECT reached.oid FROM reached)))
+          SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass::oid AND d.objid = p.oid
+          AND d.refclassid = 'pg_class'::regclass::oid AND d.refobjid IN (SELECT reached.oid FROM reached)))
 )
 SELECT f.object, 'read for others as ' || quote_ident(CAST(pg_get_userbyid(f.owner) AS text)) AS aspect,
-       string_agg(CASE g.grantee WHEN 0 THEN 'everyone (PUBLIC)' ELSE quote_ident(CAST(pg_get_userbyid(g.grantee) AS text)) END, ', '
-                  ORDER BY CASE g.grantee WHEN 0 THEN '' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END) AS value
+       string_agg(CASE g.grantee WHEN 0::oid THEN 'everyone (PUBLIC)' ELSE quote_ident(CAST(pg_get_userbyid(g.grantee) AS text)) END, ', '
+                  ORDER BY CASE g.grantee WHEN 0::oid THEN '' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END) AS value
 FROM found AS f, LATERAL aclexplode(f.acl) AS g
 WHERE f.owner IN (SELECT unfiltered.oid FROM unfiltered) AND g.privilege_type = f.privilege AND g.grantee <> f.owner
   AND g.grantee NOT IN (SELECT unfiltered.oid FROM unfiltered)
@@ -144,15 +144,15 @@ FROM pg_depend AS d JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
 JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid,
     LATERAL (VALUES
         ('owner', CAST(pg_get_userbyid(s.relowner) AS text)),
-        ('granted', (SELECT string_agg(CASE g.grantee WHEN 0 THEN 'everyone (PUBLIC)' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END
+        ('granted', (SELECT string_agg(CASE g.grantee WHEN 0::oid THEN 'everyone (PUBLIC)' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END
                          || ' ' || g.privilege_type, ', ' ORDER BY g.grantee, g.privilege_type)
                      FROM aclexplode(coalesce(s.relacl, acldefault('s', s.relowner))) AS g WHERE g.grantee <> s.relowner))
     ) AS v (aspect, value)
-WHERE d.classid = CAST('pg_class' AS regclass) AND d.refclassid = CAST('pg_class' AS regclass) AND d.deptype IN ('a', 'i')
+WHERE d.classid = 'pg_class'::regclass::oid AND d.refclassid = 'pg_class'::regclass::oid AND d.deptype IN ('a', 'i')
   AND d.refobjid = CAST(%(oid)s AS oid) AND d.refobjsubid > 0;
 
 -- name: others_in_private_schema -- whoever but its owner may use the private schema, the ledger, the change logs or our functions
-SELECT what, CASE g.grantee WHEN 0 THEN 'everyone (PUBLIC)' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END AS who,
+SELECT what, CASE g.grantee WHEN 0::oid THEN 'everyone (PUBLIC)' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END AS who,
        string_agg(g.privilege_type, ', ' ORDER BY g.privilege_type) AS privileges
 FROM (
     SELECT 'the schema aicfg_rollback' AS what, n.nspowner AS owner, coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl

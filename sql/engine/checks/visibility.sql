@@ -26,7 +26,7 @@ FROM pg_class c WHERE c.oid = %(oid)s::oid;
 SELECT pg_get_expr(p.polqual, p.polrelid) AS expression, p.polpermissive AS permissive
 FROM pg_policy p
 WHERE p.polrelid = %(oid)s::oid AND p.polcmd IN ('w', '*')
-  AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0 OR pg_has_role(r, 'USAGE'));
+  AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0::oid OR pg_has_role(r, 'USAGE'));
 
 -- name: visible_rows -- how many rows are seen, and how many of them an UPDATE would reach
 SELECT count(*)::bigint AS seen, count(*) FILTER (WHERE {updatable})::bigint AS updatable FROM {table};

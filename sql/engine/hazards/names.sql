@@ -8,7 +8,7 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WH
 UNION
 SELECT 'relation', c.relname::text
 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = ANY (%(oids)s::oid[])
+WHERE d.classid = 'pg_catalog.pg_class'::regclass::oid AND d.refclassid = 'pg_catalog.pg_class'::regclass::oid AND d.refobjid = ANY (%(oids)s::oid[])
   AND d.deptype IN ('a', 'i')
 UNION
 SELECT 'type', t.typname::text FROM pg_catalog.pg_type t WHERE t.typrelid = ANY (%(oids)s::oid[])
@@ -27,13 +27,13 @@ FROM needed JOIN pg_catalog.pg_class c ON needed.space = 'relation' AND c.relnam
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = %(schema)s::text
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
 WHERE c.oid <> ALL (%(leaving)s::oid[]) AND (i.indrelid IS NULL OR i.indrelid <> ALL (%(leaving)s::oid[]))
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND c.relkind = 'S'
-                  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = ANY (%(leaving)s::oid[]) AND d.deptype IN ('a', 'i'))
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass::oid AND d.objid = c.oid AND c.relkind = 'S'
+                  AND d.refclassid = 'pg_catalog.pg_class'::regclass::oid AND d.refobjid = ANY (%(leaving)s::oid[]) AND d.deptype IN ('a', 'i'))
 UNION ALL
 SELECT t.typname::text, format('the type %I', t.typname), format('ALTER TYPE %I.%I RENAME TO …', %(schema)s::text, t.typname)
 FROM needed JOIN pg_catalog.pg_type t ON needed.space = 'type' AND t.typname = needed.name
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = %(schema)s::text
-WHERE t.typrelid = 0 AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = t.oid AND e.typrelid = ANY (%(leaving)s::oid[]))
+WHERE t.typrelid = 0::oid AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = t.oid AND e.typrelid = ANY (%(leaving)s::oid[]))
 UNION ALL
 SELECT s.stxname::text, format('the statistics %I of %s', s.stxname, s.stxrelid::regclass), format('ALTER STATISTICS %I.%I RENAME TO …', %(schema)s::text, s.stxname)
 FROM needed JOIN pg_catalog.pg_statistic_ext s ON needed.space = 'statistics' AND s.stxname = needed.name

@@ -25,7 +25,7 @@ ORDER BY 1, 3;
 
 -- name: other_triggers -- triggers that stay behind with these relations and that the migration's files do not make
 SELECT t.tgname::text AS name, t.tgrelid::regclass::text AS table, pg_get_triggerdef(t.oid) AS recreate
-FROM pg_trigger t WHERE t.tgrelid = ANY (%(oids)s::oid[]) AND NOT t.tgisinternal AND t.tgparentid = 0
+FROM pg_trigger t WHERE t.tgrelid = ANY (%(oids)s::oid[]) AND NOT t.tgisinternal AND t.tgparentid = 0::oid
   AND t.tgname::text NOT LIKE 'aicfg\_rollback\_%' AND t.tgname <> ALL (%(known)s::text[]) ORDER BY 2, 1;
 
 -- name: table_shape -- what makes a table one that can't be copied as a whole: partitions, children, a foreign server, no durability
@@ -37,6 +37,14 @@ FROM pg_class c WHERE c.oid = %(oid)s::oid;
 -- name: may_create_in -- whether the schema is there, and whether we may put tables into it
 SELECT has_schema_privilege(n.oid, 'CREATE') AS may_create, pg_get_userbyid(n.nspowner) AS owner
 FROM pg_namespace n WHERE n.nspname = %(schema)s;
+
+-- name: open_schemas -- who else may put functions and operators where the migration's expressions look for theirs
+SELECT quote_ident(n.nspname::text) AS schema, array_agg(DISTINCT who.name ORDER BY who.name) AS roles
+FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) AS g LEFT JOIN pg_roles r ON r.oid = g.grantee,
+    LATERAL (VALUES (CASE g.grantee WHEN 0::oid THEN 'PUBLIC' ELSE quote_ident(r.rolname::text) END)) AS who (name)
+WHERE n.nspname = ANY (%(schemas)s::text[]) AND g.privilege_type = 'CREATE' AND g.grantee <> n.nspowner
+  AND NOT coalesce(r.rolsuper OR r.rolname = current_user OR r.rolname = ANY (%(owners)s::text[]), false)
+GROUP BY n.nspname ORDER BY 1;
 
 -- name: view_is_invoker -- whether readers of a view pass the row level security of the tables below
 SELECT coalesce('security_invoker=true' = ANY (c.reloptions) OR 'security_invoker=on' = ANY (c.reloptions)

@@ -21,7 +21,7 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = %(oid
 UNION ALL
 SELECT c.oid::regclass::text, c.relname::text, 'SEQUENCE'
 FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s::oid
+WHERE d.classid = 'pg_class'::regclass::oid AND d.refclassid = 'pg_class'::regclass::oid AND d.refobjid = %(oid)s::oid
   AND d.deptype IN ('a', 'i')
 ORDER BY 2;
 

@@ -9,8 +9,8 @@ WITH thing AS (
 ), option (words) AS (VALUES (''), (' WITH GRANT OPTION')
 ), owned AS (  -- sequences of serial and identity columns
     SELECT thing.label, a.attname::text AS part, d.objid AS oid
-    FROM thing JOIN pg_catalog.pg_depend AS d ON d.refobjid = thing.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
-        AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+    FROM thing JOIN pg_catalog.pg_depend AS d ON d.refobjid = thing.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass::oid
+        AND d.classid = 'pg_catalog.pg_class'::regclass::oid AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
     JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 ), called AS (  -- functions of its triggers, without our own triggers

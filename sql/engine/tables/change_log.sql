@@ -76,7 +76,7 @@ FROM {log} WHERE NOT aicfg_replayed
 
 -- name: waiting_in_all -- those of all logs, and the milliseconds since the last lock was had, where one is held
 SELECT number, entries, whole_table, pages,
-       extract(epoch FROM clock_timestamp() - nullif(current_setting('aicfg.locked_at', true), '')::timestamptz)::float * 1000 AS held_ms
+       extract(epoch FROM clock_timestamp() - nullif(current_setting('aicfg.locked_at', true), '')::timestamptz)::float8 * 1000::float8 AS held_ms
 FROM ({waiting}) AS waiting ORDER BY number;
 
 -- name: by_index -- whatever the statistics say of a log that is filled and emptied all the time

@@ -8,14 +8,14 @@ reached (oid) AS (
     UNION
     SELECT c.oid
     FROM reached x
-    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = x.oid
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass::oid AND d.refclassid = 'pg_class'::regclass::oid AND d.refobjid = x.oid
     JOIN pg_rewrite r ON r.oid = d.objid
     JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm')
 ),
 row_types (oid) AS (
     SELECT t.oid FROM pg_type t WHERE t.typrelid = ANY (%(oids)s::oid[])
     UNION ALL
-    SELECT t.typarray FROM pg_type t WHERE t.typrelid = ANY (%(oids)s::oid[]) AND t.typarray <> 0
+    SELECT t.typarray FROM pg_type t WHERE t.typrelid = ANY (%(oids)s::oid[]) AND t.typarray <> 0::oid
 )
 SELECT kind, name, refers_to, recreate FROM ({parts}) AS found (kind, name, refers_to, recreate) ORDER BY kind, name;
 
@@ -34,14 +34,14 @@ WHERE c.oid <> ALL (%(oids)s::oid[]) AND c.relkind IN ('v', 'm');
 -- name: dependent_rules -- a rule stays with the table that it is on, and one that writes into it goes on writing there
 SELECT DISTINCT 'rule', format('%I on %s', r.rulename, r.ev_class::regclass), r.ev_class::bigint, pg_get_ruledef(r.oid)
 FROM pg_rewrite r
-LEFT JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+LEFT JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass::oid AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass::oid
 WHERE r.rulename <> '_RETURN' AND (r.ev_class = ANY (%(oids)s::oid[]) OR d.refobjid IN (SELECT oid FROM reached));
 
 -- name: dependent_foreign_keys -- other tables' rows would be checked against the parked table, which nobody writes
 SELECT 'foreign key', format('%I on %s', c.conname, c.conrelid::regclass), c.confrelid::bigint,
        format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid))
 FROM pg_constraint c
-WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid = ANY (%(oids)s::oid[]) AND c.conrelid <> ALL (%(oids)s::oid[]);
+WHERE c.contype = 'f' AND c.conparentid = 0::oid AND c.confrelid = ANY (%(oids)s::oid[]) AND c.conrelid <> ALL (%(oids)s::oid[]);
 
 -- name: dependent_functions -- by what the server has noted, by the row's type, and by the name in the function's text
 SELECT 'function', p.oid::regprocedure::text, NULL::bigint, pg_get_functiondef(p.oid)
@@ -49,9 +49,9 @@ FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.prokind IN ('f', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'aicfg_rollback')
   AND (EXISTS (SELECT FROM pg_depend d
-               WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-                 AND (d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM reached)
-                      OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT oid FROM row_types)))
+               WHERE d.classid = 'pg_proc'::regclass::oid AND d.objid = p.oid
+                 AND (d.refclassid = 'pg_class'::regclass::oid AND d.refobjid IN (SELECT oid FROM reached)
+                      OR d.refclassid = 'pg_type'::regclass::oid AND d.refobjid IN (SELECT oid FROM row_types)))
        OR p.prosrc ~* ANY (%(name_patterns)s::text[]));
 
 -- name: dependent_policies -- policies of other tables that ask these ones who may see what
@@ -59,13 +59,13 @@ SELECT DISTINCT 'policy', format('%I on %s', p.polname, p.polrelid::regclass), p
        format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, p.polrelid::regclass,
               CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
               CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
-              CASE WHEN p.polroles = '{{0}}' THEN 'PUBLIC'
+              CASE WHEN 0::oid = ALL (p.polroles) THEN 'PUBLIC'
                    ELSE (SELECT string_agg(quote_ident(rolname), ', ' ORDER BY rolname) FROM pg_roles WHERE oid = ANY (p.polroles)) END)
            || coalesce(' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', '')
            || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', '')
 FROM pg_policy p
-JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
-WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM reached) AND p.polrelid <> ALL (%(oids)s::oid[]);
+JOIN pg_depend d ON d.classid = 'pg_policy'::regclass::oid AND d.objid = p.oid
+WHERE d.refclassid = 'pg_class'::regclass::oid AND d.refobjid IN (SELECT oid FROM reached) AND p.polrelid <> ALL (%(oids)s::oid[]);
 
 -- name: dependent_publications -- a publication of the table goes with it; its subscribers hear nothing of the old one (row filters since 15)
 SELECT 'publication', format('%I of %s', b.pubname, r.prrelid::regclass), r.prrelid::bigint,
@@ -92,8 +92,8 @@ SELECT 'default', format('%I of %s', a.attname, a.attrelid::regclass), d.refobji
        format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', a.attrelid::regclass, a.attname, pg_get_expr(ad.adbin, ad.adrelid))
 FROM pg_attrdef ad
 JOIN pg_attribute a ON a.attrelid = ad.adrelid AND a.attnum = ad.adnum
-JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = ad.oid AND d.refclassid = 'pg_class'::regclass
-JOIN pg_depend own ON own.classid = 'pg_class'::regclass AND own.objid = d.refobjid AND own.refclassid = 'pg_class'::regclass
+JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass::oid AND d.objid = ad.oid AND d.refclassid = 'pg_class'::regclass::oid
+JOIN pg_depend own ON own.classid = 'pg_class'::regclass::oid AND own.objid = d.refobjid AND own.refclassid = 'pg_class'::regclass::oid
      AND own.deptype IN ('a', 'i')
 WHERE own.refobjid = ANY (%(oids)s::oid[]) AND ad.adrelid <> ALL (%(oids)s::oid[]);
 

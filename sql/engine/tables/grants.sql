@@ -5,7 +5,7 @@ WITH owned AS (
     SELECT d.refobjid AS "table", a.attname, s.relowner, s.relacl, s.relname
     FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    WHERE d.classid = 'pg_catalog.pg_class'::regclass::oid AND d.refclassid = 'pg_catalog.pg_class'::regclass::oid
       AND d.refobjid = ANY (%(target)s::oid || %(before)s::oid[]) AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
 ), target AS (SELECT * FROM owned WHERE "table" = %(target)s::oid
 ), before AS (SELECT * FROM owned WHERE "table" <> %(target)s::oid
@@ -14,7 +14,7 @@ WITH owned AS (
 ), by_default AS (  -- as the server merges them: those of the schema on top of those without one, or of the built-in ones
     SELECT g.grantee, g.privilege_type, g.is_grantable FROM place CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(
         (SELECT d.defaclacl FROM pg_catalog.pg_default_acl AS d
-         WHERE d.defaclrole = place.owner AND d.defaclnamespace = 0 AND d.defaclobjtype = 'S'),
+         WHERE d.defaclrole = place.owner AND d.defaclnamespace = 0::oid AND d.defaclobjtype = 'S'),
         pg_catalog.acldefault('s', place.owner))) AS g
     UNION
     SELECT g.grantee, g.privilege_type, g.is_grantable
@@ -30,7 +30,7 @@ WITH owned AS (
     FROM target CROSS JOIN by_default AS g CROSS JOIN place
     WHERE g.grantee <> place.owner AND NOT EXISTS (SELECT FROM before WHERE before.attname = target.attname)
 )
-SELECT w.relname::text AS sequence, w.grantee = 0 AS everyone, pg_catalog.pg_get_userbyid(w.grantee)::text AS role,
+SELECT w.relname::text AS sequence, w.grantee = 0::oid AS everyone, pg_catalog.pg_get_userbyid(w.grantee)::text AS role,
        w.is_grantable AS grantable, array_agg(w.privilege_type ORDER BY w.privilege_type)::text[] AS privileges
 FROM wanted AS w GROUP BY 1, 2, 3, 4 ORDER BY 1, 3, 4;
 

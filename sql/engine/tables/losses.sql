@@ -20,9 +20,9 @@ WHERE record_image_ne(ROW({column}), ROW(CAST(again.aicfg_again AS {type})));
 -- name: same_columns -- under the locks: a column that has come or gone since it was looked at stops it all
 DO $aicfg$
 BEGIN
-    IF ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
-             WHERE a.attrelid = CAST({table} AS regclass) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
-       IS DISTINCT FROM CAST({columns} AS text[]) THEN
+    IF CAST(ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = {table}::regclass::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS text)
+       <> CAST(CAST({columns} AS text[]) AS text) THEN
         RAISE EXCEPTION USING ERRCODE = 'AICF1', MESSAGE = 'columns have changed';
     END IF;
 END

@@ -29,5 +29,5 @@ SELECT set_config('aicfg.referred_at', clock_timestamp()::text, true);
 
 -- name: facts_with_lock_time -- facts of a ledger row, with the first transaction that comes after, and the milliseconds since the tables were locked, and since others' were
 ({facts} || jsonb_build_object('next_xid', CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text),
-    'locks_held_ms', round(extract(epoch FROM clock_timestamp() - current_setting('aicfg.locked_at')::timestamptz) * 1000, 2),
-    'bystanders_ms', {waited} + coalesce(round(extract(epoch FROM clock_timestamp() - nullif(current_setting('aicfg.referred_at', true), '')::timestamptz) * 1000, 2), 0)));
+    'locks_held_ms', round(extract(epoch FROM clock_timestamp() - current_setting('aicfg.locked_at')::timestamptz) * 1000::numeric, 2),
+    'bystanders_ms', CAST({waited} AS numeric) + coalesce(round(extract(epoch FROM clock_timestamp() - nullif(current_setting('aicfg.referred_at', true), '')::timestamptz) * 1000::numeric, 2), 0)));
