@@ -70,8 +70,11 @@ def take_off(
     """
     removed: list[str] = []
     left: list[LockTimeoutError] = []
+    owed = _still_owed(run.look().ledger, pair, relation.name)
     for key in found(run, relation):
         facts = {"table": relation.name, **facts_of(key)}
+        if key.name in owed:
+            facts["definition"] = key.definition.removesuffix(" NOT VALID")
         taking = taking_off(step, pair, ident(relation.schema, relation.name), key.name)
 
         def work(taking: Work = taking, facts: dict[str, Any] = facts, ref_oid: int = key.ref_oid) -> None:
@@ -132,6 +135,14 @@ def to_be_validated(book: Ledger, pair: Pair, table: str) -> set[str]:
     entries = [e for e in book.entries if e.pair == pair.old and e.outcome == TAKEN_OFF and e.facts["table"] == table]
     latest = {str(e.facts["name"]): e.facts for e in entries}
     return {name for name, facts in latest.items() if held_before(facts)}
+
+
+def _still_owed(book: Ledger, pair: Pair, table: str) -> set[str]:
+    """Return the keys that an undo has put back and was ended before it validated them: they count as valid."""
+    undone = book.last("undo", pair=pair.old, outcome="done")
+    settled = book.last("undo", pair=pair.old, outcome="settled")
+    ended_before = undone is not None and (settled is None or settled.id < undone.id)
+    return to_be_validated(book, pair, table) if ended_before else set()
 
 
 def put_on_statement(table: sql.Identifier, facts: dict[str, Any]) -> sql.Composed:
