@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aicfg_pipeline.embedded.cluster import Cluster
+from aicfg_pipeline.embedded.programs import run_program, server_user
 from aicfg_pipeline.errors import AlreadyRunningError, HazardError, PipelineError, UnreachableError
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback.hazards import CODES, server
@@ -201,9 +202,10 @@ def standby(database: Database) -> Iterator[str]:
     owner = cluster.data_dir.stat()
     folder.mkdir(mode=0o700)
     os.chown(folder, owner.st_uid, owner.st_gid)
-    done = cluster._run(
-        "pg_basebackup", f"--pgdata={folder}", f"--dbname={cluster.url(tools.SUPERUSER, 'postgres')}",
+    done = run_program(
+        cluster.bin_dir / "pg_basebackup", f"--pgdata={folder}", f"--dbname={cluster.url(tools.SUPERUSER, 'postgres')}",
         "--checkpoint=fast", "--write-recovery-conf", "--no-sync", "--wal-method=stream",
+        user=server_user(cluster.data_dir), folder=Path("/"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     replica = Cluster(cluster.bin_dir, folder, settings=tools.FASTER, tcp_port=tools.free_port())
@@ -235,7 +237,7 @@ def test_transaction_that_has_held_a_lock_for_long(
     hazards = refused(migrated_database)
     assert [h.code for h in hazards] == ["long_transaction"]
     assert f"pid {pid} (postgres, nightly report, idle in transaction, since 20" in hazards[0].found
-    assert hazards[0].found.endswith("SELECT pg_sleep(0.1).")
+    assert hazards[0].found.endswith("SELECT pg_sleep(…).")
     assert planned(migrated_database.url, terminate_blockers=True).hazards == ()
 
 
@@ -458,10 +460,9 @@ def test_partitioned_new_table_is_refused(migrated_database: Database) -> None:
         DROP VIEW {OLD}; DROP TABLE {NEW}; ALTER TABLE parts RENAME TO {NEW};"""
     )
     hazards = refused(migrated_database)
-    assert [h.code for h in hazards if h.pair] == ["unsupported_table"]
-    assert hazards[0].found.startswith(
-        f"public.{NEW} (partitioned table) has the partitions public.part_0. Only ordinary"
-    )
+    kind = [h for h in hazards if h.code == "unsupported_table"]
+    assert len(kind) == 1
+    assert kind[0].found.startswith(f"public.{NEW} (partitioned table) has the partitions public.part_0. Only ordinary")
 
 
 # --- the rows --------------------------------------------------------------------------------------------------
@@ -569,7 +570,7 @@ def test_value_that_is_not_of_the_old_type(migrated_database: Database) -> None:
     )
     hazards = refused(migrated_database)
     assert [(h.code, h.pair) for h in hazards] == [("type_mismatch", "sys_rag")]
-    assert 'invalid input syntax for type integer: "many"' in hazards[0].found
+    assert 'invalid input syntax for type integer: "…"' in hazards[0].found
 
 
 def test_mapped_column_that_the_old_table_does_not_have(migrated_database: Database, tmp_path: Path) -> None:
