@@ -69,7 +69,8 @@ SELECT jsonb_build_object(
  'relations', (SELECT jsonb_agg(jsonb_build_array(c.oid::regclass::text, c.relkind, pg_get_userbyid(c.relowner), c.relacl::text) ORDER BY c.oid::regclass::text)
     FROM pg_class c WHERE c.relnamespace IN ('public'::regnamespace, 'auth'::regnamespace) AND c.relkind NOT IN ('S', 'i')),
  'types', (SELECT jsonb_agg(t.typname ORDER BY t.typname) FROM pg_type t WHERE t.typnamespace = 'public'::regnamespace AND t.typtype IN ('d', 'e')),
- 'triggers', (SELECT jsonb_agg(pg_get_triggerdef(t.oid) || t.tgenabled::text ORDER BY pg_get_triggerdef(t.oid)) FROM pg_trigger t WHERE NOT t.tgisinternal),
+ 'triggers', (SELECT jsonb_agg(pg_get_triggerdef(t.oid) || t.tgenabled::text ORDER BY pg_get_triggerdef(t.oid)) FROM pg_trigger t
+    JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal AND c.relnamespace IS DISTINCT FROM to_regnamespace('aicfg_rollback')),
  'schemas', (SELECT jsonb_agg(jsonb_build_array(nspname, pg_get_userbyid(nspowner), nspacl::text) ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'aicfg_rollback'),
  'keys', (SELECT jsonb_agg(jsonb_build_array(k.conrelid::regclass::text, k.conname, pg_get_constraintdef(k.oid), k.convalidated) ORDER BY k.conrelid::regclass::text, k.conname)
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid WHERE k.contype IN ('f', 'c') AND c.relnamespace IS DISTINCT FROM to_regnamespace('aicfg_rollback')),

@@ -69,7 +69,7 @@ def test_the_plan_reads_only_and_lists_every_statement(migrated_database: Databa
     config = confirmed(migrated_database.name)
     done = execute("plan", home=tmp_path, url=migrated_database.url, config=config)
     assert done.status == 0, done.output
-    assert "#### copy_back_org_prompt_engineering" in done.output
+    assert "#### copy_back org_prompt_engineering" in done.output
     assert 'ALTER TABLE "aicfg_rollback"."sys_rag" SET SCHEMA "public";' in done.output
     assert _state(migrated_database) == before
 

@@ -120,7 +120,7 @@ def test_every_job_takes_the_whole_run_yaml_and_a_dry_run_shows_its_plan_and_tou
 ) -> None:
     environment = {"AICFG_DATABASE_URL": cut_over_database.url, "AICFG_HOME": str(tmp_path)}
     with unchanged(cut_over_database):
-        done = run_job(job, environment, everything(cut_over_database, dry_run=True))
+        done = run_job(job, environment, everything(cut_over_database, dry_run=True, before_retention_ends=True))
     output = "".join(capfd.readouterr())
     assert done.success, output
     assert output.startswith(f"Target: {cut_over_database.name}@local\n") or "\nTarget: " in output

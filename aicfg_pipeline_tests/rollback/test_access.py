@@ -100,7 +100,8 @@ def test_o3_a_trigger_function_of_another_role_is_told_by_the_plan(migrated_data
         connection.execute("ALTER FUNCTION public.update_sys_rag_updated_at() OWNER TO supabase_auth_admin")
     told = [h for h in planned(migrated_database.url).hazards if h.code == "not_owner"]
     assert [h.found for h in told] == [
-        "The function public.update_sys_rag_updated_at() belongs to supabase_auth_admin, and this role may not replace it."
+        "The trigger function public.update_sys_rag_updated_at() belongs to supabase_auth_admin, and this role is not a"
+        " member of it; old/sys_rag.sql replaces it."
     ]
 
 

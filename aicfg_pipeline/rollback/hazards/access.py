@@ -23,7 +23,6 @@ from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.tables import access, grants
 from aicfg_pipeline.rollback.tables.access import EVERYONE, GRANT_OPTION, Change, Doing
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
-from aicfg_pipeline.spec.ddl import trigger_functions
 from aicfg_pipeline.spec.model import Migration, Pair
 
 NO_SUCH_THING, NOT_ALLOWED = "42704", "42501"
@@ -35,7 +34,6 @@ def find(subject: Subject) -> Iterator[Hazard]:
     for state in subject.look.in_state(*TO_ROLL_BACK):
         if state.new_table.is_owner:
             yield from of_pair(subject.session, subject.migration, state)
-        yield from _functions(subject.session, subject.migration, state.pair)
 
 
 def of_pair(session: Session, migration: Migration, state: PairState) -> list[Hazard]:
@@ -49,18 +47,6 @@ def of_pair(session: Session, migration: Migration, state: PairState) -> list[Ha
             found = [_not_made(state.pair, error)]
             raise
     return found
-
-
-def _functions(session: Session, migration: Migration, pair: Pair) -> Iterator[Hazard]:
-    """The swap would fail where a trigger's function is someone else's."""
-    for found in grants.functions_there(session, [f for f, _ in trigger_functions(pair, migration.schema)]):
-        if not found.replaceable:
-            yield Hazard(
-                "not_owner",
-                f"The function {found.schema}.{found.name}() belongs to {found.owner}, and this role may not replace it.",
-                f"Connect as a role that is a member of {found.owner}, or ALTER FUNCTION … OWNER TO the tables' owner.",
-                pair.old,
-            )
 
 
 def _not_made(pair: Pair, error: DatabaseError) -> Hazard:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
+import psycopg
 import pytest
 
+from aicfg_pipeline.embedded.cluster import SUPERUSER
 from aicfg_pipeline_tests.tools.planning import planned
 from aicfg_pipeline_tests.tools.servers import Database
+
+
+def nobody_left(database: Database) -> None:
+    """Wait until the backends of connections that were closed are gone, too."""
+    with psycopg.connect(database.cluster.url(SUPERUSER, "postgres"), autocommit=True) as admin:
+        for _ in range(200):
+            rows = admin.execute("SELECT FROM pg_stat_activity WHERE datname = %s", (database.name,)).fetchall()
+            if not rows:
+                return
+            time.sleep(0.05)
+    raise AssertionError(f"{database.name} still has {len(rows)} connections")
 
 
 @pytest.mark.parametrize(
@@ -14,6 +29,7 @@ from aicfg_pipeline_tests.tools.servers import Database
 def test_o15_connection_limit_of_the_database(migrated_database: Database, limit: int, others: int, told: bool) -> None:
     migrated_database.admin().execute(f"ALTER DATABASE {migrated_database.name} CONNECTION LIMIT {limit}")
     migrated_database.close()
+    nobody_left(migrated_database)
     for _ in range(others):
         migrated_database.connect()
     found = [h for h in planned(migrated_database.url).hazards if h.code == "too_few_connections"]
