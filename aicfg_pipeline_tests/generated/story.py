@@ -373,9 +373,14 @@ class Story:
 
     def _nothing_left(self, after: str) -> None:
         found = self.witness.execute(witness.ASKED["left"]).fetchall()
-        kept = [f for (f,) in found if not (after == "undo" and self.merged and f.startswith("superseded"))]
+        kept = [f for (f,) in found if not (after == "undo" and f.startswith("superseded") and self._is_told())]
         if kept:
             raise Counterexample(f"{after}: something of the pipeline is left", str(kept))
+
+    def _is_told(self) -> bool:
+        """Whether the ledger says of the undo that it has kept a table: its values are nowhere else."""
+        told = "SELECT FROM aicfg_rollback.ledger WHERE step = 'undo' AND jsonb_array_length(facts -> 'kept') > 0"
+        return self.merged or bool(self.witness.execute(told).fetchall())
 
     def _same(self, before: Seen, after: Seen, what: str) -> None:
         for name in ("around", "shapes", "access", "sequences", "rows", "other_rows"):

@@ -31,4 +31,7 @@ def set_aside(session: Session, table: Relation) -> tuple[str, list[sql.Composab
         block, part = ("rename_index", "index") if own.kind == "INDEX" else ("rename_sequence", "sequence")
         new_name = ident(shortened(prefix, own.name))
         statements.append(engine(block, **{part: private(own.name)}, name=new_name))
+    for own in session.all(engine("not_null_constraints_of"), {"oid": table.oid}):
+        parts = {"constraint": ident(own.name), "name": ident(shortened(prefix, own.name))}
+        statements.append(engine("rename_constraint", table=private(table.name), **parts))
     return name, [*statements, engine("rename_table", table=private(table.name), name=ident(name))]

@@ -33,3 +33,9 @@ ALTER INDEX {index} RENAME TO {name};
 
 -- name: rename_sequence -- the same
 ALTER SEQUENCE {sequence} RENAME TO {name};
+
+-- name: not_null_constraints_of -- from PostgreSQL 18 on they have names, and a new table does not get one that is taken in the schema
+SELECT conname::text AS name FROM pg_catalog.pg_constraint WHERE conrelid = %(oid)s::oid AND contype = 'n'::"char" ORDER BY conname;
+
+-- name: rename_constraint -- out of the way
+ALTER TABLE {table} RENAME CONSTRAINT {constraint} TO {name};
