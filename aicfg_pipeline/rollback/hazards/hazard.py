@@ -65,6 +65,11 @@ class Hazard:
         """Say whether it stops the run."""
         return not self.informative and not (self.acceptable and self.code in accepted)
 
+    @property
+    def complaint(self) -> str:
+        """What an error says of it: found, what to do, and how to accept it where that may be."""
+        return str(self) + (f" May be accepted: accept_hazards: [{self.code}]" if self.acceptable else "")
+
     def __str__(self) -> str:
         return f"{self.code}{f' ({self.pair})' if self.pair else ''}: {self.found} What to do: {self.remedy}"
 

@@ -157,9 +157,7 @@ def _must_lose_nothing(run: Run, states: tuple[PairState, ...], models: Mapping[
         raise HazardError(
             "Not cut over: the tables have changed since the plan. Nothing has changed for anyone.",
             codes=[h.code for h in blocking],
-            complaints=[
-                str(h) + (f" May be accepted: accept_hazards: [{h.code}]" if h.acceptable else "") for h in blocking
-            ],
+            complaints=[h.complaint for h in blocking],
             remedy="Mend or accept what is named above, and run the job rollback again.",
         )
 

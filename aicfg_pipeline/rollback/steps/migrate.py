@@ -97,9 +97,7 @@ def gate(run: Run, hazards: Iterable[Hazard]) -> None:
         raise HazardError(
             "The migration can't go forward as it is. Nothing has changed.",
             codes=[h.code for h in blocking],
-            complaints=[
-                str(h) + (f" May be accepted: accept_hazards: [{h.code}]" if h.acceptable else "") for h in blocking
-            ],
+            complaints=[h.complaint for h in blocking],
             remedy="Mend or accept what is named above, and launch the job migrate again.",
         )
 

@@ -82,9 +82,7 @@ def gate(plan: Plan, accepted: Sequence[str]) -> None:
     """Raise `HazardError` naming every hazard that blocks, before anything is touched."""
     unknown = sorted(set(accepted) - ACCEPTABLE)
     blocking = plan.blocking(accepted)
-    complaints = [
-        str(h) + (" May be accepted: accept_hazards: [" + h.code + "]" if h.acceptable else "") for h in blocking
-    ]
+    complaints = [h.complaint for h in blocking]
     complaints += [
         f"accept_hazards names {c}, which can't be accepted (only {', '.join(sorted(ACCEPTABLE))})" for c in unknown
     ]

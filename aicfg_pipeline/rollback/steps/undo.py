@@ -82,9 +82,7 @@ def _must_be_undoable(run: Run, look: Look, states: Sequence[PairState]) -> None
     if blocking:
         raise StateError(
             "The rollback can't be undone as it is. Nothing has changed.",
-            complaints=[
-                str(h) + (f" May be accepted: accept_hazards: [{h.code}]" if h.acceptable else "") for h in blocking
-            ],
+            complaints=[h.complaint for h in blocking],
             remedy="Mend what is named above and launch the job undo_rollback again.",
         )
 
