@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
-from aicfg_pipeline.rollback.tables.parked import parked_relations, retained_until
+from aicfg_pipeline.rollback.tables.parked import parked_relations, still_retained
 
 
 def find(subject: Subject) -> Iterator[Hazard]:
     """Look at all that a drop of every pair that is cut over would meet."""
     states, book = subject.look.in_state(State.CUT_OVER), subject.look.ledger
-    for state in states:
-        until = retained_until(book, state.pair.old)
-        if until and until > datetime.now(UTC) and not subject.settings.before_retention_ends:
-            yield Hazard(
-                "retained",
-                f"{state.pair.new} is kept until {until:%Y-%m-%d %H:%M:%S} UTC.",
-                "Wait, or set before_retention_ends: true. Undo is possible only while the tables are parked.",
-                state.pair.old,
-            )
+    for old, until in ({} if subject.settings.before_retention_ends else still_retained(book, states)).items():
+        yield Hazard(
+            "retained",
+            f"{subject.migration.pair(old).new} is kept until {until:%Y-%m-%d %H:%M:%S} UTC.",
+            "Wait, or set before_retention_ends: true. Undo is possible only while the tables are parked.",
+            old,
+        )
     oids = [r.oid for s in states for r in parked_relations(subject.session, book, s)]
     for found in find_dependents(subject.session, oids) if oids else ():
         yield Hazard(

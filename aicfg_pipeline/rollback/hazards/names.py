@@ -14,6 +14,7 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
+from aicfg_pipeline.rollback.tables.grants import functions_there
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.tables.swap import SWAP
 from aicfg_pipeline.spec.ddl import trigger_functions
@@ -84,13 +85,12 @@ def _in_use(session: Session, state: PairState) -> Iterator[Hazard]:
 
 
 def _functions_of_others(session: Session, subject: Subject, state: PairState) -> Iterator[Hazard]:
-    for schema, name in dict(trigger_functions(state.pair, subject.migration.schema)):
-        row = session.one(engine("function_owner"), {"schema": schema, "name": name})
-        if row is not None and not row.is_owner:
+    for found in functions_there(session, dict(trigger_functions(state.pair, subject.migration.schema))):
+        if not found.replaceable:
             yield Hazard(
                 "not_owner",
-                f"The trigger function {schema}.{name}() belongs to {row.owner}, and this role is not a member of it;"
-                f" {state.pair.old_ddl.path} replaces it.",
-                f"ALTER FUNCTION {schema}.{name}() OWNER TO this role, or GRANT {row.owner} to it.",
+                f"The trigger function {found.schema}.{found.name}() belongs to {found.owner}, and this role is not a"
+                f" member of it; {state.pair.old_ddl.path} replaces it.",
+                f"ALTER FUNCTION {found.schema}.{found.name}() OWNER TO this role, or GRANT {found.owner} to it.",
                 state.pair.old,
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked, comparison_statements, parked_sides
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.export import export_table
-from aicfg_pipeline.rollback.tables.parked import parked_relations, retained_until
+from aicfg_pipeline.rollback.tables.parked import parked_relations, still_retained
 from aicfg_pipeline.rollback.work import Work, begun
 
 STEP = "drop"
@@ -76,8 +75,7 @@ def _must_be_recorded(book: Ledger, states: Sequence[PairState]) -> None:
 
 
 def _retention_over(book: Ledger, states: Sequence[PairState]) -> None:
-    early = {s.pair.old: retained_until(book, s.pair.old) for s in states}
-    waiting = {old: until for old, until in early.items() if until and until > datetime.now(UTC)}
+    waiting = still_retained(book, states)
     if waiting:
         raise GateError(
             "The parked tables are kept until their retention ends.",

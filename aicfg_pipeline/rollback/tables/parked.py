@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
@@ -16,6 +17,12 @@ def retained_until(book: Ledger, old: str) -> datetime | None:
     """Return until when a pair's parked table is kept, as the cut-over recorded it."""
     entry = book.last("cut_over", pair=old, outcome="done")
     return datetime.fromisoformat(entry.facts["retain_until"]) if entry and "retain_until" in entry.facts else None
+
+
+def still_retained(book: Ledger, states: Iterable[PairState]) -> dict[str, datetime]:
+    """Return those pairs, by old table, whose parked table is kept for a while yet, and until when."""
+    ends = {s.pair.old: retained_until(book, s.pair.old) for s in states}
+    return {old: until for old, until in ends.items() if until and until > datetime.now(UTC)}
 
 
 def parked_relations(session: Session, book: Ledger, state: PairState) -> list[Relation]:

@@ -41,10 +41,5 @@ JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace AND n.nspname = %(schem
 WHERE s.stxrelid <> ALL (%(leaving)s::oid[])
 ORDER BY 1, 2;
 
--- name: function_owner -- who owns a trigger function, and whether that is us
-SELECT pg_catalog.pg_get_userbyid(p.proowner)::text AS owner, pg_catalog.pg_has_role(p.proowner, 'USAGE') AS is_owner
-FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = %(schema)s AND p.proname = %(name)s AND p.pronargs = 0;
-
 -- name: swap_schema_exists -- whether there is a schema of the name that the swap makes for itself
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = %(schema)s);
