@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from dagster import DagsterInstance, JobDefinition
 
-from aicfg_pipeline_tests.tools.jobs import PROJECT, confirmed, execute
+from aicfg_pipeline_tests.tools.forking import run_module
+from aicfg_pipeline_tests.tools.jobs import confirmed, execute
 from aicfg_pipeline_tests.tools.servers import Database
 
 RUNS = "SELECT outcome, plan_hash, facts->>'target', facts->>'system_identifier' FROM aicfg_rollback.ledger WHERE step = 'run'"
@@ -60,15 +59,12 @@ def test_a_failed_run_goes_on_from_its_failure_in_another_process(migrated_datab
         (run,) = instance.get_runs()
     (tmp_path / "mended").touch()
     environment |= {"AICFG_HOME": str(tmp_path / "other"), "AICFG_DATABASE_URL": migrated_database.url}
-    done = subprocess.run(
-        [sys.executable, "-m", "aicfg_pipeline_tests.tools.again", run.run_id],
-        cwd=PROJECT,
-        env=os.environ | environment | {"DAGSTER_HOME": str(there)},
-        capture_output=True,
-        text=True,
-        check=False,
+    status, output = run_module(
+        "aicfg_pipeline_tests.tools.again",
+        run.run_id,
+        environment=os.environ | environment | {"DAGSTER_HOME": str(there)},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert status == 0, output
     with DagsterInstance.from_config(str(there)) as instance:
         again = instance.get_runs()[0]
         stats = {s.step_key for s in instance.get_run_step_stats(again.run_id)}

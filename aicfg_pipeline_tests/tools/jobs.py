@@ -1,17 +1,20 @@
-"""Runs jobs as people do: `dagster job execute` in a process of its own, with real exit codes and output."""
+"""Runs jobs as people do: `dagster job execute` in a process of its own, with real exit codes and output.
+
+It is a fork of one that has imported Dagster. A new interpreter runs them too, in test_commands and test_services_kill.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).resolve().parents[2]
+from aicfg_pipeline_tests.tools.forking import PROJECT, run_module
+
+__all__ = ["PROJECT", "Executed", "confirmed", "execute"]
 
 
 @dataclass(frozen=True)
@@ -27,24 +30,14 @@ def execute(
 ) -> Executed:
     """Run `dagster job execute -m aicfg_pipeline.definitions -j JOB [-c run.yaml]`."""
     home.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "dagster", "job", "execute", "-m", "aicfg_pipeline.definitions", "-j", job]
+    words = ["job", "execute", "-m", "aicfg_pipeline.definitions", "-j", job]
     if config is not None:
         file = home / "run.yaml"
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
         words += ["-c", str(file)]
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AICFG_", "DAGSTER_"))}
     kept |= {"AICFG_HOME": str(home), **({"AICFG_DATABASE_URL": url} if url else {}), **environment}
-    done = subprocess.run(
-        words,
-        cwd=PROJECT,
-        env=kept,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return Executed(done.returncode, done.stdout)
+    return Executed(*run_module("dagster", *words, environment=kept))
 
 
 def confirmed(database: str, **settings: Any) -> dict[str, Any]:

@@ -18,9 +18,10 @@ SELECT a.attname AS name,
        CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, -1) ELSE format('%I.%I', tn.nspname, t.typname) END AS base_type,
        a.attnotnull AS not_null, a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
        a.atthasdef OR a.attidentity <> '' AS has_default,
-       (WITH RECURSIVE below (oid) AS (  -- of a domain, what it stands on
-            SELECT a.atttypid UNION ALL SELECT b.typbasetype FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype = 'd')
-        SELECT format_type(below.oid, -1) FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype <> 'd') AS core,
+       CASE WHEN t.typtype <> 'd' THEN format_type(a.atttypid, -1)  -- of a domain, what it stands on; asked of domains only: it is dear
+            ELSE (WITH RECURSIVE below (oid) AS (
+                SELECT t.typbasetype UNION ALL SELECT b.typbasetype FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype = 'd')
+            SELECT format_type(below.oid, -1) FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype <> 'd') END AS core,
        (SELECT format('%I.%I', cn.nspname, l.collname) FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
         WHERE l.oid = a.attcollation) AS collation
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
