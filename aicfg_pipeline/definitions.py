@@ -7,6 +7,7 @@ from aicfg_pipeline.orchestration.checks import build_checks
 from aicfg_pipeline.orchestration.config import RequestResource
 from aicfg_pipeline.orchestration.jobs import build_jobs
 from aicfg_pipeline.orchestration.loading import load_or_explain
+from aicfg_pipeline.orchestration.preparation_sensor import build_preparation_sensor
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.sensors import build_sensors
 from aicfg_pipeline.orchestration.service_checks import build_service_checks, service_specs
@@ -19,7 +20,7 @@ defs = Definitions(
     assets=[*asset_specs(_migration), *service_specs()],
     asset_checks=[*build_checks(_migration), *build_service_checks(_migration)],
     jobs=build_jobs(_migration),
-    sensors=[*build_sensors(_migration), *build_service_sensors(_migration)],
+    sensors=[*build_sensors(_migration), build_preparation_sensor(_migration), *build_service_sensors(_migration)],
     resources={
         "postgres": PostgresResource(),
         "services": ServicesResource(),

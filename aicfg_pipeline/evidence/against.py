@@ -22,6 +22,10 @@ _ONWARDS = {
     ("migrated", "copying"): "a rollback is under way",
     ("copying", "cut_over"): "the rollback went on since",
     ("copying", "migrated"): "the shadow was taken away since",
+    ("migrated", "prepared"): "a rollback was prepared since",
+    ("copying", "prepared"): "the rollback was prepared since",
+    ("prepared", "cut_over"): "it was rolled back since",
+    ("prepared", "migrated"): "the preparation was given up since",
     ("migrated", "rolled_back"): "it was rolled back and dropped since",
 }
 """Changes of state that a run of this pipeline makes."""

@@ -277,7 +277,7 @@ def _comparisons(entries: Sequence[Entry], checks: Sequence[Check], known: Known
     found: list[Comparison] = []
     for entry in entries:
         if entry.step == "compare":
-            found.append(_compared("before_cut_over", _aware(entry.at), entry.facts))
+            found.append(_compared("before_cut_over", _proven_at(entry), entry.facts))
         elif entry.step == "drop" and entry.outcome == "done":
             found.append(_compared("at_drop", _aware(entry.at), entry.facts))
         elif entry.step.startswith("undo") and entry.outcome in ("proven", "refuted"):
@@ -287,6 +287,12 @@ def _comparisons(entries: Sequence[Entry], checks: Sequence[Check], known: Known
         if check.name == "checksum" and "rows_before" in check.facts and not dropped:
             found.append(_compared("after_cut_over", known.ended, check.facts))
     return [c for c in found if c.before or c.after]
+
+
+def _proven_at(entry: Entry) -> datetime:
+    """A rollback may rely on what a preparation has proven: the comparison was then, not now."""
+    then = entry.facts.get("proven_at")
+    return _aware(datetime.fromisoformat(then) if isinstance(then, str) else entry.at)
 
 
 def _compared(moment: Any, at: datetime | None, facts: Mapping[str, Any]) -> Comparison:

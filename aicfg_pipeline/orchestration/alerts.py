@@ -15,7 +15,7 @@ from aicfg_pipeline.errors import redact
 from aicfg_pipeline.orchestration.home import TARGET_TAG
 from aicfg_pipeline.services.webhook import WebhookService
 
-WATCHED = frozenset({"plan", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate", "abandon"})
+WATCHED = frozenset({"plan", "prepare", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate", "abandon"})
 
 
 def alert_line(job: str, run_id: str, step: str | None, why: str, target: str | None = None) -> str:

@@ -81,6 +81,7 @@ FIELDS = tuple(Request.model_fields)
 USED_BY = {
     "plan": ("confirm_database", "accept_hazards"),
     "rollback": ("confirm_database", "dry_run", "accept_hazards", "retain_days", "terminate_blockers"),
+    "prepare": ("confirm_database", "dry_run", "accept_hazards", "terminate_blockers"),
     "verify": (),
     "undo_rollback": ("confirm_database", "dry_run", "accept_hazards", "terminate_blockers"),
     "drop_new_tables": ("confirm_database", "dry_run", "terminate_blockers", "before_retention_ends"),

@@ -17,6 +17,7 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
     ops = build_ops(migration)
     return [
         _rollback(migration, ops),
+        _prepare(migration, ops),
         _single(
             migration, "plan", ops["plan_only"], "Looks and reports: states, hazards, statements in order. Reads only."
         ),
@@ -64,6 +65,25 @@ def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefiniti
         ops["drop_at_the_end"].alias("drop_new_tables")(ops["verify"](started))
 
     return rollback
+
+
+def _prepare(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
+    @graph(name="prepare_steps")
+    def prepare_steps() -> None:
+        begun = ops["plan_prepare"].alias("plan")()
+        copied = [ops[copy_back_name(pair)](begun) for pair in migration.pairs]
+        ops["prepared"](ops["compare_anew"].alias("compare")(copied))
+
+    return prepare_steps.to_job(
+        name="prepare",
+        executor_def=in_process_executor,
+        config=flat_run_config(),
+        description="Changes nothing for anyone. Does all of a rollback but the switch: copies, compares, and keeps the"
+        " copies up to date, so that the job rollback switches within seconds, when you say. No service is touched."
+        f" {told_use('prepare')}",
+        tags=_tags(migration),
+        hooks={failure_report(migration)},
+    )
 
 
 def _undo(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:

@@ -37,7 +37,7 @@ IN_PROGRESS = [
     DagsterRunStatus.STARTING,
     DagsterRunStatus.STARTED,
 ]
-CHANGES_DATA = ("rollback", "undo_rollback", "drop_new_tables", "migrate", "abandon")
+CHANGES_DATA = ("rollback", "prepare", "undo_rollback", "drop_new_tables", "migrate", "abandon")
 
 
 def interval_seconds() -> int:

@@ -13,7 +13,7 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback import ledger
-from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
 
 
@@ -23,13 +23,17 @@ class State(StrEnum):
     MIGRATED = "migrated"
     COEXISTING = "coexisting"
     COPYING = "copying"
+    PREPARED = "prepared"
     CUT_OVER = "cut_over"
     ROLLED_BACK = "rolled_back"
     NEVER_MIGRATED = "never_migrated"
     MISSING = "missing"
 
 
-TO_ROLL_BACK = (State.MIGRATED, State.COEXISTING, State.COPYING)
+WITH_SHADOW = (State.COPYING, State.PREPARED)
+TO_ROLL_BACK = (State.MIGRATED, State.COEXISTING, *WITH_SHADOW)
+PREPARED_BY = ("prepare", "ready")
+"""Step and outcome of the ledger's row which says that a shadow is proven, and is kept up to date for the switch."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,15 @@ def look(session: Session, migration: Migration) -> Look:
     return Look(tuple(_classify(migration, p, found, book) for p in migration.pairs), book)
 
 
+def prepared_by(book: Ledger, pair: Pair, shadow: Relation) -> Entry | None:
+    """Return the row that says since when this very shadow is prepared, or None. A swap since has ended that."""
+    rows = [e for e in book.entries if e.pair == pair.old and e.facts.get("shadow_oid") == shadow.oid]
+    ready = [e for e in rows if (e.step, e.outcome) == PREPARED_BY]
+    swapped = book.last("cut_over", pair=pair.old)
+    since = [e for e in ready if swapped is None or e.id > swapped.id]
+    return since[0] if since else None
+
+
 def _classify(migration: Migration, pair: Pair, found: Mapping[tuple[str, str], Relation], book: Ledger) -> PairState:
     at_old, at_new = found.get((migration.schema, pair.old)), found.get((migration.schema, pair.new))
     private_old, private_new = found.get((PRIVATE_SCHEMA, pair.old)), found.get((PRIVATE_SCHEMA, pair.new))
@@ -165,6 +178,9 @@ def _judge(
     if old_is_table and private_new is not None and private_new.is_table:
         return State.CUT_OVER, f"{at_old} is in use and {private_new} is parked"
     if new_is_table and private_old is not None and private_old.is_table:
+        ready = prepared_by(book, pair, private_old)
+        if ready is not None:
+            return State.PREPARED, f"{private_old} is proven and follows {at_new} since {ready.at:%Y-%m-%d %H:%M} UTC"
         return State.COPYING, f"{private_old} is being made from {at_new}"
     if new_is_table and old_is_table:
         return State.COEXISTING, f"{at_old} stands beside {at_new}"

@@ -53,12 +53,16 @@ HISTORIES: tuple[tuple[str, ...], ...] = (
     ("migrate", "rollback", "undo", "drop"),
     ("drop", "rollback", "drop", "migrate"),
     ("rollback", "undo", "rollback", "drop", "rollback", "migrate"),
+    ("prepare", "rollback", "undo"),
+    ("prepare", "prepare", "abandon", "rollback", "undo"),
 )
 STARTS: dict[str, set[str]] = {
-    "rollback": {"migrated", "coexisting", "copying", "cut_over", "rolled_back", "never_migrated"},
-    "undo": {"cut_over", "migrated", "copying"},
-    "drop": {"cut_over", "migrated", "copying", "rolled_back"},
+    "rollback": {"migrated", "coexisting", "copying", "prepared", "cut_over", "rolled_back", "never_migrated"},
+    "undo": {"cut_over", "migrated", "copying", "prepared"},
+    "drop": {"cut_over", "migrated", "copying", "prepared", "rolled_back"},
     "migrate": {"migrated", "rolled_back"},
+    "prepare": {"migrated", "coexisting", "copying", "prepared"},
+    "abandon": {"migrated", "coexisting", "copying", "prepared"},
 }
 """From where an action has to succeed; from elsewhere it may refuse, and changes nothing then."""
 
@@ -66,7 +70,14 @@ PROGRESS_SECONDS = 30.0
 PATIENCE = 60.0  # seconds until a process that hangs is killed; counted
 CLEAN_TRIES = 12
 STILL_THERE = {"already_running", "unreachable"}
-DAGSTER_JOBS = {"rollback": "rollback", "undo": "undo_rollback", "drop": "drop_new_tables", "migrate": "migrate"}
+DAGSTER_JOBS = {
+    "rollback": "rollback",
+    "undo": "undo_rollback",
+    "drop": "drop_new_tables",
+    "migrate": "migrate",
+    "prepare": "prepare",
+    "abandon": "abandon",
+}
 
 _UNTOUCHED = (
     f"SELECT id::text, ({', '.join(COLUMNS)}, configured_by, created_at, updated_at)::text"

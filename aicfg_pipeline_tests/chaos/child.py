@@ -12,8 +12,9 @@ from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps import undo, verify
+from aicfg_pipeline.rollback.steps.abandon import abandon
 from aicfg_pipeline.rollback.steps.migrate import migrate
-from aicfg_pipeline_tests.tools.migration import drop_parked, roll_back, running
+from aicfg_pipeline_tests.tools.migration import drop_parked, prepared, roll_back, running
 
 
 def _undo(run: Run) -> None:
@@ -25,6 +26,11 @@ def _migrate(run: Run) -> None:
     migrate(run)
 
 
+def _abandon(run: Run) -> None:
+    lifecycle.begin(run, "abandon")
+    abandon(run)
+
+
 def actions(exports: Path) -> dict[str, Callable[[Run], None]]:
     """Return what can be done to a database, by name."""
 
@@ -32,7 +38,15 @@ def actions(exports: Path) -> dict[str, Callable[[Run], None]]:
         lifecycle.begin(run, "drop")
         drop_parked(run, exports)
 
-    return {"rollback": roll_back, "undo": _undo, "drop": drop, "migrate": _migrate, "verify": check}
+    return {
+        "prepare": prepared,
+        "abandon": _abandon,
+        "rollback": roll_back,
+        "undo": _undo,
+        "drop": drop,
+        "migrate": _migrate,
+        "verify": check,
+    }
 
 
 def check(run: Run) -> None:

@@ -84,7 +84,7 @@ def test_a_failed_run_goes_on_from_its_failure_in_another_process(migrated_datab
 def jobs() -> list[JobDefinition]:
     from aicfg_pipeline.definitions import defs
 
-    names = ("plan", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate", "abandon")
+    names = ("plan", "prepare", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate", "abandon")
     return [defs.resolve_job_def(name) for name in names]
 
 

@@ -17,6 +17,7 @@ from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.migrate import migrate
+from aicfg_pipeline.rollback.steps.prepare import must_be_possible, prepare
 from aicfg_pipeline.spec import load as spec
 
 
@@ -36,6 +37,16 @@ def migrate_forward(url: str) -> None:
     """Bring a database into the migrated state."""
     with running(url, run_id="forward") as run:
         migrate(run)
+
+
+def prepared(run: Run) -> None:
+    """What the job prepare does, as its ops call it."""
+    must_be_possible(run)
+    lifecycle.begin(run, "prepare")
+    for pair in run.migration.pairs:
+        copy_back(run, pair.old)
+    compare(run, anew=True)
+    prepare(run)
 
 
 def roll_back(run: Run) -> None:

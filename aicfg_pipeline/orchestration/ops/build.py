@@ -6,7 +6,8 @@ from aicfg_pipeline.orchestration.ops.abandon import abandon_op
 from aicfg_pipeline.orchestration.ops.drop import drop_op, end_op
 from aicfg_pipeline.orchestration.ops.migrate import migrate_op
 from aicfg_pipeline.orchestration.ops.plan import plan_only_op, plan_op
-from aicfg_pipeline.orchestration.ops.rollback import compare_op, copy_back_op, cut_over_op
+from aicfg_pipeline.orchestration.ops.prepare import plan_prepare_op, prepared_op
+from aicfg_pipeline.orchestration.ops.rollback import compare_anew_op, compare_op, copy_back_op, cut_over_op
 from aicfg_pipeline.orchestration.ops.services import build_service_ops
 from aicfg_pipeline.orchestration.ops.undo import end_of_undo_op, undo_op
 from aicfg_pipeline.orchestration.ops.verify import verify_only_op, verify_op
@@ -20,6 +21,9 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
         plan_only_op(migration),
         *(copy_back_op(migration, pair) for pair in migration.pairs),
         compare_op(migration),
+        compare_anew_op(migration),
+        plan_prepare_op(migration),
+        prepared_op(migration),
         cut_over_op(migration),
         verify_op(migration),
         verify_only_op(migration),

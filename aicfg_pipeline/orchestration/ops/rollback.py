@@ -56,6 +56,17 @@ def compare_op(migration: Migration) -> OpDefinition:
     )
 
 
+def compare_anew_op(migration: Migration) -> OpDefinition:
+    """Return the op that proves the shadows of a preparation."""
+    return step_op(
+        migration,
+        "compare_anew",
+        lambda step: _flat(compare_step.compare(step.run, anew=True)),
+        "Proves every shadow against its live rows in one snapshot, whatever was proven before. A difference is right only"
+        " if its key is still in the change log. Nothing has changed for anyone.",
+    )
+
+
 def _flat(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for old, found in results.items():

@@ -12,6 +12,7 @@ from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection, restored, was_rolled_back
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
+from aicfg_pipeline.rollback.tables.preparation import PREPARE_DAYS, preparation
 from aicfg_pipeline.spec.model import Pair, shortened
 
 SCHEMA_STEPS = ("migrate", "cut_over", "undo")
@@ -76,6 +77,12 @@ def _of_an_attempt(inspection: Inspection, state: PairState) -> Verdict:
         size = inspection.session.scalar(engine("relation_bytes"), {"oid": state.log.oid}) if state.log and rows else 0
     found = [_named(r) for r in rows]
     facts = {"found": found, "log_bytes": size or 0}
+    ready = preparation(inspection.session, inspection.ledger, state)
+    if ready is not None:
+        told = f"{ready}. The log has {_size(size or 0)}. Switch with the job rollback, or give it up with abandon."
+        if not ready.waits_too_long:
+            return not_applicable(f"Left on purpose: {told}", facts)
+        return failed(f"Prepared for more than {PREPARE_DAYS} days: {told}", facts, severity="WARN")
     if found:
         return failed(
             f"An attempt at a rollback has left: {', '.join(found)}. Each write to the table is logged; the log has"

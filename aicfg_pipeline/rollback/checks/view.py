@@ -14,7 +14,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, WITH_SHADOW, State
 from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.spec.model import Pair
@@ -36,7 +36,7 @@ def _no_view(inspection: Inspection, pair: Pair) -> Verdict:
 def view_agrees(inspection: Inspection, pair: Pair) -> Verdict:
     """The view is a plain select of every column of the new table, so that both names show the same rows."""
     state, view = inspection.state(pair), _view(inspection, pair)
-    if view is None and state.state in (State.MIGRATED, State.COPYING):
+    if view is None and state.state in (State.MIGRATED, *WITH_SHADOW):
         return failed(f"{ADVISED} nothing has the old name {pair.old}: code that still uses it fails.")
     if view is None:
         return _no_view(inspection, pair)

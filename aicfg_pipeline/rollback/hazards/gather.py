@@ -21,7 +21,7 @@ from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 
 _NO_SCRATCH = frozenset({"unsupported_version", "replica", "pooled_connection"})
 
-Job = Literal["rollback", "undo_rollback", "drop_new_tables", "migrate", "abandon"]
+Job = Literal["rollback", "prepare", "undo_rollback", "drop_new_tables", "migrate", "abandon"]
 
 
 def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:
@@ -33,7 +33,7 @@ def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:
         return [*found, *_unless_locked_out(subject, "Who refers to the parked tables can't be read", dropping.find)]
     if job == "migrate" and not any(_stops_scratch(h) for h in found):
         return [*found, *_unless_locked_out(subject, "The old tables can't be read", forward.find)]
-    if job != "rollback":
+    if job == "abandon" or job == "migrate":
         return found
     found += _unless_locked_out(subject, "What is around the tables can't be read", surroundings.find)
     found += _unless_locked_out(subject, "What is shared with other tables can't be read", shared.find)

@@ -15,24 +15,54 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import comma, engine, private
+from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import PairState, State
+from aicfg_pipeline.rollback.state import WITH_SHADOW, PairState
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables.catch_up import catch_up
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
 from aicfg_pipeline.rollback.tables.mapping import Source
+from aicfg_pipeline.rollback.tables.preparation import fresh_proof, minutes_since
 from aicfg_pipeline.rollback.tables.sources import shadow_source
 from aicfg_pipeline.rollback.work import Work, begun
 
 
-def compare(run: Run) -> dict[str, dict[str, Any]]:
-    """Prove every shadow. Returns the comparison of each pair by old name. Raises `GateError` naming the keys."""
-    states = run.look().in_state(State.COPYING)
+def compare(run: Run, *, anew: bool = False) -> dict[str, dict[str, Any]]:
+    """Prove every shadow. Returns the comparison of each pair by old name. Raises `GateError` naming the keys.
+
+    A prepared shadow that was proven within the hour is not compared again, unless `anew`.
+    """
+    look = run.look()
+    states = look.in_state(*WITH_SHADOW)
     if not states:
         run.say("compare: no shadow to compare, nothing is being copied")
         return {}
     for state in states:
         catch_up(run, replay_back(run, state))
+    proofs = {} if anew else {s.pair.old: p for s in states if (p := fresh_proof(look.ledger, s))}
+    _rely_on(run, proofs)
+    compared = _compare(run, [s for s in states if s.pair.old not in proofs])
+    return {s.pair.old: compared.get(s.pair.old) or dict(proofs[s.pair.old].facts) for s in states}
+
+
+def _rely_on(run: Run, proofs: Mapping[str, Entry]) -> None:
+    for old, proof in proofs.items():
+        told = {"proven_at": proof.at.isoformat(), "proven_by": proof.run_id}
+        with begun(run, _relying(old)):
+            run.record("compare", "relied_on", pair=old, facts={**proof.facts, **told})
+        run.say(
+            f"{old}: proven {minutes_since(proof.at):.0f} minutes ago by run {proof.run_id[:8]}: not compared again;"
+            " what was written since is in the change log, and verify compares all of it after the cut-over"
+        )
+
+
+def _relying(old: str) -> Work:
+    return Work("compare", old, "rely on what was proven within the hour, and on the change log", outcome="relied_on")
+
+
+def _compare(run: Run, states: Sequence[PairState]) -> dict[str, dict[str, Any]]:
+    if not states:
+        return {}
     results: dict[str, Comparison] = {}
     sources = {s.pair.old: shadow_source(run.session, s) for s in states}
     with begun(run, _comparing(sources)) as session:
@@ -42,10 +72,19 @@ def compare(run: Run) -> dict[str, dict[str, Any]]:
     return {old: result.facts for old, result in results.items()}
 
 
-def works(run: Run, states: Sequence[PairState], models: Mapping[str, Relation]) -> Iterator[Work]:
+def works(
+    run: Run, states: Sequence[PairState], models: Mapping[str, Relation], *, anew: bool = False
+) -> Iterator[Work]:
     """Yield what this step does. `models` are the shadows, or tables made like them."""
     for state in states:
         yield replay_back(run, state, models[state.pair.old]).work()
+    if not anew:
+        book = run.look().ledger
+        proven = [s for s in states if models[s.pair.old] == s.shadow and fresh_proof(book, s)]
+        yield from (_relying(s.pair.old) for s in proven)
+        states = [s for s in states if s not in proven]
+    if not states:
+        return
     sources = {s.pair.old: shadow_source(run.session, s, models[s.pair.old]) for s in states}
     proofs = [
         p

@@ -20,7 +20,7 @@ from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.checks import kept, surroundings, visibility
 from aicfg_pipeline.rollback.hazards.rows import of_columns
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.state import WITH_SHADOW, Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants, sequences, trigger_functions
 from aicfg_pipeline.rollback.tables.losses import guards
@@ -40,7 +40,7 @@ def cut_over(run: Run) -> dict[str, Any]:
     cases nothing has changed.
     """
     look = run.look()
-    states = look.in_state(State.COPYING)
+    states = look.in_state(*WITH_SHADOW)
     facts: dict[str, Any] = {"pairs": [s.pair.old for s in states]}
     if states:
         _must_be_proven(look, states)
@@ -71,7 +71,11 @@ def _must_be_proven(look: Look, states: tuple[PairState, ...]) -> None:
     for state in states:
         assert state.shadow is not None
         last = look.ledger.last("compare", pair=state.pair.old)
-        if last is None or last.outcome != "proven" or last.facts.get("shadow_oid") != state.shadow.oid:
+        if (
+            last is None
+            or last.outcome not in ("proven", "relied_on")
+            or last.facts.get("shadow_oid") != state.shadow.oid
+        ):
             unproven.append(state.pair.old)
     if unproven:
         raise GateError(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, Look, PairState, State
-from aicfg_pipeline.rollback.steps import abandon, compare, copy_back, cut_over, drop, migrate, undo
+from aicfg_pipeline.rollback.steps import abandon, compare, copy_back, cut_over, drop, migrate, prepare, undo
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.work import Work
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
@@ -117,20 +118,38 @@ _VERIFY = Work("verify", None, "every check; only reads", outcome="passed")
 
 
 def _rollback(run: Run, look: Look) -> Iterator[Work]:
-    states = look.in_state(*TO_ROLL_BACK)
-    if not states:
-        return
-    usable = {s.pair.old: s.shadow for s in states if s.shadow and not copy_back.remains(run, s)}
-    missing = {s.pair.old: s.pair.old_ddl for s in states if s.pair.old not in usable}
-    with scratch_tables(run.session, run.migration, missing, "indexes") as made:
-        models = made | usable
-        for state in states:
-            yield from copy_back.works(run, state, models[state.pair.old])
+    with _shadows(run, look) as (states, models):
+        if not states:
+            return
+        yield from _copied(run, states, models)
         yield from compare.works(run, states, models)
         yield from cut_over.works(run, states, models)
         yield _VERIFY
         if run.settings.retain_days == 0:
             yield from drop.works(run, [_cut_over(s, models[s.pair.old]) for s in states])
+
+
+def _prepare(run: Run, look: Look) -> Iterator[Work]:
+    with _shadows(run, look) as (states, models):
+        yield from _copied(run, states, models)
+        yield from compare.works(run, states, models, anew=True)
+        for state in states:
+            yield prepare.waiting(state)
+
+
+@contextmanager
+def _shadows(run: Run, look: Look) -> Iterator[tuple[tuple[PairState, ...], dict[str, Relation]]]:
+    """Yield the pairs to roll back, and by old name the shadow of each, or a table made like it."""
+    states = look.in_state(*TO_ROLL_BACK)
+    usable = {s.pair.old: s.shadow for s in states if s.shadow and not copy_back.remains(run, s)}
+    missing = {s.pair.old: s.pair.old_ddl for s in states if s.pair.old not in usable}
+    with scratch_tables(run.session, run.migration, missing, "indexes") as made:
+        yield states, made | usable
+
+
+def _copied(run: Run, states: Sequence[PairState], models: Mapping[str, Relation]) -> Iterator[Work]:
+    for state in states:
+        yield from copy_back.works(run, state, models[state.pair.old])
 
 
 def _cut_over(state: PairState, model: Relation) -> PairState:
@@ -163,6 +182,7 @@ def _migrate(run: Run, look: Look) -> Iterator[Work]:
 
 _JOBS: dict[Job, Callable[[Run, Look], Iterator[Work]]] = {
     "rollback": _rollback,
+    "prepare": _prepare,
     "undo_rollback": _undo,
     "drop_new_tables": _drop,
     "migrate": _migrate,

@@ -1,0 +1,105 @@
+"""The sensor that keeps prepared shadows up to date and proven, until somebody switches or gives up.
+
+It asks for the job `prepare` again, which goes on with what is there. Work does not belong into a tick.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dagster import (
+    AssetObservation,
+    DefaultSensorStatus,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from aicfg_pipeline.orchestration.assets import asset_key
+from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.sensors import interval_seconds, running_job
+from aicfg_pipeline.rollback.glance import glance
+from aicfg_pipeline.rollback.ledger import Ledger
+from aicfg_pipeline.rollback.state import Look, State, look, prepared_by
+from aicfg_pipeline.rollback.tables.preparation import Preparation, preparation
+from aicfg_pipeline.spec.model import Migration
+
+MOST_BEHIND = 10_000
+"""So many entries are caught up with at once: what waits in the log is what the switch has to wait for."""
+
+AGAIN_SECONDS = 900
+"""A preparation that was asked for is not asked for again before that: one that fails has told why."""
+
+
+def needs(found: Sequence[Preparation], asked_at: float, now: float) -> str | None:
+    """Say why the job prepare should run again, or None. Pure: the whole policy is here."""
+    if now - asked_at < AGAIN_SECONDS:
+        return None
+    stale = [p.old for p in found if p.proof_is_stale]
+    if stale:
+        return f"the last comparison of {', '.join(stale)} is an hour old"
+    behind = [f"{p.old} is {p.behind:,} entries behind" for p in found if p.behind > MOST_BEHIND]
+    return ", ".join(behind) or None
+
+
+def build_preparation_sensor(migration: Migration) -> SensorDefinition:
+    """Return the sensor."""
+
+    @sensor(
+        name="preparation_sensor",
+        job_name="prepare",
+        minimum_interval_seconds=interval_seconds(),
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Where a rollback is prepared: shows how far behind the shadows are and when they were last proven,"
+        " and has them caught up and compared again every hour. Does nothing anywhere else.",
+    )
+    def preparation_sensor(context: SensorEvaluationContext, postgres: PostgresResource) -> SensorResult | SkipReason:
+        with postgres.session("aicfg_pipeline preparation") as session:
+            seen = look(session, migration)
+            found = [p for s in seen.pairs if (p := preparation(session, seen.ledger, s))]
+            if not found:
+                return SkipReason("Nothing is prepared.")
+            busy = glance(session, migration).running
+        busy = busy or running_job(context)
+        if busy:
+            return SkipReason(f"A run is under way: {busy}. Looking again at the next tick.")
+        cursor = json.loads(context.cursor) if context.cursor else {}
+        now = time.time()
+        why = needs(found, float(cursor.get("asked_at", 0)), now)
+        told, observed = "; ".join(f"{p.old}: {p}" for p in found), _observations(migration, found)
+        if why is None:
+            return SensorResult(skip_reason=told, cursor=json.dumps(cursor), asset_events=observed)
+        request = RunRequest(run_key=f"prepare-{int(now)}", run_config=_same_request(seen), tags={"aicfg/why": why})
+        return SensorResult(run_requests=[request], cursor=json.dumps({"asked_at": now}), asset_events=observed)
+
+    return preparation_sensor
+
+
+def _same_request(seen: Look) -> Mapping[str, Any]:
+    """Return what a person asked for when this was prepared: the target that was confirmed, the hazards accepted."""
+    (state, *_) = seen.in_state(State.PREPARED)
+    assert state.shadow is not None
+    ready = prepared_by(seen.ledger, state.pair, state.shadow)
+    assert ready is not None
+    accepted = _settings(seen.ledger, ready.run_id).get("accept_hazards", [])
+    return {"confirm_database": ready.facts["confirmed"], "accept_hazards": list(accepted)}
+
+
+def _settings(book: Ledger, run_id: str) -> Mapping[str, Any]:
+    began = [e for e in book.of_run(run_id) if e.step == "run" and "settings" in e.facts]
+    return began[0].facts["settings"] if began else {}
+
+
+def _observations(migration: Migration, found: Sequence[Preparation]) -> list[AssetObservation]:
+    return [
+        AssetObservation(
+            asset_key=asset_key(migration.pair(p.old), "old"),
+            description=f"prepared: {p}",
+            metadata={"entries behind": p.behind, "verification stale": p.proof_is_stale},
+        )
+        for p in found
+    ]

@@ -1,0 +1,174 @@
+"""Preparing: everything of a rollback but the switch. Nothing changes for anyone, and the switch is short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aicfg_pipeline.errors import GateError, StateError
+from aicfg_pipeline.rollback import lifecycle
+from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.steps import plan, prepare, verify
+from aicfg_pipeline.rollback.steps.abandon import abandon
+from aicfg_pipeline.rollback.steps.compare import compare
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
+from aicfg_pipeline.rollback.steps.cut_over import cut_over
+from aicfg_pipeline.rollback.steps.undo import undo_rollback
+from aicfg_pipeline.rollback.tables.preparation import preparation
+from aicfg_pipeline_tests.rollback.steps.test_plan_is_what_runs import plan_and_run
+from aicfg_pipeline_tests.tools.kills import differing, portrait
+from aicfg_pipeline_tests.tools.migration import drop_parked, prepared, roll_back, running
+from aicfg_pipeline_tests.tools.servers import Database
+
+PROMPTS = "org_prompt_engineering"
+TOUCH = "UPDATE ai_cfg_org_prompts SET response_tone = 'casual' WHERE id = (SELECT min(id::text)::uuid FROM ai_cfg_org_prompts)"
+
+
+def switched(run: Run) -> None:
+    """What the job rollback does up to the swap."""
+    lifecycle.begin(run, "rollback")
+    for pair in run.migration.pairs:
+        copy_back(run, pair.old)
+    compare(run)
+    cut_over(run)
+
+
+def make(database: Database, do: Callable[[Run], object]) -> None:
+    with running(database.url) as run:
+        do(run)
+
+
+def comparisons(database: Database) -> list[str]:
+    rows = database.query("SELECT outcome FROM aicfg_rollback.ledger WHERE step = 'compare' ORDER BY id")
+    return [outcome for (outcome,) in rows]
+
+
+def age(database: Database, interval: str) -> None:
+    """Make everything that the ledger knows older."""
+    database.execute(f"UPDATE aicfg_rollback.ledger SET at = at - interval '{interval}'")
+
+
+@pytest.mark.every_version
+def test_nothing_changes_for_anyone(migrated_database: Database) -> None:
+    before = portrait(migrated_database)
+    make(migrated_database, prepared)
+    changed = [line for line in differing(before, portrait(migrated_database)) if "aicfg" not in line]
+    assert changed == []
+    make(migrated_database, lambda run: (lifecycle.begin(run, "abandon"), abandon(run)))
+    left = [line for line in differing(before, portrait(migrated_database)) if "aicfg_rollback.ledger" not in line]
+    assert left == []
+
+
+def test_the_state_says_that_it_is_prepared_and_how_far_behind(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(TOUCH)
+    with running(migrated_database.url) as run:
+        look = run.look()
+        assert dict(look.summary) == {"sys_rag": "prepared", PROMPTS: "prepared"}
+        found = preparation(run.session, look.ledger, look[PROMPTS])
+    assert found is not None
+    assert (found.behind, found.proof_is_stale, found.waits_too_long) == (1, False, False)
+
+
+def test_the_switch_does_not_compare_again_what_is_proven(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(TOUCH)
+    make(migrated_database, switched)
+    assert comparisons(migrated_database) == ["proven", "proven", "relied_on", "relied_on"]
+
+
+def test_what_was_written_since_the_proof_is_there_after_the_switch(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(TOUCH)
+    expected = migrated_database.query("SELECT id, response_tone FROM ai_cfg_org_prompts ORDER BY id")
+    make(migrated_database, switched)
+    assert migrated_database.query(f"SELECT id, response_tone FROM {PROMPTS} ORDER BY id") == expected
+
+
+def test_a_proof_of_more_than_an_hour_ago_is_stale_and_made_again(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    age(migrated_database, "61 minutes")
+    with running(migrated_database.url) as run:
+        found = preparation(run.session, run.look().ledger, run.look()[PROMPTS])
+        assert found is not None
+        assert "verification is stale" in str(found)
+        switched(run)
+    assert comparisons(migrated_database) == ["proven"] * 4
+
+
+def test_the_proof_of_a_rollback_that_was_not_prepared_is_not_relied_on(migrated_database: Database) -> None:
+    with running(migrated_database.url) as run:
+        lifecycle.begin(run, "rollback")
+        for pair in run.migration.pairs:
+            copy_back(run, pair.old)
+        compare(run)
+        compare(run)
+    assert comparisons(migrated_database) == ["proven"] * 4
+
+
+def test_a_shadow_that_another_hand_has_changed_does_not_stay_prepared(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(f"UPDATE aicfg_rollback.{PROMPTS} SET created_at = now()")
+    with running(migrated_database.url) as run:
+        lifecycle.begin(run, "prepare")
+        with pytest.raises(GateError):
+            compare(run, anew=True)
+        with pytest.raises(GateError):
+            compare(run)
+
+
+def test_preparing_twice_catches_up_and_proves_again(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(TOUCH)
+    make(migrated_database, prepared)
+    with running(migrated_database.url) as run:
+        found = preparation(run.session, run.look().ledger, run.look()[PROMPTS])
+    assert found is not None
+    assert (found.behind, comparisons(migrated_database)) == (0, ["proven"] * 4)
+
+
+def test_preparing_runs_what_its_plan_says(migrated_database: Database) -> None:
+    plan_and_run(migrated_database, "prepare", prepared)
+    plan_and_run(migrated_database, "prepare", prepared)
+
+
+def test_the_switch_runs_what_its_plan_says(migrated_database: Database, tmp_path: Path) -> None:
+    make(migrated_database, prepared)
+    plan_and_run(
+        migrated_database, "rollback", lambda run: (switched(run), verify.run_checks(run.session, run.migration))
+    )
+    make(migrated_database, lambda run: drop_parked(run, tmp_path))
+
+
+def test_a_new_column_makes_the_preparation_void(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute("ALTER TABLE ai_cfg_org_prompts ADD COLUMN note text")
+    make(migrated_database, lambda run: plan.make_plan(run, must_confirm=False))
+    plan_and_run(migrated_database, "rollback", roll_back)
+    assert comparisons(migrated_database) == ["proven", "proven", "relied_on", "proven"]
+
+
+def test_a_rollback_that_was_undone_is_not_prepared_any_more(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    make(migrated_database, roll_back)
+    make(migrated_database, lambda run: (lifecycle.begin(run, "undo_rollback"), undo_rollback(run)))
+    with running(migrated_database.url) as run:
+        assert not run.look().in_state(State.PREPARED)
+
+
+def test_what_waits_on_purpose_is_no_remains_and_is_told_after_a_week(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    with running(migrated_database.url) as run:
+        (now,) = verify.run_checks(run.session, run.migration, only=[(PROMPTS, "nothing_left")])
+        age(migrated_database, "8 days")
+        (later,) = verify.run_checks(run.session, run.migration, only=[(PROMPTS, "nothing_left")])
+    assert (now.outcome, later.failed, later.severity) == ("not_applicable", True, "WARN")
+
+
+def test_what_is_cut_over_is_not_prepared(cut_over_database: Database) -> None:
+    with running(cut_over_database.url) as run, pytest.raises(StateError) as refused:
+        prepare.must_be_possible(run)
+    assert "cut_over" in str(refused.value)
