@@ -127,7 +127,7 @@ def test_every_job_takes_the_whole_run_yaml_and_a_dry_run_shows_its_plan_and_tou
     if job != "verify":
         assert "## Plan " in output
     steps = [e.step_key for e in done.all_events if e.is_step_success]
-    assert steps == [{"undo_rollback": "undo_rollback", "rollback": "plan"}.get(job, job)]
+    assert steps == [{"prepare": "plan", "rollback": "plan"}.get(job, job)]
 
 
 @pytest.mark.parametrize("job", sorted(set(JOBS) - {"plan", "verify"}))
