@@ -54,6 +54,13 @@ API_TOKEN = Variable(
 )
 SENSOR_SECONDS = Variable("AICFG_SENSOR_SECONDS", "seconds between the sensor's looks", "300")
 WEBHOOK_URL = Variable("AICFG_WEBHOOK_URL", "where failures are posted", "none", empty_is_unset=True)
+HEARTBEAT_URL = Variable(
+    "AICFG_HEARTBEAT_URL",
+    "called (GET) by the sensor after each tick that could look and knows of nothing wrong, so that a monitor outside"
+    " notices silence",
+    "none",
+    empty_is_unset=True,
+)
 DAGSTER_POSTGRES_URL = Variable(
     "DAGSTER_POSTGRES_URL", "where `make dev` keeps runs and events", "the embedded server", empty_is_unset=True
 )
@@ -67,6 +74,7 @@ VARIABLES = (
     API_TOKEN,
     SENSOR_SECONDS,
     WEBHOOK_URL,
+    HEARTBEAT_URL,
     DAGSTER_POSTGRES_URL,
 )
 

@@ -28,6 +28,8 @@ from aicfg_pipeline.spec import load as spec
 
 DAGSTER_YAML = {
     "storage": {"postgres": {"postgres_url": {"env": DAGSTER_POSTGRES_URL.name}}},
+    # a run that does not start, or does not end when it is told to, is ended; how long one may take is said by its tags
+    "run_monitoring": {"enabled": True, "start_timeout_seconds": 600, "cancel_timeout_seconds": 600},
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
 }

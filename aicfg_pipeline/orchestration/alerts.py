@@ -3,6 +3,8 @@
 One clear line into the sensor's log, and into a chat where a webhook is configured. It never does anything about it.
 """
 
+import logging
+
 from dagster import (
     DefaultSensorStatus,
     RunFailureSensorContext,
@@ -25,6 +27,17 @@ def alert_line(job: str, run_id: str, step: str | None, why: str, target: str | 
     return f"aicfg_pipeline: {job} failed{where} (run {run_id[:8]}): {first}"
 
 
+def tell(log: logging.Logger, line: str) -> bool:
+    """Tell people: in the sensor's log, and by the webhook where there is one. Returns whether it was delivered."""
+    log.error(line)
+    url = WEBHOOK_URL.value()
+    if not url:
+        return True
+    posted = WebhookService(url).post(line)
+    (log.info if posted.ok else log.error)(f"webhook: {posted.reason}")
+    return posted.ok
+
+
 def build_failure_alert() -> SensorDefinition:
     """Return the run failure sensor; it also sees runs of `dagster job execute`."""
 
@@ -37,16 +50,12 @@ def build_failure_alert() -> SensorDefinition:
     )
     def failure_alert(context: RunFailureSensorContext) -> None:
         run = context.dagster_run
-        if run.job_name not in WATCHED:
-            return
+        if run.job_name not in WATCHED or TARGET_TAG not in run.tags:
+            return  # another code location may have a job of the same name
         failures = context.get_step_failure_events()
         step = failures[0].step_key if failures else None
         line = alert_line(run.job_name, run.run_id, step, _why(context), run.tags.get(TARGET_TAG))
-        context.log.error(line)
-        url = WEBHOOK_URL.value()
-        if url:
-            posted = WebhookService(url).post(line)
-            (context.log.info if posted.ok else context.log.error)(f"webhook: {posted.reason}")
+        tell(context.log, line)
 
     return failure_alert
 

@@ -6,9 +6,10 @@ Nothing is computed here; columns come from the migration's DDL files.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import sqlglot
-from dagster import AssetKey, AssetSpec, TableColumn, TableColumnConstraints, TableSchema
+from dagster import AssetKey, AssetSpec, FreshnessPolicy, TableColumn, TableColumnConstraints, TableSchema
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
@@ -16,6 +17,10 @@ from aicfg_pipeline.rollback.checks.check import AssetKind, Check
 from aicfg_pipeline.spec.model import Ddl, Migration, Pair
 
 OWNERS = ["team:platform"]
+
+
+VERIFICATION = AssetKey("verification")
+"""Is materialized by each full verification in which every check has passed."""
 
 
 def asset_key(pair: Pair, kind: AssetKind) -> AssetKey:
@@ -37,7 +42,21 @@ def key_of(migration: Migration, check: Check) -> AssetKey:
 
 def asset_specs(migration: Migration) -> list[AssetSpec]:
     """Return the assets of a migration, with lineage new → view and new → old."""
-    return [spec for pair in migration.pairs for spec in _of_pair(migration, pair)]
+    return [*(spec for pair in migration.pairs for spec in _of_pair(migration, pair)), _verification(migration)]
+
+
+def _verification(migration: Migration) -> AssetSpec:
+    return AssetSpec(
+        key=VERIFICATION,
+        deps=[asset_key(pair, "old") for pair in migration.pairs],
+        group_name="verification",
+        owners=OWNERS,
+        kinds={"postgres"},
+        tags={"migration": _tag(migration.name)},
+        description="The last full verification in which every check passed. The sensor asks for one each hour, so one"
+        " that is older than two hours means that the watch has stopped, or that something is open.",
+        freshness_policy=FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_window=timedelta(minutes=75)),
+    )
 
 
 def _of_pair(migration: Migration, pair: Pair) -> Sequence[AssetSpec]:

@@ -41,9 +41,14 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
     ]
 
 
-def _tags(migration: Migration) -> dict[str, str]:
+LOOKS_AT_MOST_SECONDS = 4 * 3600
+"""Dagster's run monitoring ends a run that only reads after that: one whose process was killed never ends by itself."""
+
+
+def _tags(migration: Migration, name: str) -> dict[str, str]:
     """Return what shows above the launchpad and in the list of runs: which migration, and on which database."""
-    return {"migration": migration.name[:63], TARGET_TAG: named_target()}
+    limit = {"dagster/max_runtime": str(LOOKS_AT_MOST_SECONDS)} if name in ("plan", "verify") else {}
+    return {"migration": migration.name[:63], TARGET_TAG: named_target(), **limit}
 
 
 def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
@@ -54,7 +59,7 @@ def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefiniti
         description="Takes the database back: copy, compare, swap in one short transaction, verify, and drop when the"
         " retention ends. Loses nothing, can be undone, proves what it did. Can be launched from any state."
         f" {told_use('rollback')}",
-        tags=_tags(migration),
+        tags=_tags(migration, "rollback"),
         hooks={failure_report(migration)},
     )
     def rollback() -> None:
@@ -81,7 +86,7 @@ def _prepare(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinitio
         description="Changes nothing for anyone. Does all of a rollback but the switch: copies, compares, and keeps the"
         " copies up to date, so that the job rollback switches within seconds, when you say. No service is touched."
         f" {told_use('prepare')}",
-        tags=_tags(migration),
+        tags=_tags(migration, "prepare"),
         hooks={failure_report(migration)},
     )
 
@@ -99,7 +104,7 @@ def _undo(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
         config=flat_run_config(),
         description="Takes a rollback back while the new tables are parked, and code and deploy with it; keeps every"
         f" write. {told_use('undo_rollback')}",
-        tags=_tags(migration),
+        tags=_tags(migration, "undo_rollback"),
         hooks={failure_report(migration)},
     )
 
@@ -116,6 +121,6 @@ def _single(
         executor_def=in_process_executor,
         config=flat_run_config(),
         description=f"{description} {told_use(name)}",
-        tags=_tags(migration),
+        tags=_tags(migration, name),
         hooks=set(hooks),
     )

@@ -6,6 +6,7 @@ It asks for the job `prepare` again, which goes on with what is there. Work does
 import json
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -19,9 +20,11 @@ from dagster import (
     sensor,
 )
 
+from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.resources import PostgresResource
-from aicfg_pipeline.orchestration.sensors import interval_seconds, running_job
+from aicfg_pipeline.orchestration.sensors import interval_seconds
+from aicfg_pipeline.orchestration.under_way import run_under_way
 from aicfg_pipeline.rollback.glance import glance
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import Look, State, look, prepared_by
@@ -58,13 +61,16 @@ def build_preparation_sensor(migration: Migration) -> SensorDefinition:
         " and has them caught up and compared again every hour. Does nothing anywhere else.",
     )
     def preparation_sensor(context: SensorEvaluationContext, postgres: PostgresResource) -> SensorResult | SkipReason:
-        with postgres.session("aicfg_pipeline preparation") as session:
-            seen = look(session, migration)
-            found = [p for s in seen.pairs if (p := preparation(session, seen.ledger, s))]
-            if not found:
-                return SkipReason("Nothing is prepared.")
-            busy = glance(session, migration).running
-        busy = busy or running_job(context)
+        try:
+            with postgres.session("aicfg_pipeline preparation") as session:
+                seen = look(session, migration)
+                found = [p for s in seen.pairs if (p := preparation(session, seen.ledger, s))]
+                if not found:
+                    return SkipReason("Nothing is prepared.")
+                glanced = glance(session, migration)
+        except PipelineError as error:
+            return SkipReason(f"The database can't be looked at, of which verification_sensor tells people: {error}")
+        busy = glanced.running or run_under_way(context, glanced.sessions, datetime.now(UTC))
         if busy:
             return SkipReason(f"A run is under way: {busy}. Looking again at the next tick.")
         cursor = json.loads(context.cursor) if context.cursor else {}

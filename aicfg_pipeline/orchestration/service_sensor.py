@@ -4,6 +4,8 @@ While the migration is in effect it weighs the runbook's four reasons to roll ba
 several times in a row. It never rolls back.
 """
 
+from datetime import UTC, datetime
+
 from dagster import (
     DefaultSensorStatus,
     RunRequest,
@@ -16,9 +18,10 @@ from dagster import (
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.resources import PostgresResource
-from aicfg_pipeline.orchestration.sensors import interval_seconds, running_job
+from aicfg_pipeline.orchestration.sensors import interval_seconds
 from aicfg_pipeline.orchestration.service_checks import Looked, look_at_services, looked_events
 from aicfg_pipeline.orchestration.services import ServicesResource
+from aicfg_pipeline.orchestration.under_way import run_under_way
 from aicfg_pipeline.rollback.glance import glance
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec.model import Migration
@@ -42,11 +45,15 @@ def build_service_sensors(migration: Migration) -> list[SensorDefinition]:
         settings = services.settings()
         if settings.endpoints is None and settings.logs is None:
             return SkipReason("No endpoint and no log is configured, so there is nothing to watch.")
-        with postgres.session("aicfg_pipeline sensor") as session:
-            busy = glance(session, migration).running or running_job(context)
-            if busy:
-                return SkipReason(f"A run is under way: {busy}. Looking again at the next tick.")
-            looked = look_at_services(session, migration, settings, context.instance, quick=True)
+        try:
+            with postgres.session("aicfg_pipeline sensor") as session:
+                seen = glance(session, migration)
+                busy = seen.running or run_under_way(context, seen.sessions, datetime.now(UTC))
+                if busy:
+                    return SkipReason(f"A run is under way: {busy}. Looking again at the next tick.")
+                looked = look_at_services(session, migration, settings, context.instance, quick=True)
+        except PipelineError as error:
+            return SkipReason(f"The database can't be looked at, of which verification_sensor tells people: {error}")
         advised = ", ".join(looked.weighed.advised) if looked.weighed else ""
         events = looked_events(migration, looked)
         if not advised or advised == context.cursor:

@@ -78,12 +78,13 @@ def step(context: OpExecutionContext, migration: Migration, opens: Opens) -> Ite
             run = Run(session, migration, context.run_id, settings=settings, say=context.log.info)
             return Step(context, migration, run, requested.asked, services, target, commands, looks)
 
+        name = f"aicfg_pipeline {context.job_name} {context.run_id[:8]}"
+
         def locked() -> Step:
-            name = f"aicfg_pipeline {context.job_name} {context.run_id[:8]}"
             return opened(postgres.locked_session(name), looks=False)
 
         if opens is Opens.LOOKS or settings.dry_run:
-            with postgres.session(f"aicfg_pipeline {context.job_name}") as session:
+            with postgres.session(name) as session:
                 yield opened(session, looks=True)
             print(f"Target: {target.told}", flush=True)
             return

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from dagster import OpDefinition, OpExecutionContext
+from dagster import AssetMaterialization, OpDefinition, OpExecutionContext
 
+from aicfg_pipeline.orchestration.assets import VERIFICATION
 from aicfg_pipeline.orchestration.home import report_folder
 from aicfg_pipeline.orchestration.metadata import check_evaluation
 from aicfg_pipeline.orchestration.ops.making import step_op
@@ -45,7 +46,7 @@ def _verify_after_cut_over(step: Step) -> dict[str, Any]:
     _record_verify(step.run, checks)
     undo = f"or take the rollback back: {step.commands.job('undo_rollback')}"
     verify.gate(checks, remedy=f"Mend what is named and run again; {undo}")
-    step.context.log.info(f"verify: {Tally.of(checks)}")
+    _log_passed(step, checks)
     return _counts(checks)
 
 
@@ -53,9 +54,16 @@ def _verify(step: Step) -> dict[str, Any]:
     checks = run_and_log_checks(step.context, step.run) + log_service_checks(step)
     _log_findings(step.context, step.run, checks)
     verify.gate(checks, remedy="Mend what is named and run verify again.")
-    step.context.log.info(f"verify: {Tally.of(checks)}")
+    _log_passed(step, checks)
     print(f"verify: {Tally.of(checks)}", flush=True)
     return _counts(checks)
+
+
+def _log_passed(step: Step, checks: list[Check]) -> None:
+    """Say so, and materialize what stands for a verification in which nothing has failed."""
+    step.context.log.info(f"verify: {Tally.of(checks)}")
+    counted: dict[str, Any] = {**_counts(checks), "target": step.target.name}
+    step.context.log_event(AssetMaterialization(asset_key=VERIFICATION, metadata=counted))
 
 
 def _counts(checks: list[Check]) -> dict[str, Any]:
