@@ -1,35 +1,36 @@
 """Fixtures for all tests: real servers of several versions, and a database of its own for each test that wants one.
 
-Tests run on PostgreSQL 18; those marked `every_version` run once on each version there is; costly ones leave some out by
-`every_version(without=…)`. A version that is not installed shows as skips and in pytest's header and summary. How servers
-and databases are made is in tools/servers.py.
+Tests run on PostgreSQL 18; those marked `every_version` run once on each version there is, those marked `two_versions` on
+18 and on one other. A version that is not installed shows as skips and in pytest's header and summary. How servers and
+databases are made is in tools/servers.py, which other version it is in tools/everything.py.
 """
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import pytest
 
+from aicfg_pipeline_tests.tools import checkout, session_folder
 from aicfg_pipeline_tests.tools import servers as tools
+from aicfg_pipeline_tests.tools.everything import EVERYTHING, drawn
 from aicfg_pipeline_tests.tools.servers import Database, Server, Servers
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     _own_folder(config)
-    config.addinivalue_line("markers", "every_version(without=()): runs on every PostgreSQL version there is")
+    config.addinivalue_line("markers", "every_version: what depends on the version; runs on every one there is")
+    config.addinivalue_line("markers", "two_versions: runs on 18 and one other; on every one with AICFG_EVERYTHING=1")
     config.addinivalue_line("markers", "slow: takes more than about ten seconds")
 
 
 def _own_folder(config: pytest.Config) -> None:
     """Give the session a folder of its own: each start of pytest closes the shared one (0700) for the servers' user."""
     if config.option.basetemp is None and not hasattr(config, "workerinput"):
-        folder = Path(tempfile.mkdtemp(prefix="aicfg-tests-"))
+        folder = session_folder.make()
         config.option.basetemp = str(folder / "session")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
@@ -53,16 +54,42 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" not in metafunc.fixturenames:
         return
-    marker = metafunc.definition.get_closest_marker("every_version")
-    left_out = marker.kwargs.get("without", ()) if marker else ()
-    versions = [v for v in tools.KNOWN_VERSIONS if v not in left_out] if marker else [tools.DEFAULT_VERSION]
+    several = any(metafunc.definition.get_closest_marker(m) for m in ("every_version", "two_versions"))
+    versions = tools.KNOWN_VERSIONS if several else [tools.DEFAULT_VERSION]
     metafunc.parametrize("server", [_parameter(v) for v in versions], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if _left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _left_out(item: pytest.Item) -> bool:
+    """Whether this is a test for two versions on a third. Each of its parameters draws for itself."""
+    if EVERYTHING or not item.get_closest_marker("two_versions") or not isinstance(item, pytest.Function):
+        return False
+    version = item.callspec.params["server"]
+    others = [v for v in tools.available() if v != tools.DEFAULT_VERSION]
+    name = item.nodeid.removeprefix("aicfg_pipeline_tests/").replace(f"pg{version}", "")
+    return version not in (tools.DEFAULT_VERSION, drawn(name, others))
 
 
 def _parameter(version: int) -> object:
     reason = tools.missing(version)
     marks = [pytest.mark.skip(reason=reason)] if reason else []
     return pytest.param(version, id=f"pg{version}", marks=marks)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Reports, exports and what a server said go to a folder of the session, and nothing into the checkout."""
+    before = checkout.files()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AICFG_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+    assert checkout.files() - before == set(), "tests have written into the checkout"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from aicfg_pipeline.errors import ConfigError
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "aicfg_pipeline"
 NOT_OURS = PACKAGE / "demo" / "template"  # the application that the demo deploys
-OF_TESTS = {"AICFG_SCREENSHOTS", "AICFG_EVERY_KILL", "AICFG_WRITE_PLAN"}
+OF_TESTS = {"AICFG_SCREENSHOTS", "AICFG_EVERYTHING", "AICFG_WRITE_PLAN"}
 
 
 def sources() -> list[Path]:

@@ -96,6 +96,15 @@ class Statement(sql.Composed):
 
 def engine(name: str, /, **parts: sql.Composable) -> Statement:
     """Return the engine's block `name` with its `{placeholders}` filled. Raises `KeyError` for an unknown name."""
+    return _filled(name, parts) if parts else _as_it_stands(name)
+
+
+@cache
+def _as_it_stands(name: str) -> Statement:
+    return _filled(name, {})
+
+
+def _filled(name: str, parts: Mapping[str, sql.Composable]) -> Statement:
     block = _blocks()[name]
     pieces = _PLACEHOLDER.split(block.sql.rstrip().removesuffix(";"))
     filled = [sql.Placeholder(p) if place % 2 else sql.SQL(p).format(**parts) for place, p in enumerate(pieces)]

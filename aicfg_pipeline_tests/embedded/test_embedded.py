@@ -21,7 +21,7 @@ from aicfg_pipeline.embedded.database import ensure_embedded, stop_embedded
 from aicfg_pipeline.embedded.programs import wheel_binaries
 from aicfg_pipeline.errors import ConfigError, DatabaseError
 from aicfg_pipeline_tests.tools import servers
-from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database, Server
+from aicfg_pipeline_tests.tools.servers import Database, Server
 from aicfg_pipeline_tests.tools.writers import Writers
 
 # Of 40 organisations. They change only with the demo's rows or the old tables' columns and defaults.
@@ -326,7 +326,7 @@ def test_a_killed_first_start_is_made_again_while_another_waits(home: Path) -> N
 # --- what is in it ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_the_pipelines_role_is_what_it_is_on_supabase(old_database: Database, server: Server) -> None:
     assert server.cluster.version == server.version
     assert old_database.query(
@@ -350,7 +350,7 @@ def test_the_pipelines_role_is_what_it_is_on_supabase(old_database: Database, se
     assert owners == [("postgres",)]
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_row_level_security_does_what_the_policies_say(old_database: Database) -> None:
     def seen_by(user: int | None, query: str) -> object:
         with old_database.connect(autocommit=False) as connection:
@@ -371,7 +371,7 @@ def test_row_level_security_does_what_the_policies_say(old_database: Database) -
     assert seen_by(user, "SELECT count(*) FROM user_profiles") == 1
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_the_rows_are_varied_and_always_the_same(old_database: Database, server: Server) -> None:
     found = old_database.fingerprints()
     assert {name: count for name, (count, _) in found.items()} == {
@@ -403,7 +403,7 @@ def test_the_rows_are_varied_and_always_the_same(old_database: Database, server:
         assert script in text, script
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_each_test_has_a_database_of_its_own(old_database: Database, server: Server) -> None:
     before = old_database.schema_dump()
     assert "CREATE TABLE public.sys_rag" in before
@@ -415,7 +415,7 @@ def test_each_test_has_a_database_of_its_own(old_database: Database, server: Ser
         assert other.fingerprints() != old_database.fingerprints()
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_tcp_asks_for_the_password(old_database: Database) -> None:
     with psycopg.connect(old_database.tcp_url) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("postgres",)
@@ -451,7 +451,7 @@ def test_writers_know_what_they_wrote(old_database: Database) -> None:
         assert writers.verify(connection) == []
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_writers_go_through_whatever_has_the_old_name(migrated_database: Database) -> None:
     assert migrated_database.exists(OLD_TABLES[0]) == "v"
     with Writers(migrated_database.url, threads=3) as writers:

@@ -12,14 +12,14 @@ from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline_tests.tools.jobs import confirmed, execute
 from aicfg_pipeline_tests.tools.kills import differing, portrait
 from aicfg_pipeline_tests.tools.migration import running
-from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database
+from aicfg_pipeline_tests.tools.servers import Database
 
 
 def _state(database: Database) -> tuple[str, dict[str, tuple[int, int]]]:
     return database.schema_dump(), database.fingerprints()
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_rollback_parks_the_new_tables_and_says_how_to_undo(migrated_database: Database, tmp_path: Path) -> None:
     done = execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
     assert done.status == 0, done.output

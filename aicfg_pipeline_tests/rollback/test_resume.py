@@ -6,7 +6,6 @@ the client sees and what the server has done differ at every COMMIT, which is co
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
@@ -28,9 +27,10 @@ from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline_tests.tools.everything import EVERYTHING
 from aicfg_pipeline_tests.tools.kills import counting, differing, portrait, survived
 from aicfg_pipeline_tests.tools.migration import drop_parked, migrate_forward, roll_back, running
-from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database, Server, Servers, fill_migrated, fill_old
+from aicfg_pipeline_tests.tools.servers import Database, Server, Servers, fill_migrated, fill_old
 from aicfg_pipeline_tests.tools.writers import Writers
 
 SETTINGS, PROMPTS, NEW = "sys_rag", "org_prompt_engineering", "ai_cfg_org_prompts"
@@ -141,7 +141,7 @@ def prepared(server: Server, walk: Walk) -> Iterator[Database]:
 
 
 @pytest.mark.slow
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 @pytest.mark.parametrize("walk", WALKS, ids=lambda w: w.name)
 def test_killed_at_every_statement(
     walk: Walk, running_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -158,8 +158,8 @@ def test_killed_at_every_statement(
     with prepared(running_server, walk) as database:
         injected = Injected(database)
         kills, commits, killed_after = 0, 0, 0
-        everywhere = running_server.version == 18 or "AICFG_EVERY_KILL" in os.environ
-        stride = 1 if everywhere else 6  # every statement on one version, here and there on the others
+        everywhere = running_server.version == 18 or EVERYTHING
+        stride = 1 if everywhere else 6  # every statement on one version, here and there on another
         reached = left_of(database)
         while True:
             writes = len(injected.done)

@@ -21,7 +21,7 @@ from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.tools.migration import drop_parked, migrate_forward, roll_back, running
 from aicfg_pipeline_tests.tools.planning import planned
-from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database
+from aicfg_pipeline_tests.tools.servers import Database
 
 ENGINE = Path(__file__).parents[2] / "sql" / "engine"
 
@@ -102,7 +102,7 @@ def trapped(migrated_database: Database) -> Iterator[Database]:
         admin.execute("SET search_path = pg_catalog; DROP OWNED BY mallory CASCADE; DROP ROLE mallory")
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_s2_no_trap_goes_off_under_any_job_or_the_sensor(trapped: Database) -> None:
     migration = spec.load()
 

@@ -84,7 +84,7 @@ def cleaned(database: Database) -> None:
         admin.execute("DROP OWNED BY mallory CASCADE; DROP ROLE mallory")
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 @pytest.mark.parametrize("what", PREMADE)
 def test_s1_whoever_made_the_schema_first_has_none_of_his_code_run(migrated_database: Database, what: str) -> None:
     premade(migrated_database, PREMADE[what])

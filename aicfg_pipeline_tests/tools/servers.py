@@ -34,10 +34,8 @@ ORGANISATIONS = 40
 # Every version that the tests know how to find; conftest's header line and skips tell which of them are missing here.
 KNOWN_VERSIONS = (14, 15, 16, 17, 18)
 DEBIAN = Path("/usr/lib/postgresql")
-# What costs minutes (the kill walk, say) leaves these out; what differs between versions is tested on them all the same.
-NEIGHBOURS = (14, 17)
 
-FASTER = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+FASTER = {"fsync": "off", "full_page_writes": "off", "max_connections": "200", "max_wal_size": "256MB"}
 # What `row::text` depends on.
 PINNED = "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
 

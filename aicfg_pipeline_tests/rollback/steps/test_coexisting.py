@@ -113,7 +113,7 @@ def test_the_plan_counts_what_would_be_merged_and_wants_it_accepted(coexisting: 
         plan.gate(made, ["coexisting_conflict"])
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_undo_keeps_the_merged_rows_and_both_that_were_merged(coexisting: Database, tmp_path: Path) -> None:
     kinds = make_them_differ(coexisting)
     creator = coexisting.query("SELECT id FROM auth.users ORDER BY id LIMIT 1")[0][0]
@@ -189,7 +189,7 @@ def test_a_single_row_with_two_ids_is_a_conflict_and_not_an_error(migrated_datab
     assert differing(before, portrait(migrated_database)) == []
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_an_old_table_kept_under_another_name_is_left_alone(migrated_database: Database, tmp_path: Path) -> None:
     migrated_database.execute(
         f"CREATE TABLE {OLD}_old (id uuid, note text); INSERT INTO {OLD}_old VALUES (NULL, 'keep me')"

@@ -48,7 +48,7 @@ def writing(database: Database) -> Iterator[list[int]]:
         thread.join()
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_o9_deferred_keys_and_writers_go_back_forth_and_back(
     plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

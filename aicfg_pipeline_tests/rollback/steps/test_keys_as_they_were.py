@@ -41,7 +41,7 @@ def there_and_back(database: Database, between: str = "SELECT 1") -> None:
         undo_rollback(run)
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_d6_undo_changes_no_row_and_no_key_where_nothing_was_written(with_orphans: Database) -> None:
     before = with_orphans.query(KEYS), with_orphans.query(ROWS)
     assert [valid for name, _, valid in before[0] if name == KEY] == [False]

@@ -54,7 +54,7 @@ DIRECTIONS = pytest.mark.parametrize(("go", "name"), [(back, OLD), (forth, NEW)]
 
 @pytest.mark.parametrize("level", LEVELS)
 @DIRECTIONS
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_d5_swap_waits_for_an_older_snapshot_and_its_update_finds_every_row(
     migrated_database: Database, go: Callable[[Run], None], name: str, level: str
 ) -> None:

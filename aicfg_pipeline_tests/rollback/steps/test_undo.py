@@ -16,7 +16,7 @@ from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.rollback.steps.undo import catch_up_forth, undo_rollback
 from aicfg_pipeline_tests.tools.kills import counting, differing, portrait, survived
 from aicfg_pipeline_tests.tools.migration import drop_parked, roll_back, running
-from aicfg_pipeline_tests.tools.servers import NEIGHBOURS, Database
+from aicfg_pipeline_tests.tools.servers import Database
 from aicfg_pipeline_tests.tools.writers import Writers
 
 OLD, NEW = "org_prompt_engineering", "ai_cfg_org_prompts"
@@ -74,7 +74,7 @@ def test_the_ledger_says_what_was_done(migrated_database: Database) -> None:
         assert book.last("undo", pair=old, outcome="settled") is not None
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_rows_that_nobody_has_changed_need_no_one_who_did(migrated_database: Database) -> None:
     """Forth is not the reverse of back for a row with `created_by` alone; it is right all the same."""
     creator, *_ = users(migrated_database)
@@ -88,7 +88,7 @@ def test_rows_that_nobody_has_changed_need_no_one_who_did(migrated_database: Dat
     assert set(found.values()) == {(creator, None)}
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 @pytest.mark.parametrize("replay_between", [False, True], ids=["at_once", "replayed_in_between"])
 def test_who_created_a_row_comes_back(migrated_database: Database, replay_between: bool) -> None:
     first, second, third, creator, *_ = users(migrated_database)
@@ -124,7 +124,7 @@ def test_who_created_a_row_comes_back(migrated_database: Database, replay_betwee
     assert str(gone) not in found
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_a_column_that_only_the_new_table_has_keeps_its_values(migrated_database: Database) -> None:
     migrated_database.execute(
         f"""ALTER TABLE {NEW} ADD COLUMN note text DEFAULT 'fresh',
@@ -146,7 +146,7 @@ def test_a_column_that_only_the_new_table_has_keeps_its_values(migrated_database
     assert migrated_database.query(f"SELECT citation_style FROM {NEW} WHERE id = '{rewritten}'") == [("none",)]
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_a_truncate_since_the_cut_over(migrated_database: Database) -> None:
     creator, other, *_ = users(migrated_database)
     migrated_database.execute(f"UPDATE {NEW} SET created_by = '{creator}'")
@@ -182,7 +182,7 @@ def test_a_unique_value_that_wandered(migrated_database: Database) -> None:
     assert (found[one[0]], found[two[0]]) == (two[1], one[1])
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_whoever_was_deleted_meanwhile_is_no_creator_any_more(migrated_database: Database) -> None:
     last, *_ = users(migrated_database)
     ghost = "00000000-0000-0000-0000-00000000dead"
@@ -224,7 +224,7 @@ def test_deleted_between_the_comparison_and_the_swap(
     assert f"{NEW}_created_by_fkey" in facts["settled"][OLD]["validated"]
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_triggers_of_the_new_table_do_not_see_the_replay(migrated_database: Database) -> None:
     states_ = {"plain": "O", "always": "A", "replica": "R", "off": "D"}
     migrated_database.execute(
@@ -331,7 +331,7 @@ def test_given_up_half_way_the_rollback_still_stands(
     assert states(migrated_database) == {State.ROLLED_BACK}
 
 
-@pytest.mark.every_version(without=NEIGHBOURS)
+@pytest.mark.two_versions
 def test_there_and_back_with_four_writers_throughout(migrated_database: Database) -> None:
     with Writers(migrated_database.url, threads=4) as writers:
         for _ in range(3):

@@ -1,0 +1,21 @@
+"""The files of the checkout, to see that tests leave nothing in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+NOT_OURS = {".git", ".venv", ".cache", "__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+"""What git and the tools keep there."""
+WRITTEN_BY_PEOPLE = {".py", ".sql", ".md"}
+"""Who adds a file of these while tests run is a person."""
+
+
+def files(root: Path = PROJECT) -> set[str]:
+    """Return the paths of all files but those of tools and those that a person may be adding just now."""
+    found: set[str] = set()
+    for folder, folders, names in os.walk(root):
+        folders[:] = [f for f in folders if f not in NOT_OURS and not f.endswith(".egg-info")]
+        found |= {str(Path(folder, name).relative_to(root)) for name in names}
+    return {name for name in found if Path(name).suffix not in WRITTEN_BY_PEOPLE}
