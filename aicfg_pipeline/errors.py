@@ -99,6 +99,12 @@ class LockTimeoutError(PipelineError):
     code = "locked_out"
 
 
+class StoppedError(PipelineError):
+    """A person stopped the run (Ctrl-C, Terminate). What was committed stands, the rest was rolled back."""
+
+    code = "stopped"
+
+
 class GateError(PipelineError):
     """A gate found a difference it can't explain; the run stops, and what can be undone can still be undone."""
 

@@ -14,13 +14,14 @@ from dagster import (
     AssetCheckEvaluation,
     AssetCheckResult,
     AssetCheckSeverity,
+    DagsterExecutionInterruptedError,
     Failure,
     MetadataValue,
 )
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._utils.error import SerializableErrorInfo
 
-from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.errors import PipelineError, StoppedError
 from aicfg_pipeline.orchestration.assets import key_of
 from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.config import Request
@@ -83,6 +84,15 @@ class StepFailure(Failure, _TakenOver):
         self.user_code_process_error_infos = [SerializableErrorInfo(message=told, stack=[], cls_name=error.code)]
 
 
+class StepStopped(DagsterExecutionInterruptedError, _TakenOver):
+    """A step that a person stopped: no other step of the run begins, and there is no stack trace of where it was."""
+
+    def __init__(self, error: StoppedError) -> None:
+        super().__init__(str(error))
+        told = f"{type(error).__name__} ({error.code}): {error}"
+        self.user_code_process_error_infos = [SerializableErrorInfo(message=told, stack=[], cls_name=error.code)]
+
+
 @dataclass
 class Failing:
     """What is known of a step when it fails: the target's name, once it was found."""
@@ -98,7 +108,7 @@ def failures() -> Iterator[Failing]:
         yield known
     except PipelineError as error:
         error.target = known.target
-        raise StepFailure(error) from None
+        raise (StepStopped(error) if isinstance(error, StoppedError) else StepFailure(error)) from None
 
 
 def check_evaluation(migration: Migration, check: Check) -> AssetCheckEvaluation | None:

@@ -3,7 +3,8 @@
 What evidence is and looks like is in `evidence`; here it is only gathered at the right moment and linked.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,23 +68,39 @@ def recorded_checks(run: Run) -> list[Check]:
     return [Check.read(c) for c in entries[-1].facts.get("checks", [])] if entries else []
 
 
+def report_failed_run(
+    open_run: Callable[[], Run], job_name: str, commands: Commands, error: str, log: logging.Logger
+) -> None:
+    """Write that a run failed into the ledger, and its evidence into a report. Never raises what a person can mend."""
+    try:
+        run = open_run()
+        if not ledger.read(run.session, run.migration).of_run(run.run_id):
+            return  # refused before anything was touched: the step's own message says it all
+        lifecycle.failed(run, error)
+        if job_name in KINDS:
+            html, _ = write_report(run, job_name, commands, error=error)
+            log.info(f"report of the failed run: {html.as_uri()}")
+    except PipelineError as problem:
+        log.error(f"The report of the failed run could not be written: {problem}")
+
+
 def failure_report(migration: Migration) -> HookDefinition:
     """Return the hook that writes a failed run into the ledger and its evidence into a report."""
 
     @failure_hook(name="report_failure", required_resource_keys={"postgres"})
     def report_failure(context: HookContext) -> None:
         postgres: PostgresResource = context.resources.postgres
+
+        def opened() -> Run:
+            session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
+            return Run(session, migration, context.run_id, say=context.log.info)
+
         error = str(context.op_exception or "the step was interrupted")
         try:
-            session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
-            run = Run(session, migration, context.run_id, say=context.log.info)
-            if not ledger.read(session, migration).of_run(context.run_id):
-                return  # refused before anything was touched: the step's own message says it all
-            lifecycle.failed(run, error)
-            html, _ = write_report(run, context.job_name, commands_for(postgres.target()), error=error)
-            context.log.info(f"report of the failed run: {html.as_uri()}")
-        except PipelineError as problem:
-            context.log.error(f"The report of the failed run could not be written: {problem}")
+            commands = commands_for(postgres.target())
+        except PipelineError:
+            return  # no target: nothing was touched, and the step's own message says it all
+        report_failed_run(opened, context.job_name, commands, error, context.log)
 
     return report_failure
 

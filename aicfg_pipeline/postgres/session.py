@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ from aicfg_pipeline.postgres.statements import Statement, engine, is_noted, with
 FIRST_LOCK_TIMEOUT_MS = 1_200
 """Longer than `deadlock_timeout` (1 s): only then does an autovacuum in progress give way."""
 
+CANCEL_SECONDS = 3.0
+"""So long the server is given to take note that we stop; closing the connection ends our work in any case."""
 
 Query = sql.Composable | str
 
@@ -64,8 +66,14 @@ class Session:
         composed: Any = sql.SQL(query) if isinstance(query, str) else query
         sent: Any = composed if params is None or isinstance(query, str) else with_parameters(composed)
         began = time.perf_counter()
-        with server_errors(self.url, for_locks=self._for_locks):
-            cursor = self.connection.execute(sent, params)
+        try:
+            with server_errors(self.url, for_locks=self._for_locks):
+                cursor = self.connection.execute(sent, params)
+        except Exception:
+            raise
+        except BaseException:  # a person stops us while the server is at work
+            self._let_go()
+            raise
         if note:
             self.note([composed], (time.perf_counter() - began) * 1000)
         return cursor
@@ -173,9 +181,19 @@ class Session:
         """Leave the transaction; a connection that is already gone has rolled back by itself."""
         if self.connection.closed or self.connection.broken:
             return
+        if self.connection.info.transaction_status == TransactionStatus.ACTIVE:
+            return self._let_go()
         try:
             self.connection.execute("ROLLBACK")
         except psycopg.Error:
+            self.connection.close()
+
+    def _let_go(self) -> None:
+        """Have the server end what it is at, and close: a connection that is at work can't be asked anything."""
+        try:
+            with suppress(psycopg.Error):
+                self.connection.cancel_safe(timeout=CANCEL_SECONDS)
+        finally:
             self.connection.close()
 
     def close(self) -> None:

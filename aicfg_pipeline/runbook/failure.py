@@ -24,6 +24,9 @@ def after_failure(run: Run, services: ServicesSettings, command: Command) -> tup
     told, running = [], True
     try:
         before = remembered.open_stop(run.look().ledger)
+    except PipelineError as error:
+        return False, _not_looked_up(error, services)  # what this process has stopped itself is started at its end
+    try:
         if before is not None:
             start_services(run, services)
             told.append(f"The services were started again as they were before: {told_states(before)}.")
@@ -36,6 +39,14 @@ def after_failure(run: Run, services: ServicesSettings, command: Command) -> tup
     except PipelineError as error:
         told.append(f"What is where could not be looked up: {error.found}")
     return running, told
+
+
+def _not_looked_up(error: PipelineError, services: ServicesSettings) -> list[str]:
+    """Say that nothing could be looked up, and of the services only what is known: not that any was stopped."""
+    told = [f"What is where could not be looked up: {error.found}"]
+    if services.lambdas is not None:
+        told.append("So it is not known here whether an earlier run left the services stopped: look at them yourself.")
+    return told
 
 
 def whereabouts(look: Look, services: ServicesSettings, command: Command) -> list[str]:

@@ -1,12 +1,15 @@
 """What is done for stopped services when a step fails: they are started again at once, and the failure says what is where."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from dagster import DagsterExecutionInterruptedError, OpExecutionContext
+from dagster import OpExecutionContext
 
 from aicfg_pipeline.errors import AlreadyRunningError, HazardError, PipelineError
 from aicfg_pipeline.orchestration.commands import Commands
+from aicfg_pipeline.orchestration.config import Request
+from aicfg_pipeline.orchestration.ops.stopping import INTERRUPTS, not_again, stopped, ways_on
+from aicfg_pipeline.orchestration.reports import report_failed_run
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.runbook.failure import after_failure
@@ -17,16 +20,32 @@ OpenAgain = Callable[[], Run]
 
 @contextmanager
 def services_guarded(
-    context: OpExecutionContext, open_again: OpenAgain, services: ServicesResource, commands: Commands
+    context: OpExecutionContext,
+    open_again: OpenAgain,
+    services: ServicesResource,
+    commands: Commands,
+    request: Request,
 ) -> Iterator[None]:
-    """Whatever fails within: start stopped services again at once, and let the failure say what is where."""
+    """Whatever fails within: start stopped services again at once, and let the failure say what is where.
+
+    Raises `StoppedError` where a person stops it, and writes the report, which Dagster's hooks do for failures only.
+    """
     try:
         yield
     except PipelineError as error:
         told = _after_failure(open_again, services, commands, error)
         error.aftermath = "\n".join(told) or None
         raise
-    except (Exception, KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
+    except INTERRUPTS:
+        with not_again():
+            stop = stopped(context)
+            told = _after_failure(open_again, services, commands, stop)
+            with suppress(PipelineError):
+                told.append(ways_on(open_again(), context.job_name, request, commands))
+            stop.aftermath = "\n".join(told) or None
+            report_failed_run(open_again, context.job_name, commands, str(stop), context.log)
+        raise stop from None
+    except Exception as error:
         for line in _after_failure(open_again, services, commands, error):
             context.log.error(line)
         raise

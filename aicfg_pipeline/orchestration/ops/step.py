@@ -15,6 +15,7 @@ from aicfg_pipeline.orchestration.config import Request, RequestResource
 from aicfg_pipeline.orchestration.home import Target
 from aicfg_pipeline.orchestration.metadata import failures
 from aicfg_pipeline.orchestration.ops.guard import services_guarded
+from aicfg_pipeline.orchestration.ops.stopping import stopped_while_looking
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.postgres.session import Session
@@ -84,14 +85,14 @@ def step(context: OpExecutionContext, migration: Migration, opens: Opens) -> Ite
             return opened(postgres.locked_session(name), looks=False)
 
         if opens is Opens.LOOKS or settings.dry_run:
-            with postgres.session(name) as session:
+            with postgres.session(name) as session, stopped_while_looking(context):
                 yield opened(session, looks=True)
             print(f"Target: {target.told}", flush=True)
             return
         found = locked()
         if opens is Opens.BEGINS:
             lifecycle.confirm(found.run, must_confirm=found.must_confirm)
-        with services_guarded(context, lambda: locked().run, services, commands):
+        with services_guarded(context, lambda: locked().run, services, commands, requested.asked):
             if opens is Opens.FOLLOWS:
                 lifecycle.must_be_ours(found.run, [context.run.parent_run_id, context.run.root_run_id])
             yield found
