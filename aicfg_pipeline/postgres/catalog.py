@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from aicfg_pipeline.postgres.equality import Equality
 from aicfg_pipeline.postgres.locks import Blocker
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
@@ -16,7 +18,7 @@ KIND_NAMES = {"r": "table", "p": "partitioned table", "v": "view", "m": "materia
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation as the catalog has it."""
+    """A relation as the catalog has it; `own_equality` has the columns whose type has operators outside pg_catalog."""
 
     schema: str
     name: str
@@ -27,6 +29,7 @@ class Relation:
     hides_rows: bool
     estimated_rows: int
     bytes: int
+    own_equality: Mapping[str, Equality] = field(default_factory=dict, compare=False)
 
     @property
     def is_table(self) -> bool:
@@ -79,7 +82,12 @@ def relations(session: Session, names: Iterable[tuple[str, str]]) -> dict[tuple[
     """Return those of the named relations (schema, name) that exist."""
     wanted = list(dict.fromkeys(names))
     rows = session.all(engine("relations"), {"schemas": [s for s, _ in wanted], "names": [n for _, n in wanted]})
-    return {(r.schema, r.name): Relation(**r._asdict()) for r in rows}
+    return {(r.schema, r.name): _relation(r._asdict()) for r in rows}
+
+
+def _relation(found: dict[str, Any]) -> Relation:
+    own = {column: Equality(operator, type_) for column, (operator, type_) in (found.pop("own_equality") or {}).items()}
+    return Relation(**found, own_equality=own)
 
 
 def columns(session: Session, oid: int) -> tuple[Column, ...]:

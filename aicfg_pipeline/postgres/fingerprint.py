@@ -15,8 +15,9 @@ from typing import Any
 
 from psycopg import sql
 
+from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, keys_equal
+from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine
 
 SAMPLE = 50
 
@@ -212,7 +213,9 @@ def different_rows(
         return comma(sql.SQL("CAST({} AS text)").format(sql.Identifier(side, n)) for n in names)
 
     changed = comma(
-        sql.SQL("record_image_ne(ROW({}), ROW({}))").format(sql.Identifier("source", n), sql.Identifier("target", n))
+        sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(
+            sql.Identifier("source", n), sql.Identifier("target", n)
+        )
         for n in names
     )
     return engine(

@@ -179,10 +179,3 @@ def comma(parts: Iterable[sql.Composable]) -> sql.Composed:
 def columns(names: Iterable[str], alias: str | None = None) -> sql.Composed:
     """Return a comma-separated list of column names, each after `alias` where one is given."""
     return comma(sql.Identifier(alias, n) if alias else sql.Identifier(n) for n in names)
-
-
-def keys_equal(key: Iterable[str], left: str, right: str) -> sql.Composed:
-    """Return `left.k = right.k AND …` for every column of the key."""
-    return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, k), sql.Identifier(right, k)) for k in key
-    )

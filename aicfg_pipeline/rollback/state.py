@@ -6,11 +6,12 @@ Nothing here writes, and nothing here decides what to do about a state: that is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.equality import key_columns
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
@@ -38,7 +39,10 @@ PREPARED_BY = ("prepare", "ready")
 
 @dataclass(frozen=True)
 class PairState:
-    """One pair as it is found: the relations under its names, in `schema` and in the private schema."""
+    """One pair as it is found: the relations under its names, in `schema` and in the private schema.
+
+    `pair` is the migration's; its key's columns know by which operator their types compare.
+    """
 
     pair: Pair
     state: State
@@ -151,8 +155,9 @@ def _classify(migration: Migration, pair: Pair, found: Mapping[tuple[str, str], 
     private_old, private_new = found.get((PRIVATE_SCHEMA, pair.old)), found.get((PRIVATE_SCHEMA, pair.new))
     log = found.get((PRIVATE_SCHEMA, pair.change_log))
     state, because = _judge(pair, at_old, at_new, private_old, private_new, book)
+    table = next((r for r in (at_new, private_new, at_old, private_old) if r is not None and r.is_table), None)
     return PairState(
-        pair=pair,
+        pair=replace(pair, key=key_columns(pair.key, table.own_equality)) if table else pair,
         state=state,
         at_old_name=at_old,
         at_new_name=at_new,

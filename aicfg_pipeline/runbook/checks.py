@@ -15,6 +15,7 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.postgres.equality import same
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback.checks.check import Check, Verdict, failed, not_applicable, passed
@@ -136,7 +137,8 @@ class _Reader:
             raise PipelineError(f"probe {probe} compares with {wanted.table}, which is not there: {state.because}")
         assert self.services.endpoints is not None
         values = {k: _filled(v, self.services.endpoints.placeholders) for k, v in wanted.where.items()}
-        conditions = [sql.SQL("{} = {}").format(ident(column), sql.Literal(value)) for column, value in values.items()]
+        own = relation.own_equality
+        conditions = [same(ident(c), sql.Literal(v), own.get(c)) for c, v in values.items()]
         query = engine(
             "read_column",
             column=ident(wanted.column),

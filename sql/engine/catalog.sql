@@ -1,11 +1,22 @@
 -- What is there, read from the system catalogs. Nothing in this file writes.
 
--- name: relations -- the named relations that exist; asks for no lock on them (pg_total_relation_size would, and wait for ever)
+-- name: relations -- the named relations that exist, and which columns compare by an operator of their type's own; asks for no lock on them (pg_total_relation_size would, and wait for ever)
 SELECT n.nspname AS schema, c.relname AS name, c.oid::bigint AS oid, c.relkind::text AS kind,
        pg_get_userbyid(c.relowner) AS owner, pg_has_role(c.relowner, 'USAGE') AS is_owner,
        row_security_active(c.oid) AS hides_rows, c.reltuples::bigint AS estimated_rows,
        ((c.relpages + coalesce((SELECT t.relpages FROM pg_class t WHERE t.oid = c.reltoastrelid), 0))::bigint
-        * current_setting('block_size')::bigint) AS bytes
+        * current_setting('block_size')::bigint) AS bytes,
+       (SELECT jsonb_object_agg(a.attname, jsonb_build_array(format('OPERATOR(%I.%s)', opn.nspname, op.oprname), format('%I.%I', tn.nspname, t.typname)))
+        FROM pg_opclass k JOIN pg_am m ON m.oid = k.opcmethod AND m.amname = 'btree'
+        JOIN pg_type t ON t.oid = k.opcintype AND t.typnamespace <> 'pg_catalog'::regnamespace::oid
+        JOIN pg_namespace tn ON tn.oid = t.typnamespace
+        JOIN pg_amop eq ON eq.amopfamily = k.opcfamily AND eq.amoplefttype = t.oid AND eq.amoprighttype = t.oid AND eq.amopstrategy = 3::int2
+        JOIN pg_operator op ON op.oid = eq.amopopr JOIN pg_namespace opn ON opn.oid = op.oprnamespace
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+            AND t.oid = (WITH RECURSIVE below (oid) AS (
+                SELECT a.atttypid UNION ALL SELECT b.typbasetype FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype = 'd')
+            SELECT below.oid FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype <> 'd')
+        WHERE k.opcdefault) AS own_equality
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f');

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, engine, ident, keys_equal, private
+from aicfg_pipeline.postgres.statements import columns, engine, ident, private
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
 from aicfg_pipeline.rollback.checks.facts import CatalogFacts, as_facts, as_plain, differences, from_plain, told
 from aicfg_pipeline.rollback.checks.inspection import Inspection

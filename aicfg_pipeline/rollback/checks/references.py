@@ -87,7 +87,9 @@ def _orphans(inspection: Inspection, pair: Pair, table: Relation, key: ForeignKe
             "count_orphans",
             keys=columns(pair.key, "referring"),
             table=ident(table.schema, table.name),
-            refers_to_nothing=refers_to_nothing("referring", key.columns, ident(*key.references), key.target_columns),
+            refers_to_nothing=refers_to_nothing(
+                "referring", key.columns, ident(*key.references), key.target_columns, target.own_equality
+            ),
         )
     )
     return {"foreign_key": key.name, "rows": row.rows, "keys": list(row.keys)} if row.rows else None

@@ -15,8 +15,9 @@ from psycopg import sql
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Column, Relation
+from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, text
+from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, text
 from aicfg_pipeline.rollback.hazards import columns as columns_
 from aicfg_pipeline.rollback.hazards import types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
@@ -154,7 +155,9 @@ def _reference_rules(session: Session, pair: Pair, source: Source) -> Iterator[_
             continue  # reported as missing_reference, as rls_hides_rows or as a column that nothing fills
         if not session.one(engine("privileges_on"), {"oid": referred.oid}).may_select:
             continue
-        broken = refers_to_nothing("source", key.columns, ident(*key.references), key.target_columns)
+        broken = refers_to_nothing(
+            "source", key.columns, ident(*key.references), key.target_columns, referred.own_equality
+        )
         yield _Rule(
             "violates_foreign_key",
             f"foreign key {key.name}",
@@ -229,8 +232,8 @@ def _conflicts(session: Session, state: PairState, old: Relation) -> Iterator[Ha
             new_absent=sql.SQL("{} IS NULL").format(ident("newer", key)),
             new_columns=columns(both, "newer"),
             old_columns=columns(both, "older"),
-            old_is_later=sql.SQL("{} > {}").format(later, earlier) if by_time else text("false"),
-            new_is_later=sql.SQL("{} < {}").format(later, earlier) if by_time else text("true"),
+            old_is_later=engine("later_than", left=later, right=earlier) if by_time else text("false"),
+            new_is_later=engine("later_than", left=earlier, right=later) if by_time else text("true"),
             any_keys=comma(sql.SQL("coalesce({}, {})").format(ident("newer", k), ident("older", k)) for k in pair.key),
             new_rows=new_rows.query,
             old_rows=old_rows.query,

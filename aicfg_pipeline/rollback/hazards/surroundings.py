@@ -88,8 +88,7 @@ def _open_schemas(subject: Subject) -> Iterator[Hazard]:
         yield Hazard(
             "open_schema",
             f"Others may create functions and operators in the schema {found.schema}: {', '.join(found.roles)}. Whoever finds"
-            " one there runs it: a default, a check, a trigger, an expression of the migration, and the comparison of keys"
-            " whose type has no = of its own (varchar, an enum). All of these run as this role.",
+            " one there runs it: a default, a check, a trigger, an expression of the migration. All of these run as this role.",
             f"REVOKE CREATE ON SCHEMA {found.schema} FROM {', '.join(found.roles)};",
             facts={"schema": found.schema, "roles": found.roles},
         )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aicfg_pipeline.postgres import catalog
+from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import engine, ident, keys_equal
+from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback.hazards import columns, types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import UNRECORDED, Look, PairState, State

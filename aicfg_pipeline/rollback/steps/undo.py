@@ -15,8 +15,9 @@ from psycopg import sql
 from aicfg_pipeline.errors import GateError, LockTimeoutError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, keys_equal, private, provided
+from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private, provided
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.hazards import Subject, undoing
 from aicfg_pipeline.rollback.run import Run

@@ -12,18 +12,9 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.postgres.catalog import Column
+from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import (
-    Statement,
-    columns,
-    comma,
-    engine,
-    ident,
-    keys_equal,
-    private,
-    text,
-    unnoted,
-)
+from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, private, text, unnoted
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.spec.model import Pair
 

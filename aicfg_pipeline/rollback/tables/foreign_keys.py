@@ -15,6 +15,7 @@ from aicfg_pipeline.errors import DatabaseError, LockTimeoutError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.ahead import must_be_free
 from aicfg_pipeline.postgres.catalog import Relation, TableForeignKey
+from aicfg_pipeline.postgres.equality import Equality, same
 from aicfg_pipeline.postgres.statements import engine, ident, text
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
@@ -46,16 +47,22 @@ def facts_of(key: TableForeignKey) -> dict[str, Any]:
 
 
 def refers_to_nothing(
-    row: str, columns: Sequence[str], target: sql.Identifier, target_columns: Sequence[str]
+    row: str,
+    columns: Sequence[str],
+    target: sql.Identifier,
+    target_columns: Sequence[str],
+    own: Mapping[str, Equality],
 ) -> sql.Composable:
-    """Return in SQL whether the row of alias `row` refers to nothing. Without a value it refers to nothing wrong."""
+    """Return in SQL whether the row of alias `row` refers to nothing. Without a value it refers to nothing wrong.
+
+    `own` are the equalities of the target's columns, as `catalog.Relation` has them.
+    """
     return engine(
         "refers_to_nothing",
         filled=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(row, c)) for c in columns),
         target=target,
         matches=sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(ident("referred", t), ident(row, c))
-            for c, t in zip(columns, target_columns, strict=True)
+            same(ident("referred", t), ident(row, c), own.get(t)) for c, t in zip(columns, target_columns, strict=True)
         ),
     )
 

@@ -14,8 +14,9 @@ from psycopg import sql
 
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.equality import keys_equal, same
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, keys_equal, private, text
+from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, private, text
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
@@ -33,7 +34,8 @@ class Forth:
 
     `back` are the parked rows in the old table's columns. `kept` are columns of the parked table: a row that was parked
     gets its own values of them back. `remembered` are the columns that are remembered for that. `proven` are the columns
-    that the old table decides. `foreign_keys` are to be put on again, as the ledger has them.
+    that the old table decides. `foreign_keys` are to be put on again, as the ledger has them; `referred` are the tables
+    that they refer to.
     """
 
     pair: Pair
@@ -45,6 +47,7 @@ class Forth:
     remembered: tuple[str, ...]
     proven: tuple[str, ...]
     foreign_keys: tuple[Mapping[str, Any], ...]
+    referred: Mapping[tuple[str, str], Relation]
     triggers: tuple[tuple[str, str], ...]
 
     @property
@@ -60,6 +63,7 @@ def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
     mapping, source = way.mapping, way.rows
     there = {c.name for c in way.wanted if not c.generated}
     keep = tuple(c for c in pair.keep if c in there)
+    taken_off = foreign_keys.taken_off(book, pair, parked)
     return Forth(
         pair=pair,
         old=old,
@@ -69,7 +73,8 @@ def way_forth(session: Session, state: PairState, book: Ledger) -> Forth:
         kept=tuple(dict.fromkeys((*keep, *mapping.unfilled))),
         remembered=tuple(c.name for c in way.wanted),
         proven=tuple(c for c in source.columns if c not in keep),
-        foreign_keys=tuple(foreign_keys.taken_off(book, pair, parked)),
+        foreign_keys=tuple(taken_off),
+        referred=catalog.relations(session, [(k["references"][0], k["references"][1]) for k in taken_off]),
         triggers=firing(session, parked.oid, WRITES),
     )
 
@@ -184,7 +189,7 @@ def _texts(session: Session, forth: Forth, state: PairState) -> list[sql.Composa
             parked=forth.target,
             log=log,
             keys_equal=sql.SQL(" AND ").join(
-                sql.SQL("{} = {}").format(ident("known", k), engine("text_column", column=ident(k)))
+                same(ident("known", k), engine("text_column", column=ident(k)), getattr(k, "equality", None))
                 for k in forth.pair.key
             ),
         )
@@ -231,7 +236,7 @@ def _picked(forth: Forth, column: str) -> sql.Composable:
     watched = [k for k in forth.foreign_keys if k["columns"] == [column]]
     if not watched:
         return engine("remembered_column", column=ident(column))
-    nothing = sql.SQL(" OR ").join(_refers_to_nothing(k, "remembered") for k in watched)
+    nothing = sql.SQL(" OR ").join(_refers_to_nothing(forth, k, "remembered") for k in watched)
     otherwise = _otherwise(forth, column)
     return engine("remembered_reference", column=ident(column), refers_to_nothing=nothing, otherwise=otherwise)
 
@@ -240,8 +245,10 @@ def _otherwise(forth: Forth, column: str) -> sql.Composable:
     return ident("source", column) if column in forth.source.columns else sql.SQL("NULL")
 
 
-def _refers_to_nothing(key: Mapping[str, Any], row: str) -> sql.Composable:
-    return foreign_keys.refers_to_nothing(row, key["columns"], ident(*key["references"]), key["ref_columns"])
+def _refers_to_nothing(forth: Forth, key: Mapping[str, Any], row: str) -> sql.Composable:
+    schema, table = key["references"]
+    own = forth.referred[schema, table].own_equality if (schema, table) in forth.referred else {}
+    return foreign_keys.refers_to_nothing(row, key["columns"], ident(schema, table), key["ref_columns"], own)
 
 
 # --- what a kept value refers to may be gone -------------------------------------------------------------------
@@ -272,7 +279,7 @@ def mending_statements(session: Session, forth: Forth, table: Relation, source: 
             assignments=comma(sql.SQL("{} = {}").format(ident(c), _otherwise(forth, c)) for c in kept),
             source=source.query,
             keys_equal=keys_equal(forth.pair.key, "target", "source"),
-            refers_to_nothing=_refers_to_nothing(key, "target"),
+            refers_to_nothing=_refers_to_nothing(forth, key, "target"),
         )
         statements += [*off, _Mending(update, update.why), *on]
     return statements

@@ -11,8 +11,9 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres.catalog import Column
+from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import comma, engine, ident, keys_equal, text
+from aicfg_pipeline.postgres.statements import comma, engine, ident, text
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.counting import tally
 from aicfg_pipeline.rollback.tables.sources import Way

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from aicfg_pipeline.postgres.catalog import Column
-from aicfg_pipeline.postgres.statements import comma, engine, ident, keys_equal, text
+from aicfg_pipeline.postgres.equality import keys_equal
+from aicfg_pipeline.postgres.statements import comma, engine, ident, text
 from aicfg_pipeline.spec.ddl import expression_columns
 from aicfg_pipeline.spec.model import Pair
 

@@ -34,7 +34,7 @@ def advance_statements(
 
 
 def _advance(own: Any, other: Any | None, target: Relation, schema: str | None) -> sql.Composed | None:
-    latest = sql.SQL("min" if own.descending else "max")
+    latest = sql.SQL("pg_catalog.min" if own.descending else "pg_catalog.max")
     place = ident(schema or own.schema, own.name)
     values = [engine("last_handed_out", sequence=place)]
     if other is not None:

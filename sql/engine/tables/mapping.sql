@@ -17,13 +17,13 @@
 CASE WHEN {take_new} THEN {new_column} ELSE {old_column} END AS {column};
 
 -- name: padded -- with blanks at the end as a column of a fixed length has it; what is too long stays so, and is refused
-CASE WHEN {full} = {bare} THEN CAST({full} AS bpchar) ELSE {bare} END;
+CASE WHEN {full} OPERATOR(pg_catalog.=) {bare} THEN CAST({full} AS bpchar) ELSE {bare} END;
 
 -- name: only_column -- a column that only one side has: that side's, whichever version was chosen
 CASE WHEN {key} IS NULL THEN {default} ELSE {only} END AS {column};
 
 -- name: take_new_by_time -- the new row, unless there is none or the old one was changed later
-({old_key} IS NULL OR ({new_key} IS NOT NULL AND coalesce({new_time} >= {old_time}, true)));
+({old_key} IS NULL OR ({new_key} IS NOT NULL AND coalesce({new_time} OPERATOR(pg_catalog.>=) {old_time}, true)));
 
 -- name: take_new -- the new row wherever there is one
 ({new_key} IS NOT NULL);
