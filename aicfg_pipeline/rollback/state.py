@@ -22,6 +22,7 @@ class State(StrEnum):
     """The states of a pair."""
 
     MIGRATED = "migrated"
+    MIGRATED_AGAIN = "migrated_again"
     COEXISTING = "coexisting"
     COPYING = "copying"
     PREPARED = "prepared"
@@ -32,7 +33,7 @@ class State(StrEnum):
 
 
 WITH_SHADOW = (State.COPYING, State.PREPARED)
-TO_ROLL_BACK = (State.MIGRATED, State.COEXISTING, *WITH_SHADOW)
+TO_ROLL_BACK = (State.MIGRATED, State.MIGRATED_AGAIN, State.COEXISTING, *WITH_SHADOW)
 PREPARED_BY = ("prepare", "ready")
 """Step and outcome of the ledger's row which says that a shadow is proven, and is kept up to date for the switch."""
 
@@ -76,7 +77,7 @@ class PairState:
     @property
     def shadow(self) -> Relation | None:
         """The shadow: what the private schema has under the old name while no cut-over has happened."""
-        if self.state in TO_ROLL_BACK and self.private_old and self.private_old.is_table:
+        if self.state in WITH_SHADOW and self.private_old and self.private_old.is_table:
             return self.private_old
         return None
 
@@ -182,6 +183,8 @@ def _judge(
     old_is_table = at_old is not None and at_old.is_table
     if old_is_table and private_new is not None and private_new.is_table:
         return State.CUT_OVER, f"{at_old} is in use and {private_new} is parked"
+    if new_is_table and private_new is not None and private_new.is_table:
+        return State.MIGRATED_AGAIN, f"{at_new} was made by others while {private_new} is parked by an earlier rollback"
     if new_is_table and private_old is not None and private_old.is_table:
         ready = prepared_by(book, pair, private_old)
         if ready is not None:

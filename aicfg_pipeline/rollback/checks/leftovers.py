@@ -63,11 +63,24 @@ def views_gone(inspection: Inspection, pair: Pair) -> Verdict:
 def nothing_left(inspection: Inspection, pair: Pair) -> Verdict:
     """After the drop nothing of the pipeline is left but the ledger, and before a rollback nothing of an attempt."""
     state = inspection.state(pair)
+    if state.state == State.MIGRATED_AGAIN:
+        return _parked_before(state)
     if state.state in TO_ROLL_BACK:
         return _of_an_attempt(inspection, state)
     if state.state not in (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED):
         return nothing_yet(inspection, pair)
     return _nothing_left(inspection, pair)
+
+
+def _parked_before(state: PairState) -> Verdict:
+    """Others have migrated again, and what an earlier rollback has parked has no way back."""
+    parked = [str(r) for r in (state.private_old, state.private_new) if r is not None]
+    return failed(
+        f"{state.because}. Kept from that rollback: {', '.join(parked)}. The job rollback sets them aside; the job"
+        " drop_new_tables exports and drops them.",
+        {"found": parked},
+        severity="WARN",
+    )
 
 
 def _of_an_attempt(inspection: Inspection, state: PairState) -> Verdict:

@@ -36,7 +36,7 @@ def _no_view(inspection: Inspection, pair: Pair) -> Verdict:
 def view_agrees(inspection: Inspection, pair: Pair) -> Verdict:
     """The view is a plain select of every column of the new table, so that both names show the same rows."""
     state, view = inspection.state(pair), _view(inspection, pair)
-    if view is None and state.state in (State.MIGRATED, *WITH_SHADOW):
+    if view is None and state.state in (State.MIGRATED, State.MIGRATED_AGAIN, *WITH_SHADOW):
         return failed(f"{ADVISED} nothing has the old name {pair.old}: code that still uses it fails.")
     if view is None:
         return _no_view(inspection, pair)

@@ -25,6 +25,7 @@ from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants
 from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, PROGRESS_SECONDS, Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.mapping import Source
+from aicfg_pipeline.rollback.tables.parked import setting_aside, without_parked
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.rollback.tables.sources import back_way, shadow_source
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
@@ -44,6 +45,8 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
         raise StateError(f"{old}: can't be rolled back: {state.because}.", expected="the new table to be there")
     began = time.perf_counter()
     facts: dict[str, Any] = {"state": str(state.state), "skipped": False}
+    if state.state == State.MIGRATED_AGAIN:
+        state = _made_way(run, state)
     state = _prepared(run, state, facts)
     _copied(run, state, facts)
     _indexed(run, state, facts)
@@ -101,6 +104,17 @@ def remains(run: Run, state: PairState) -> str | None:
         return f"a shadow of an older attempt is there, but {stale}" if stale else None
     has_triggers = any(catalog.our_triggers(run.session, r.oid, state.pair.change_log) for r in state.live_tables)
     return "remains of an older attempt" if state.log or has_triggers else None
+
+
+def _made_way(run: Run, state: PairState) -> PairState:
+    """Set aside what an earlier rollback has parked. Its rows stay, and the ledger knows by which names."""
+    aside = setting_aside(run.session, state)
+    with begun(run, aside.work) as session:
+        session.script(aside.work.then)
+        facts = {"because": state.because, "kept": list(aside.kept)}
+        run.record(aside.work.step, "done", pair=state.pair.old, facts=facts)
+    run.say(f"{state.pair.old}: {state.because}; that is kept as {', '.join(aside.kept)}")
+    return run.look()[state.pair.old]
 
 
 def _prepared(run: Run, state: PairState, facts: dict[str, Any]) -> PairState:
@@ -233,6 +247,9 @@ def replay_back(run: Run, state: PairState, model: Relation | None = None) -> Re
 
 def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
     """Yield what this step does from where the pair is. `model` is the shadow, or a table made like it."""
+    if state.state == State.MIGRATED_AGAIN:
+        yield setting_aside(run.session, state).work
+        state = without_parked(state)
     there = state.shadow is not None
     if remains(run, state):
         there = False

@@ -40,14 +40,17 @@ def drop_new_tables(
     All pairs or none: first every export, then one transaction. Returns facts per pair. Raises `GateError`,
     `ExportError` or `LockTimeoutError`; then all parked tables are kept.
     """
-    states = run.look().in_state(State.CUT_OVER)
-    if not states:
+    look = run.look()
+    states, earlier, book = look.in_state(State.CUT_OVER), look.in_state(State.MIGRATED_AGAIN), look.ledger
+    if not states and not earlier:
         run.say("drop: nothing is parked")
         return {}
-    book = run.look().ledger
-    _must_be_recorded(book, states)
+    _must_be_recorded(book, [*states, *earlier])
     if not before_retention_ends:
-        _retention_over(book, states)
+        _retention_over(book, [*states, *earlier])
+    gone = _drop_earlier(run, earlier, folder) if earlier else {}
+    if not states:
+        return gone
     gate(checks, remedy="Nothing was dropped. Mend what the checks name, or go back with the job undo_rollback.")
     _no_dependents(run, states)
     exports = {s.pair.old: _exported(run, s, folder) for s in states}
@@ -60,7 +63,57 @@ def drop_new_tables(
     for old, facts in done.items():
         files = ", ".join(Path(e["file"]).name for e in facts["exports"])
         run.say(f"{old}: {', '.join(facts['dropped'])} dropped; export: {files}")
+    return {**gone, **done}
+
+
+def _drop_earlier(run: Run, states: Sequence[PairState], folder: Path) -> dict[str, dict[str, Any]]:
+    """Export and drop what is parked of pairs that others have migrated again: there is nothing to compare it with."""
+    _no_dependents(run, states)
+    exports = {s.pair.old: _exported(run, s, folder) for s in states}
+
+    def work() -> dict[str, dict[str, Any]]:
+        dropping = _dropping_earlier(run, states)
+        done = {}
+        with begun(run, dropping) as session:
+            for s in states:
+                names = [r.name for r in _parked_tables(run, s)]
+                done[s.pair.old] = {"dropped": names, "exports": exports[s.pair.old], "migrated_again": True}
+            session.script(dropping.then)
+            for old, facts in done.items():
+                run.record(STEP, "done", pair=old, facts=facts)
+        return done
+
+    oids = [r.oid for s in states for r in (s.new_table, *_parked(run, s))]
+    done, _ = run.with_locks(work, what="drop", oids=oids)
+    run.say(f"drop: {', '.join(done)}: migrated again by others; what was parked before that is exported and dropped")
     return done
+
+
+def _dropping_earlier(run: Run, states: Sequence[PairState]) -> Work:
+    statements: list[sql.Composable] = []
+    for state in states:
+        for relation in state.live_tables:
+            if catalog.our_triggers(run.session, relation.oid, state.pair.change_log):
+                statements += change_log.detach_statements(ident(relation.schema, relation.name))
+        statements += _dropped_relations(run, state)
+        if state.log is not None:
+            statements += change_log.drop_statements(state.pair, before_undo=state.before_undo is not None)
+    return Work(
+        STEP,
+        None,
+        "what an earlier rollback has parked goes; the exports have been read back before",
+        locks=[engine("lock_exclusively", tables=comma(private(r.name) for s in states for r in _parked(run, s)))],
+        then=statements,
+        brief=True,
+        outcome="done",
+    )
+
+
+def _dropped_relations(run: Run, state: PairState) -> list[sql.Composable]:
+    return [
+        engine("drop_view", view=private(r.name)) if r.is_view else engine("drop_table", table=private(r.name))
+        for r in _parked(run, state)
+    ]
 
 
 def _must_be_recorded(book: Ledger, states: Sequence[PairState]) -> None:
@@ -155,7 +208,11 @@ def _still_proven(old: str, found: Comparison) -> None:
 
 
 def works(run: Run, states: Sequence[PairState]) -> Iterator[Work]:
-    """Yield what this step does with pairs that are cut over, after the export of their parked tables."""
+    """Yield what this step does with pairs, after the export of their parked tables."""
+    earlier = [s for s in states if s.state == State.MIGRATED_AGAIN]
+    if earlier:
+        yield _dropping_earlier(run, earlier)
+    states = [s for s in states if s.state != State.MIGRATED_AGAIN]
     if states:
         drops = [d for s in states for d in _drops(run, s)]
         yield replace(_dropping(run, states), then=[*(p for s in states for p in _proofs(run, s)), *drops])
@@ -184,9 +241,6 @@ def _drops(run: Run, state: PairState) -> list[sql.Composable]:
     old = state.old_table
     return [
         *change_log.detach_statements(ident(old.schema, old.name)),
-        *(
-            engine("drop_view", view=private(r.name)) if r.is_view else engine("drop_table", table=private(r.name))
-            for r in _parked(run, state)
-        ),
+        *_dropped_relations(run, state),
         *change_log.drop_statements(state.pair, before_undo=state.before_undo is not None),
     ]

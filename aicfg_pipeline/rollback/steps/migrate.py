@@ -57,7 +57,7 @@ def migrate(run: Run) -> dict[str, Any]:
 
 
 def _todo(look: Look) -> list[PairState]:
-    wrong = [s for s in look.pairs if s.state not in (*START_STATES, State.MIGRATED)]
+    wrong = [s for s in look.pairs if s.state not in (*START_STATES, State.MIGRATED, State.MIGRATED_AGAIN)]
     if wrong:
         raise StateError(
             "The migration can't start from here.",

@@ -167,7 +167,7 @@ def _undo(run: Run, look: Look) -> Iterator[Work]:
 
 
 def _drop(run: Run, look: Look) -> Iterator[Work]:
-    yield from drop.works(run, look.in_state(State.CUT_OVER))
+    yield from drop.works(run, look.in_state(State.CUT_OVER, State.MIGRATED_AGAIN))
 
 
 def _abandon(run: Run, look: Look) -> Iterator[Work]:
