@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster
 import yaml
 
 from aicfg_pipeline.environment import DATABASE_URL
@@ -40,10 +41,11 @@ class Commands:
         return f"printf '%s\\n' {lines} | {words} -c /dev/stdin"
 
     def dg(self, job: str, **asked: Any) -> str:
-        """Return the line that runs a job by `dg launch`."""
+        """Return the line that runs a job by `dg launch`; where dg is not installed, it says what to install first."""
         words = f"{self._program('dg')} launch -m {MODULE} --job {job}"
-        fields = self._fields(job, asked)
-        return f"{words} --config-json {shlex.quote(json.dumps(fields))}" if fields else words
+        if fields := self._fields(job, asked):
+            words += f" --config-json {shlex.quote(json.dumps(fields))}"
+        return words if _installed("dg") else f"{words}  # first: pip install dagster-dg-cli=={dagster.__version__}"
 
     def run_yaml(self, request: Request) -> str:
         """Return a complete run.yaml for this target: every field, with what it is for."""
@@ -63,6 +65,10 @@ class Commands:
         found = shutil.which(name)
         path = name if not beside.exists() or (found and Path(found) == beside) else str(beside)
         return f"{DATABASE_URL.name}={DEMO} {shlex.quote(path)}" if self.embedded else shlex.quote(path)
+
+
+def _installed(name: str) -> bool:
+    return Path(sys.executable).with_name(name).exists() or shutil.which(name) is not None
 
 
 def commands_for(target: Target) -> Commands:

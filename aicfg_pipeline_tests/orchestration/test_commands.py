@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,28 @@ def test_a_name_survives_the_shell_as_it_is(name: str) -> None:
 def test_on_the_demo_a_command_names_the_demo_and_confirms_nothing() -> None:
     assert Commands("demo@local", embedded=True).job("undo_rollback").startswith("AICFG_DATABASE_URL=demo ")
     assert "confirm_database" not in Commands("demo@local", embedded=True).job("undo_rollback")
+
+
+def test_where_dg_is_not_installed_its_command_says_what_to_install_and_the_other_one_needs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    told = f"  # first: pip install dagster-dg-cli=={metadata.version('dagster')}"
+    assert Commands("app@local").dg("undo_rollback").endswith(told)
+    assert "pip install" not in Commands("app@local").job("undo_rollback")
+    (tmp_path / "dg").touch()
+    assert "pip install" not in Commands("app@local").dg("undo_rollback")
+
+
+def test_production_does_not_need_dg() -> None:
+    """Issue 10, section 7: 27 packages come with it, and `dagster job execute` runs every job."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert [d for d in project["dependencies"] if "dg" in d] == []
+    for extra in ("dg", "dev"):
+        assert f"dagster-dg-cli=={metadata.version('dagster')}" in project["optional-dependencies"][extra]
+    code = "\n".join(file.read_text("utf-8") for file in PACKAGE.rglob("*.py"))
+    assert "dagster_dg" not in code
 
 
 # --- one request for every job ---------------------------------------------------------------------------------
