@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _own_folder(config)
     config.addinivalue_line("markers", "every_version: what depends on the version; runs on every one there is")
     config.addinivalue_line("markers", "two_versions: runs on 18 and one other; on every one with AICFG_EVERYTHING=1")
-    config.addinivalue_line("markers", "slow: takes more than about ten seconds")
+    config.addinivalue_line("markers", "slow: takes more than about ten seconds; begun first")
 
 
 def _own_folder(config: pytest.Config) -> None:
@@ -59,11 +59,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("server", [_parameter(v) for v in versions], indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = [item for item in items if _left_out(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # or one worker waits for another at the end
 
 
 def _left_out(item: pytest.Item) -> bool:

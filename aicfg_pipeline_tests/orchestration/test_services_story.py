@@ -63,6 +63,7 @@ def statuses(project: DemoProject) -> list[int | None]:
     return [a.status for a in project.ask()]
 
 
+@pytest.mark.slow
 def test_the_whole_story(
     project: DemoProject,
     migrated_database: Database,

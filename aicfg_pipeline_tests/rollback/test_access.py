@@ -65,6 +65,7 @@ def undone(url: str) -> None:
 # --- whoever runs: O3 ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.two_versions
 @pytest.mark.parametrize("runner", [SUPERUSER, MEMBER])
 def test_o3_whoever_runs_everything_belongs_to_the_owner_who_can_go_on(

@@ -143,6 +143,7 @@ def twins(running_server: Server, migrated_database: Database, old_database: Dat
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.two_versions
 def test_statements_come_out_as_on_a_database_that_nobody_touches(twins: Twins, tmp_path: Path) -> None:
     twins.write(new=True)

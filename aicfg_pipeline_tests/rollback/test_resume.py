@@ -275,6 +275,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     found.stop()
 
 
+@pytest.mark.slow
 def test_the_server_is_stopped_at_once_in_the_middle(own_server: Server) -> None:
     """`pg_ctl stop -m immediate` is a crash: what was committed is there after the recovery, and the engine goes on."""
     dice = random.Random(5)

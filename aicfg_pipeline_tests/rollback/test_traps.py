@@ -38,6 +38,7 @@ def trapped(migrated_database: Database) -> Iterator[Database]:
         yield migrated_database
 
 
+@pytest.mark.slow
 @pytest.mark.two_versions
 def test_s2_no_trap_goes_off_under_any_job_or_the_sensor(trapped: Database) -> None:
     migration = spec.load()

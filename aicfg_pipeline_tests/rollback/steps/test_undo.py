@@ -331,9 +331,10 @@ def test_given_up_half_way_the_rollback_still_stands(
     assert states(migrated_database) == {State.ROLLED_BACK}
 
 
+@pytest.mark.slow
 @pytest.mark.two_versions
 def test_there_and_back_with_four_writers_throughout(migrated_database: Database) -> None:
-    with Writers(migrated_database.url, threads=4) as writers:
+    with Writers(migrated_database.url, threads=4, pause=0.002) as writers:
         for _ in range(3):
             with running(migrated_database.url) as run:
                 roll_back(run)

@@ -57,6 +57,7 @@ def test_few_rows(plain_database: Database, tmp_path: Path, monkeypatch: pytest.
     assert plain_database.query("SELECT count(*) FROM thing") == [(count,)]
 
 
+@pytest.mark.slow
 def test_as_many_columns_as_fit_into_a_row(  # the limit is 1,600; each of these must have a value
     plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
