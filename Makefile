@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test servers dev lint format bench chaos generated story screenshots plan-sql clean
+.PHONY: help setup demo test servers dev plan rollback verify undo down lint format bench chaos generated story screenshots plan-sql clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,8 +14,9 @@ setup: $(READY)  ## makes .venv with everything in it
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing into $(VENV) (once; some minutes, most of it downloads) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
 demo: $(READY)  ## rolls a demo database back on an embedded PostgreSQL and shows the outcome
@@ -42,8 +43,27 @@ DATABASES ?= 1000
 generated: $(READY)  ## random databases, each taken back, forth, back (DATABASES=1000 SEED=a number VERSION=18)
 	$(BIN)/python -m aicfg_pipeline_tests.generated --databases $(DATABASES) $(if $(SEED),--seed $(SEED)) $(if $(VERSION),--version $(VERSION))
 
-dev: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
-	@$(BIN)/python -m aicfg_pipeline.local dev
+PORT ?= 3000
+dev: $(READY)  ## the Dagster UI on http://127.0.0.1:3000 (PORT=another)
+	@$(BIN)/python -m aicfg_pipeline.local dev --port $(PORT)
+
+# On AICFG_DATABASE_URL, or on the demo where that is not set; CONFIG names a run.yaml.
+RUN = @$(BIN)/python -m aicfg_pipeline.local run $(1) $(if $(CONFIG),--config $(CONFIG))
+
+plan: $(READY)  ## looks and says whether it is ready; on AICFG_DATABASE_URL, else on the demo (CONFIG=run.yaml)
+	$(call RUN,plan)
+
+rollback: $(READY)  ## rolls back; on AICFG_DATABASE_URL, else on the demo (CONFIG=run.yaml, which confirms the target)
+	$(call RUN,rollback)
+
+verify: $(READY)  ## every check; on AICFG_DATABASE_URL, else on the demo
+	$(call RUN,verify)
+
+undo: $(READY)  ## takes the rollback back; on AICFG_DATABASE_URL, else on the demo (CONFIG=run.yaml)
+	$(call RUN,undo_rollback)
+
+down:  ## stops the embedded server and the demo's application and AWS; their data stays
+	@$(BIN)/python -m aicfg_pipeline.local down
 
 lint: $(READY)  ## ruff, mypy (strict), import-linter, code that nothing uses, Dagster's own look at the definitions
 	$(BIN)/ruff check .

@@ -64,6 +64,9 @@ HEARTBEAT_URL = Variable(
 DAGSTER_POSTGRES_URL = Variable(
     "DAGSTER_POSTGRES_URL", "where `make dev` keeps runs and events", "the embedded server", empty_is_unset=True
 )
+NO_COLOR = Variable(
+    "NO_COLOR", "set to anything: no bold or coloured line on a terminal", "not set", empty_is_unset=True
+)  # fmt: skip
 
 VARIABLES = (
     DATABASE_URL,
@@ -76,6 +79,7 @@ VARIABLES = (
     WEBHOOK_URL,
     HEARTBEAT_URL,
     DAGSTER_POSTGRES_URL,
+    NO_COLOR,
 )
 
 

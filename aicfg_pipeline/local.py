@@ -8,17 +8,19 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
 from aicfg_pipeline.demo.project import DemoProject
-from aicfg_pipeline.embedded.database import stop_embedded
+from aicfg_pipeline.embedded.database import EmbeddedDatabase, embedded_runs, stop_embedded
 from aicfg_pipeline.environment import DAGSTER_POSTGRES_URL, DATABASE_URL, HOME, SERVICES, VARIABLES, everything
-from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.errors import ConfigError, PipelineError
 from aicfg_pipeline.orchestration.commands import MODULE
 from aicfg_pipeline.orchestration.home import DEMO, embedded, home
 from aicfg_pipeline.postgres.address import shown, target_name
@@ -64,7 +66,7 @@ def _project() -> Path:
 
 def up(arguments: argparse.Namespace) -> int:
     """Start the embedded server and say how to reach it."""
-    database = embedded()
+    database = _embedded()
     print(f"{'Made and migrated' if database.created else 'Running'}: {shown(database.url)}")
     print(f"  psql '{database.url}'")
     return 0
@@ -79,39 +81,117 @@ def down(arguments: argparse.Namespace) -> int:
 
 
 def dev(arguments: argparse.Namespace) -> int:
-    """Start the Dagster UI with its runs and events in PostgreSQL."""
-    environment = dagster_environment()
-    environment.setdefault(DATABASE_URL.name, DEMO)
-    is_demo = environment[DATABASE_URL.name].strip() == DEMO
-    if is_demo and SERVICES.value() is None and (home() / "demo" / "services.yaml").exists():
-        project = DemoProject(home() / "demo", embedded().url)
-        project.make()
-        project.start()
-        environment = project.environment(environment)
-        print(f"Services: the demo's ({project.services_file})")
-    print(f"Target: {'the embedded demo' if is_demo else target_name(environment[DATABASE_URL.name])}")
+    """Start the Dagster UI with its runs and events in PostgreSQL; says what goes on running when it ends."""
+    _must_be_free(arguments.port)
+    environment = _with_target()
+    print(f"Target: {_target_told(environment)}")
     print(f"UI: http://127.0.0.1:{arguments.port}", flush=True)
     command = _dagster("dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(arguments.port))
+    status = _waited_for(command, environment)
+    _say_what_runs()
+    return status
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one job on AICFG_DATABASE_URL, or on the demo with its services; -c names its run.yaml."""
+    config = ["-c", str(Path(arguments.config).absolute())] if arguments.config else []
+    command = _dagster("job", "execute", "-m", MODULE, "-j", arguments.job, *config)
+    environment = _with_target()
     os.chdir(_project())
-    os.execvpe(command[0], command, environment)  # noqa: S606 - the UI takes this process's place
+    os.execvpe(command[0], command, environment)  # noqa: S606 - the run takes this process's place: Ctrl-C is its own
 
 
 def demo(arguments: argparse.Namespace) -> int:
     """Let the embedded demo break, roll it back as `dagster job execute` does it, and show the outcome."""
-    database = embedded()
+    database = _embedded()
     _say(f"{'Made and migrated' if database.created else 'Found'} the demo database: {shown(database.url)}")
     project = DemoProject(home() / "demo", database.url)
     new = project.make()
     _say(f"{'Made' if new else 'Found'} the demo project: {project.folder}")
+    _say("Starting the demo's application and its AWS (some seconds) ...")
     project.start()
     broke = _break(project, database.url)
     environment = project.environment(dagster_environment())
     environment[DATABASE_URL.name] = DEMO  # the demo never touches a database of yours
-    status = _execute("rollback", environment)
+    command = _dagster("job", "execute", "-m", MODULE, "-j", "rollback")
+    _say("$ " + " ".join(["dagster", *command[1:]]))
+    status = _waited_for(command, environment)
     if status == 0:
         _say(f"\nAfter the rollback{', with the code and the deploy of before the migration' if broke else ''}:")
         _ask(project)
+        _say(NEXT)
     return status
+
+
+NEXT = """
+What next:
+  make dev        the UI: this run, its steps and its report, on http://127.0.0.1:3000
+  the report      open the file behind "Report" above in a browser
+  make verify     every check once more
+  make undo       takes the rollback back: database, code, deploy, services
+  make demo       once more, after make undo; from the very beginning: make clean demo
+  make down       stops PostgreSQL, the application and the AWS of the demo"""
+
+
+def _embedded() -> EmbeddedDatabase:
+    """Start the embedded server, and say so first: the first time it takes a while."""
+    if not (home() / "postgres").exists():
+        _say("Making a PostgreSQL with a demo database (once, some 20 seconds) ...")
+    return embedded()
+
+
+def _with_target() -> dict[str, str]:
+    """Return the environment of a run: on AICFG_DATABASE_URL where that is set, else on the demo with its services."""
+    environment = dagster_environment()
+    environment.setdefault(DATABASE_URL.name, DEMO)
+    is_demo = environment[DATABASE_URL.name].strip() == DEMO
+    if not is_demo or SERVICES.value() is not None or not (home() / "demo" / "services.yaml").exists():
+        return environment
+    project = DemoProject(home() / "demo", _embedded().url)
+    project.make()
+    project.start()
+    print(f"Services: the demo's ({project.services_file})", flush=True)
+    return project.environment(environment)
+
+
+def _target_told(environment: Mapping[str, str]) -> str:
+    named = environment[DATABASE_URL.name].strip()
+    return "the embedded demo" if named == DEMO else target_name(named)
+
+
+def _must_be_free(port: int) -> None:
+    """Raise `ConfigError` where somebody listens on the port: the UI would say so only after half a minute."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise ConfigError(
+                f"Port {port} of 127.0.0.1 is in use. Nothing was started.",
+                remedy=f"Open http://127.0.0.1:{port}, if that is this UI; else name another: make dev PORT={port + 1}",
+            ) from None
+
+
+def _waited_for(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a program to its end. Ctrl-C reaches it by itself, SIGTERM is handed on; what it does then is waited for."""
+    process = subprocess.Popen(command, env=dict(environment), cwd=_project())
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say_what_runs() -> None:
+    """Name what was started in the background and goes on, and how to stop it."""
+    project = DemoProject(home() / "demo", "")
+    running = [*project.running(), *(["PostgreSQL"] if embedded_runs(home()) else [])]
+    if running:
+        _say(f"\nThe UI has stopped. Still running: {', '.join(running)}. To stop them: make down")
 
 
 def _break(project: DemoProject, url: str) -> bool:
@@ -148,41 +228,13 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _execute(job: str, environment: dict[str, str], *words: str) -> int:
-    """Run a job and show what a person wants to read of it: no debug lines, no SQL listing."""
-    command = _dagster("job", "execute", "-m", MODULE, "-j", job, *words)
-    print("$ " + " ".join(["dagster", *command[1:]]), flush=True)
-    log = home() / f"{job}.log"
-    with log.open("w", encoding="utf-8") as kept:
-        process = subprocess.Popen(
-            command, env=environment, cwd=_project(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert process.stdout is not None
-        quiet = False
-        for line in process.stdout:
-            kept.write(line)
-            quiet = _shown(line, quiet)
-    status = process.wait()
-    print(f"(the whole log: {log})")
-    return status
-
-
-def _shown(line: str, quiet: bool) -> bool:
-    """Print one line of the log in short form; returns whether the plan's listing is being passed over."""
-    if line.startswith(("## Plan ", "## Services")):
-        return True
-    if " - dagster - " in line:
-        level, _, rest = line.split(" - dagster - ", 1)[1].partition(" - ")
-        if level in ("INFO", "WARNING", "ERROR"):
-            parts = rest.rstrip("\n").split(" - ", 2)
-            print(f"  {parts[-1]}" if len(parts) > 2 else f"  {rest.rstrip()}", flush=True)
-        return False
-    if not quiet and "SupersessionWarning" not in line and not line.lstrip().startswith("return callback("):
-        print(line, end="", flush=True)
-    return quiet
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"up": up, "down": down, "dev": dev, "demo": demo}
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "up": up,
+    "down": down,
+    "dev": dev,
+    "demo": demo,
+    "run": run,
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -199,6 +251,9 @@ def main(words: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
         if name == "dev":
             sub.add_argument("--port", type=int, default=3000, help="port of the UI (default 3000)")
+        if name == "run":
+            sub.add_argument("job", help="plan, rollback, verify, undo_rollback, ...")
+            sub.add_argument("-c", "--config", help="a run.yaml")
     arguments = parser.parse_args(words)
     try:
         return COMMANDS[arguments.command](arguments)

@@ -153,6 +153,13 @@ class DemoProject:
         for file, mark in ((self.infra / "app.pid", "serve.py"), (self.folder / "aws.pid", "demo.aws")):
             _end(file, mark)
 
+    def running(self) -> list[str]:
+        """Return what of it runs in the background, by name and process id."""
+        files = {"the demo's application": self.infra / "app.pid", "the demo's AWS": self.folder / "aws.pid"}
+        marks = {"the demo's application": "serve.py", "the demo's AWS": "demo.aws"}
+        found = {name: _pid(file, marks[name]) for name, file in files.items()}
+        return [f"{name} (pid {pid})" for name, pid in found.items() if pid]
+
     def ask(self) -> list[Answered]:
         """Ask every endpoint once."""
         answers = []
@@ -352,15 +359,21 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _end(file: Path, mark: str) -> None:
-    """End the process of a pid file, if it is still what the file was written for."""
+def _pid(file: Path, mark: str) -> int | None:
+    """Return the process of a pid file, if it is still what the file was written for."""
     try:
         pid = int(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return
+        return None
     told = subprocess.run(
         ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout
-    if mark in told:
+    return pid if mark in told else None
+
+
+def _end(file: Path, mark: str) -> None:
+    """End the process of a pid file, if it is still what the file was written for."""
+    pid = _pid(file, mark)
+    if pid:
         os.kill(pid, signal.SIGTERM)
     file.unlink(missing_ok=True)

@@ -95,6 +95,12 @@ def ensure_embedded(
     )
 
 
+def embedded_runs(home: Path) -> bool:
+    """Whether the embedded server of this home runs."""
+    folder = Path(home).resolve() / "postgres"
+    return folder.exists() and Cluster(wheel_binaries()[EMBEDDED_VERSION], folder).running
+
+
 def stop_embedded(home: Path) -> None:
     """Stop the embedded server under `home`; do nothing if there is none or it does not run."""
     data_dir = Path(home).resolve() / "postgres"

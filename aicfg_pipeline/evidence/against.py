@@ -126,4 +126,7 @@ def _written(now: PairNow) -> str:
     """Say which writes explain other rows, or nothing: while a change log runs, only its keys do."""
     if now.keys_written_since is None:
         return "the table is in ordinary use, and no change log counts its writes"
-    return f"{number(now.keys_written_since)} keys were written since the cut-over" if now.keys_written_since else ""
+    if not now.keys_written_since:
+        return ""
+    keys = now.keys_written_since
+    return f"{number(keys)} {'key was' if keys == 1 else 'keys were'} written since the cut-over"

@@ -13,8 +13,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeFloat, Non
 
 FORMAT_VERSION: Literal[1] = 1
 
-ReportKind = Literal["rollback", "undo", "drop"]
-Outcome = Literal["succeeded", "failed", "refused", "nothing_to_do"]
+ReportKind = Literal["rollback", "undo", "drop", "verify", "prepare", "abandon", "migrate"]
+Outcome = Literal["succeeded", "steps_open", "failed", "refused", "nothing_to_do"]
 LineStatus = Literal["passed", "warned", "failed", "not_run", "not_configured", "not_applicable"]
 CheckOutcome = Literal["passed", "failed", "not_applicable"]
 StatementKind = Literal["work", "read", "housekeeping"]
@@ -180,6 +180,8 @@ class ByHand(_Fact):
     title: str
     command: str = ""
     runbook_step: int | None = None
+    open: bool = True
+    """Whether the application may not work, or nobody knows whether it does, until a person has done it."""
 
 
 class WayBack(_Fact):
@@ -198,13 +200,18 @@ class Evidence(_Fact):
     kind: ReportKind
     outcome: Outcome
     verdict: str
-    """The outcome as one sentence."""
+    """The outcome as one sentence, or two. `steps_open`: the job has done its part, and a person has not done his."""
     error: str | None = None
     """What stopped the run, where it did not succeed."""
     migration: str | None = None
     database: Database
     run_id: str
     who: str | None = None
+    """Who launched the run: the user of Dagster where it has one, else the user and host of its process."""
+    reason: str | None = None
+    """Why, in the words of whoever launched it."""
+    settings: SafeFacts = {}
+    """What was asked for, where it is not the default."""
     started: AwareDatetime
     ended: AwareDatetime
     plan_hash: str | None = None
@@ -224,6 +231,11 @@ class Evidence(_Fact):
     def seconds(self) -> float:
         """How long the run took."""
         return max((self.ended - self.started).total_seconds(), 0.0)
+
+    @property
+    def open_steps(self) -> list[ByHand]:
+        """What is a person's now; none of a run that did not do its own part."""
+        return [step for step in self.by_hand if step.open] if self.outcome == "steps_open" else []
 
     @property
     def failed_checks(self) -> list[CheckFact]:

@@ -87,6 +87,8 @@ class Known:
     states_before: Mapping[str, str] = field(default_factory=dict)
     states_after: Mapping[str, str] = field(default_factory=dict)
     who: str | None = None
+    reason: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     started: datetime | None = None
     ended: datetime | None = None
     plan_hash: str | None = None
@@ -105,16 +107,19 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
     pairs = [_pair(old, new, entries, known) for old, new in _names(entries, known).items()]
     started, ended = _span(timeline, known)
     locks = _longest(p.locks_held_ms for p in pairs)
-    outcome = known.outcome or _outcome(entries, checks, known)
+    by_hand = [ByHand(**_fields(h, ByHand)) for h in known.by_hand]
+    outcome = known.outcome or _outcome(entries, checks, known, by_hand)
     evidence = Evidence(
         kind=known.kind,
         outcome=outcome,
-        verdict=verdict(known.kind, outcome, pairs, locks),
+        verdict=verdict(known.kind, outcome, pairs, locks, sum(h.open for h in by_hand)),
         error=known.error,
         migration=known.migration.name if known.migration else None,
         database=database_of(known.database),
         run_id=known.run_id,
         who=known.who or next((e.actor for e in entries if e.actor), None),
+        reason=known.reason or None,
+        settings=small_facts(known.settings, texts=True),
         started=started,
         ended=ended,
         plan_hash=known.plan_hash or next((e.plan_hash for e in reversed(entries) if e.plan_hash), None),
@@ -126,9 +131,9 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
         timeline=timeline,
         checks=checks,
         checklist=[]
-        if known.kind == "undo"
+        if known.kind in ("undo", "migrate")
         else filled(checks, {p.old: p.new for p in pairs}, {p.old for p in pairs if p.state_after in _RESTORED}),
-        by_hand=[ByHand(**_fields(h, ByHand)) for h in known.by_hand],
+        by_hand=by_hand,
     )
     return safe(evidence, known.secrets)
 
@@ -333,7 +338,7 @@ def _key(value: Any) -> list[Any]:
 # --- the whole -------------------------------------------------------------------------------------------------
 
 
-def _outcome(entries: Sequence[Entry], checks: Sequence[CheckFact], known: Known) -> Outcome:
+def _outcome(entries: Sequence[Entry], checks: Sequence[CheckFact], known: Known, by_hand: Sequence[ByHand]) -> Outcome:
     blocked = any(h.blocks and not h.accepted for h in (_hazard(h, known.accepted) for h in known.hazards))
     if known.error:
         return "failed" if any(e.step != "run" for e in entries) and not blocked else "refused"
@@ -341,6 +346,8 @@ def _outcome(entries: Sequence[Entry], checks: Sequence[CheckFact], known: Known
         return "failed"
     if blocked:
         return "refused"
+    if any(h.open for h in by_hand):
+        return "steps_open"  # also where it was rolled back before: nobody here knows whether they are done
     return "succeeded" if any(e.step in _SWAPS and e.outcome == "done" for e in entries) else "nothing_to_do"
 
 

@@ -15,7 +15,15 @@ from aicfg_pipeline.evidence import svg, words
 from aicfg_pipeline.evidence.facts import CheckFact, Evidence, SafeFacts, Scalar, Step
 from aicfg_pipeline.evidence.gather import safe
 
-KINDS = {"rollback": "Rollback", "undo": "Undo of a rollback", "drop": "Drop of the new tables"}
+KINDS = {
+    "rollback": "Rollback",
+    "undo": "Undo of a rollback",
+    "drop": "Drop of the new tables",
+    "verify": "Verification",
+    "prepare": "Preparation of a rollback",
+    "abandon": "Giving up of a rollback",
+    "migrate": "Migration",
+}
 MOMENTS = {
     "before_cut_over": "before the cut-over",
     "after_cut_over": "after the cut-over",
@@ -31,7 +39,7 @@ STATUS = {
     "not_applicable": ("none", "·", "does not apply"),
 }
 ORDER = {"failed": 0, "warning": 1, "passed": 2, "does not apply": 3}
-TONES = {"succeeded": "ok", "nothing_to_do": "ok", "refused": "warn", "failed": "bad"}
+TONES = {"succeeded": "ok", "nothing_to_do": "ok", "steps_open": "warn", "refused": "warn", "failed": "bad"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 LONG_STATEMENT = 220
 
@@ -49,6 +57,7 @@ def html(evidence: Evidence, *, json_name: str | None = None) -> str:
         narrow=svg.timeline(evidence.timeline, layout=svg.NARROW, name="narrow"),
         checks=_by_asset(evidence.checks),
         groups=_statement_groups(evidence),
+        left=[h for h in evidence.by_hand if h not in evidence.open_steps],
         kinds=KINDS,
         moments=MOMENTS,
         status=STATUS,

@@ -10,14 +10,38 @@ from datetime import datetime
 
 from aicfg_pipeline.evidence.facts import Outcome, PairFacts, ReportKind, WayBack
 from aicfg_pipeline.evidence.words import duration, number, when
+from aicfg_pipeline.postgres.wording import counted
 
+_DONE = ("succeeded", "steps_open")
 Command = Callable[[str], str | None]
 """Returns the command that runs a job; how jobs are run is not known here."""
-_NOUN = {"rollback": "rollback", "undo": "undo of the rollback", "drop": "drop of the new tables"}
+_NOUN = {
+    "rollback": "rollback",
+    "undo": "undo of the rollback",
+    "drop": "drop of the new tables",
+    "verify": "verification",
+    "prepare": "preparation of the rollback",
+    "abandon": "giving up of the rollback",
+    "migrate": "migration",
+}
+_STATE = {
+    "rollback": "The database is rolled back",
+    "undo": "The rollback is undone",
+    "migrate": "The database is migrated",
+}
 
 
-def verdict(kind: ReportKind, outcome: Outcome, pairs: Sequence[PairFacts], locks_held_ms: float | None) -> str:
-    """Return the outcome of a run as one sentence."""
+def verdict(
+    kind: ReportKind, outcome: Outcome, pairs: Sequence[PairFacts], locks_held_ms: float | None, steps: int = 0
+) -> str:
+    """Return the outcome of a run as one sentence; `steps` are a person's now, and then nothing is said to succeed."""
+    if outcome == "steps_open":
+        state = _STATE.get(kind, f"The {_NOUN[kind]} is done")
+        return f"{state}. {counted(steps, 'step is', 'steps are')} yours now: {_done(kind, pairs, locks_held_ms)}."
+    if kind == "verify" and outcome in ("failed", "succeeded"):
+        return (
+            "Not everything is as it should be." if outcome == "failed" else "Everything that was looked at is right."
+        )
     if outcome == "nothing_to_do":
         return f"There was nothing to do: {_states(pairs)}."
     if outcome == "refused":
@@ -70,13 +94,13 @@ def way_back(
 ) -> WayBack:
     """Say how what was done can be taken back, and until when."""
     cut_over = any(p.state_after == "cut_over" for p in pairs)
-    if kind == "drop" and outcome == "succeeded":
+    if kind == "drop" and outcome in _DONE:
         return WayBack(
             possible=False,
             text="The new tables are dropped, so the rollback can no longer be undone. Their rows were"
             " exported before the drop; bringing them back means loading those files by hand.",
         )
-    if kind == "undo" and outcome == "succeeded":
+    if kind == "undo" and outcome in _DONE:
         return WayBack(
             possible=True,
             text="The rollback has been undone. To roll back again, launch the job rollback again.",

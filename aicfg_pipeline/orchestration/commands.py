@@ -17,9 +17,9 @@ from typing import Any
 import dagster
 import yaml
 
-from aicfg_pipeline.environment import DATABASE_URL
+from aicfg_pipeline.environment import DATABASE_URL, HOME, SERVICES
 from aicfg_pipeline.orchestration.config import Request
-from aicfg_pipeline.orchestration.home import DEMO, Target
+from aicfg_pipeline.orchestration.home import DEMO, Target, home
 
 MODULE = "aicfg_pipeline.definitions"
 
@@ -30,10 +30,12 @@ class Commands:
 
     target: str
     embedded: bool = False
+    demo: Path | None = None
+    """The home of the demo, where its services are in use: a command has to bring them along."""
 
     def job(self, job: str, **asked: Any) -> str:
         """Return the line that runs a job by `dagster job execute`, which takes its run config from a file only."""
-        words = f"{self._program('dagster')} job execute -m {MODULE} -j {job}"
+        words = self._of_the_demo(job) or f"{self._program('dagster')} job execute -m {MODULE} -j {job}"
         fields = self._fields(job, asked)
         if not fields:
             return words
@@ -42,6 +44,8 @@ class Commands:
 
     def dg(self, job: str, **asked: Any) -> str:
         """Return the line that runs a job by `dg launch`; where dg is not installed, it says what to install first."""
+        if self.demo:
+            return self.job(job, **asked)
         words = f"{self._program('dg')} launch -m {MODULE} --job {job}"
         if fields := self._fields(job, asked):
             words += f" --config-json {shlex.quote(json.dumps(fields))}"
@@ -59,6 +63,13 @@ class Commands:
         confirmed = {} if self.embedded or job == "verify" else {"confirm_database": self.target}
         return {**confirmed, **asked}
 
+    def _of_the_demo(self, job: str) -> str | None:
+        if self.demo is None:
+            return None
+        return (
+            f"{HOME.name}={shlex.quote(str(self.demo))} {shlex.quote(sys.executable)} -m aicfg_pipeline.local run {job}"
+        )
+
     def _program(self, name: str) -> str:
         """The program that belongs to this Python, by its bare name where that finds it."""
         beside = Path(sys.executable).with_name(name)
@@ -73,4 +84,6 @@ def _installed(name: str) -> bool:
 
 def commands_for(target: Target) -> Commands:
     """Return the commands for a target."""
-    return Commands(target.name, target.embedded)
+    services = SERVICES.value() if target.embedded else None
+    of_the_demo = services is not None and Path(services) == home() / "demo" / "services.yaml"
+    return Commands(target.name, target.embedded, home() if of_the_demo else None)

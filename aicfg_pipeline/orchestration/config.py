@@ -7,12 +7,21 @@ No field takes a secret. It reaches the ops as a resource, so that no op hands i
 import enum
 from typing import Any
 
-from dagster import Config, ConfigMapping, ConfigurableResource, config_mapping
+from dagster import Config, ConfigMapping, ConfigurableResource, DagsterInvalidConfigError, config_mapping
+from dagster._config import EvaluationError
+from dagster._config.errors import DagsterEvaluationErrorReason
+from dagster._config.stack import EvaluationStackRoot
+from dagster._utils.error import SerializableErrorInfo
 from pydantic import Field, model_validator
 
+from aicfg_pipeline import environment
 from aicfg_pipeline.errors import ConfigError
+from aicfg_pipeline.orchestration.home import DEMO, named_target
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE
 from aicfg_pipeline.rollback.run import Settings
+
+CONSOLE = "console"
+"""What every job calls its logger; without its name in the run config Dagster takes its own, with every debug line."""
 
 MOST_DAYS = 365
 HazardCode = enum.Enum("HazardCode", {code: code for code in sorted(ACCEPTABLE)})  # type: ignore[misc]
@@ -27,6 +36,10 @@ class Request(Config):
         description="The target you mean, by the name that the plan prints (the database's own name is enough where that"
         " is not postgres). Required on any server but the embedded demo: it is what keeps a tired thumb from the wrong"
         " one.",
+    )
+    reason: str = Field(
+        default="",
+        description="Why, in your own words: it stands in the ledger and in the report. No secrets.",
     )
     dry_run: bool = Field(default=False, description="Show the plan of this job, then stop: nothing is touched.")
     accept_hazards: list[HazardCode] = Field(
@@ -51,17 +64,19 @@ class Request(Config):
         """`confirm_database:` with nothing after it is a field that was left out."""
         return {name: value for name, value in values.items() if value is not None}
 
-    def settings(self) -> Settings:
-        """Return these as the engine's settings. Raises `ConfigError`.
+    def complaints(self) -> list[str]:
+        """Say what can't be meant, besides what the types say: Dagster's schema has no bounds."""
+        if 0 <= self.retain_days <= MOST_DAYS:
+            return []
+        return [
+            f"retain_days is {self.retain_days}: a number of days from 0 (drop at the end of this run) to {MOST_DAYS}"
+        ]
 
-        Here and not in the field, because Dagster shows what pydantic says as a traceback.
-        """
-        if not 0 <= self.retain_days <= MOST_DAYS:
-            raise ConfigError(
-                f"retain_days is {self.retain_days}. Nothing was touched.",
-                expected=f"a number of days from 0 (drop at the end of this run) to {MOST_DAYS}",
-                remedy="Correct it in run.yaml.",
-            )
+    def settings(self) -> Settings:
+        """Return these as the engine's settings. Raises `ConfigError`."""
+        complaints = self.complaints()
+        if complaints:
+            raise ConfigError(f"{complaints[0]}. Nothing was touched.", remedy="Correct it in run.yaml.")
         return Settings(
             confirm_database=self.confirm_database or None,
             dry_run=self.dry_run,
@@ -76,17 +91,32 @@ class Request(Config):
         return {**self.model_dump(), "accept_hazards": [code.name for code in self.accept_hazards]}
 
 
+class ConfirmedRequest(Request):
+    """The same where a database is configured: the launchpad does not launch before it is named."""
+
+    confirm_database: str = Field(description=Request.model_fields["confirm_database"].description)
+
+    def complaints(self) -> list[str]:
+        """Say the same, and that a name is missing."""
+        missing = [] if self.confirm_database.strip() else [CONFIRM.format(target=named_target())]
+        return [*missing, *super().complaints()]
+
+
+CONFIRM = (
+    "not_confirmed: confirm_database is missing; if {target} is the database you mean, set confirm_database: {target}"
+)
+
 FIELDS = tuple(Request.model_fields)
 
 USED_BY = {
     "plan": ("confirm_database", "accept_hazards"),
-    "rollback": ("confirm_database", "dry_run", "accept_hazards", "retain_days", "terminate_blockers"),
-    "prepare": ("confirm_database", "dry_run", "accept_hazards", "terminate_blockers"),
+    "rollback": ("confirm_database", "reason", "dry_run", "accept_hazards", "retain_days", "terminate_blockers"),
+    "prepare": ("confirm_database", "reason", "dry_run", "accept_hazards", "terminate_blockers"),
     "verify": (),
-    "undo_rollback": ("confirm_database", "dry_run", "accept_hazards", "terminate_blockers"),
-    "drop_new_tables": ("confirm_database", "dry_run", "terminate_blockers", "before_retention_ends"),
-    "abandon": ("confirm_database", "dry_run", "terminate_blockers"),
-    "migrate": ("confirm_database", "dry_run", "terminate_blockers"),
+    "undo_rollback": ("confirm_database", "reason", "dry_run", "accept_hazards", "terminate_blockers"),
+    "drop_new_tables": ("confirm_database", "reason", "dry_run", "terminate_blockers", "before_retention_ends"),
+    "abandon": ("confirm_database", "reason", "dry_run", "terminate_blockers"),
+    "migrate": ("confirm_database", "reason", "dry_run", "terminate_blockers"),
 }
 """What each job makes use of. The rest of a run.yaml is accepted and means nothing to it."""
 
@@ -103,11 +133,33 @@ class RequestResource(ConfigurableResource[Any]):
     asked: Request = Request()
 
 
-def flat_run_config() -> ConfigMapping:
+def flat_run_config(job: str) -> ConfigMapping:
     """Return the mapping that lets run.yaml be the request and nothing around it."""
+    kind = ConfirmedRequest if must_confirm(job) else Request
 
-    @config_mapping
     def request(asked: Request) -> dict[str, Any]:
-        return {"resources": {"request": {"config": {"asked": asked.as_config()}}}}
+        complaints = asked.complaints()
+        if complaints:
+            errors = [_refused(c) for c in complaints]
+            raise DagsterInvalidConfigError("The run config can't be used.", errors, {})  # type: ignore[no-untyped-call]
+        asking = {"resources": {"request": {"config": {"asked": asked.as_config()}}}}
+        return {**asking, "loggers": {CONSOLE: {}}}
 
-    return request
+    request.__annotations__["asked"] = kind  # Dagster makes the launchpad's schema of it
+    return config_mapping(request)
+
+
+def must_confirm(job: str) -> bool:
+    """Whether a job is not launched without a name: it writes, and the environment names a database that is not the demo."""
+    named = (environment.named(environment.DATABASE_URL.name) or "").strip()
+    return "confirm_database" in USED_BY[job] and job != "plan" and named not in ("", DEMO)
+
+
+def _refused(complaint: str) -> EvaluationError:
+    """Return a complaint as Dagster has its own of a run config, so that the launchpad shows it as one."""
+    return EvaluationError(
+        stack=EvaluationStackRoot(),
+        reason=DagsterEvaluationErrorReason.FAILED_POST_PROCESSING,
+        message=complaint,
+        error_data=SerializableErrorInfo(message=complaint, stack=[], cls_name="bad_config"),
+    )

@@ -22,8 +22,8 @@ DEMO = "demo"
 """What AICFG_DATABASE_URL is set to where the embedded demo is meant."""
 
 
-TARGET_TAG = "aicfg/target"
-"""The tag of every run that says on which database it works."""
+TARGET_TAG, CHANGES_TAG = "target", "changes"
+"""The tags of every run that say on which database it works, and what it changes there."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ def export_folder() -> Path:
 def report_folder() -> Path:
     """Return where reports go."""
     return home() / "reports"
+
+
+def plan_folder() -> Path:
+    """Return where the statements of plans go."""
+    return home() / "plans"
 
 
 def target(variable: str = environment.DATABASE_URL.name) -> Target:

@@ -2,14 +2,59 @@
 
 from __future__ import annotations
 
-from dagster import HookDefinition, JobDefinition, OpDefinition, graph, in_process_executor, job
+from dataclasses import dataclass
+from typing import Any
 
-from aicfg_pipeline.orchestration.config import flat_run_config, told_use
-from aicfg_pipeline.orchestration.home import TARGET_TAG, named_target
+from dagster import HookDefinition, JobDefinition, MetadataValue, OpDefinition, graph, in_process_executor, job
+
+from aicfg_pipeline.orchestration.config import CONSOLE, flat_run_config, told_use
+from aicfg_pipeline.orchestration.console import console
+from aicfg_pipeline.orchestration.home import CHANGES_TAG, TARGET_TAG, named_target
 from aicfg_pipeline.orchestration.ops.build import build_ops
 from aicfg_pipeline.orchestration.ops.rollback import copy_back_name
+from aicfg_pipeline.orchestration.ops.verify import DROP_NOW
+from aicfg_pipeline.orchestration.plan_told import UNDO, WAITS
 from aicfg_pipeline.orchestration.reports import failure_report
 from aicfg_pipeline.spec.model import Migration
+
+NOTHING, NAMES, DROPS = "nothing", "names, can be undone", "DROPS TABLES, no undo"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person reads of a job before launching it: what it changes, first of all."""
+
+    changes: str
+    description: str
+
+
+JOBS = {
+    "plan": Told(NOTHING, "Changes nothing. Looks and reports: states, hazards, statements in order, what stays yours."),
+    "rollback": Told(
+        NAMES,
+        "Changes which tables have the old names; every row stays, and it can be undone while the new tables are parked"
+        " (retain_days: 0 drops them at once). Copy, compare, swap in one short transaction, verify. Can be launched from any"
+        " state.",
+    ),
+    "prepare": Told(
+        NOTHING,
+        "Changes nothing for anyone. Does all of a rollback but the switch: copies, compares, and keeps the copies up to"
+        " date, so that the job rollback switches within seconds, when you say. No service is touched.",
+    ),
+    "verify": Told(NOTHING, "Changes nothing. Runs every asset check; fails if one fails."),
+    "undo_rollback": Told(
+        NAMES,
+        "Changes which tables have the new names: takes a rollback back while the new tables are parked, and code and"
+        " deploy with it. Keeps every write.",
+    ),
+    "drop_new_tables": Told(DROPS, "DROPS the parked new tables after exporting them: no undo any more. Refuses before the"
+        " retention ends."),
+    "abandon": Told(
+        NOTHING,
+        "Changes nothing for anyone: gives a rollback up that has not cut over, so shadows, logs and triggers go.",
+    ),
+    "migrate": Told(NAMES, "Changes which tables have the new names: old tables become new tables and views. Forward again."),
+}  # fmt: skip
 
 
 def build_jobs(migration: Migration) -> list[JobDefinition]:
@@ -18,26 +63,12 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
     return [
         _rollback(migration, ops),
         _prepare(migration, ops),
-        _single(
-            migration, "plan", ops["plan_only"], "Looks and reports: states, hazards, statements in order. Reads only."
-        ),
-        _single(migration, "verify", ops["verify_only"], "Every asset check; exit status 1 if one fails."),
-        _single(
-            migration,
-            "drop_new_tables",
-            ops["drop_new_tables"],
-            "Exports and drops what a rollback left parked.",
-            failure_report(migration),
-        ),
+        _single(migration, "plan", ops["plan_only"]),
+        _single(migration, "verify", ops["verify_only"]),
+        _single(migration, "drop_new_tables", ops["drop_new_tables"], failure_report(migration)),
         _undo(migration, ops),
-        _single(
-            migration,
-            "abandon",
-            ops["abandon"],
-            "Gives a rollback up that has not cut over: shadows, logs and triggers go, nothing changes for anyone.",
-            failure_report(migration),
-        ),
-        _single(migration, "migrate", ops["migrate"], "Forward: old tables become new tables and views."),
+        _single(migration, "abandon", ops["abandon"], failure_report(migration)),
+        _single(migration, "migrate", ops["migrate"], failure_report(migration)),
     ]
 
 
@@ -45,29 +76,34 @@ LOOKS_AT_MOST_SECONDS = 4 * 3600
 """Dagster's run monitoring ends a run that only reads after that: one whose process was killed never ends by itself."""
 
 
-def _tags(migration: Migration, name: str) -> dict[str, str]:
-    """Return what shows above the launchpad and in the list of runs: which migration, and on which database."""
+def _told(migration: Migration, name: str) -> dict[str, Any]:
+    """Return what every job has: how it runs, what it takes, and what a person reads of it.
+
+    The tags show above the launchpad and in the list of runs, the metadata beside the job.
+    """
     limit = {"dagster/max_runtime": str(LOOKS_AT_MOST_SECONDS)} if name in ("plan", "verify") else {}
-    return {"migration": migration.name[:63], TARGET_TAG: named_target(), **limit}
+    shown = {TARGET_TAG: named_target(), CHANGES_TAG: JOBS[name].changes, "migration": migration.name[:63]}
+    waits = {"who waits": WAITS[name], "undo": UNDO[name].format(days="retain_days")} if name in WAITS else {}
+    return {
+        "executor_def": in_process_executor,
+        "logger_defs": {CONSOLE: console()},
+        "config": flat_run_config(name),
+        "description": f"{JOBS[name].description} {told_use(name)}",
+        "tags": {**shown, **limit},
+        "metadata": {k: MetadataValue.text(v) for k, v in {"target": named_target(), **waits}.items()},
+    }
 
 
 def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
-    @job(
-        name="rollback",
-        executor_def=in_process_executor,
-        config=flat_run_config(),
-        description="Takes the database back: copy, compare, swap in one short transaction, verify, and drop when the"
-        " retention ends. Loses nothing, can be undone, proves what it did. Can be launched from any state."
-        f" {told_use('rollback')}",
-        tags=_tags(migration, "rollback"),
-        hooks={failure_report(migration)},
-    )
+    @job(name="rollback", hooks={failure_report(migration)}, **_told(migration, "rollback"))
     def rollback() -> None:
         stopped = ops["stop_services"](ops["plan"]())
         copied = [ops[copy_back_name(pair)](stopped) for pair in migration.pairs]
         cut = ops["cut_over"](ops["compare"](copied))
         started = ops["start_services"](ops["redeploy"](ops["revert_code"](cut)))
-        ops["drop_at_the_end"].alias("drop_new_tables")(ops["verify"](started))
+        verified = ops["verify"](started)
+        dropped = ops["drop_at_the_end"].alias("drop_new_tables")(getattr(verified, DROP_NOW))
+        ops["report"]([verified.result, dropped])
 
     return rollback
 
@@ -79,16 +115,7 @@ def _prepare(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinitio
         copied = [ops[copy_back_name(pair)](begun) for pair in migration.pairs]
         ops["prepared"](ops["compare_anew"].alias("compare")(copied))
 
-    return prepare_steps.to_job(
-        name="prepare",
-        executor_def=in_process_executor,
-        config=flat_run_config(),
-        description="Changes nothing for anyone. Does all of a rollback but the switch: copies, compares, and keeps the"
-        " copies up to date, so that the job rollback switches within seconds, when you say. No service is touched."
-        f" {told_use('prepare')}",
-        tags=_tags(migration, "prepare"),
-        hooks={failure_report(migration)},
-    )
+    return prepare_steps.to_job(name="prepare", hooks={failure_report(migration)}, **_told(migration, "prepare"))
 
 
 def _undo(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
@@ -99,28 +126,13 @@ def _undo(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
         ops["end_of_undo"](started)
 
     return undo_steps.to_job(
-        name="undo_rollback",
-        executor_def=in_process_executor,
-        config=flat_run_config(),
-        description="Takes a rollback back while the new tables are parked, and code and deploy with it; keeps every"
-        f" write. {told_use('undo_rollback')}",
-        tags=_tags(migration, "undo_rollback"),
-        hooks={failure_report(migration)},
+        name="undo_rollback", hooks={failure_report(migration)}, **_told(migration, "undo_rollback")
     )
 
 
-def _single(
-    migration: Migration, name: str, op: OpDefinition, description: str, *hooks: HookDefinition
-) -> JobDefinition:
+def _single(migration: Migration, name: str, op: OpDefinition, *hooks: HookDefinition) -> JobDefinition:
     @graph(name=f"only_{name}")  # a graph and an op of one repository can't share a name; a job and an op can
     def single() -> None:
         op.alias(name)()
 
-    return single.to_job(
-        name=name,
-        executor_def=in_process_executor,
-        config=flat_run_config(),
-        description=f"{description} {told_use(name)}",
-        tags=_tags(migration, name),
-        hooks=set(hooks),
-    )
+    return single.to_job(name=name, hooks=set(hooks), **_told(migration, name))

@@ -10,7 +10,8 @@ from types import TracebackType
 from dagster import DagsterInvalidConfigError
 
 from aicfg_pipeline.errors import ConfigError, PipelineError
-from aicfg_pipeline.orchestration.config import FIELDS
+from aicfg_pipeline.orchestration.config import CONFIRM, FIELDS
+from aicfg_pipeline.orchestration.home import named_target
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline.spec.model import Migration
@@ -36,8 +37,15 @@ def refused_config(error: DagsterInvalidConfigError) -> ConfigError:
     """Return Dagster's complaints about a run.yaml in our form."""
     return ConfigError(
         "The run config can't be used. Nothing was touched.",
-        complaints=[e.message.split(" Expected: ")[0] for e in error.errors],
+        complaints=[told(e.message) for e in error.errors],
         expected=f"only the fields {', '.join(FIELDS)}, with nothing around them; in accept_hazards only"
         f" {', '.join(sorted(ACCEPTABLE))}",
         remedy="Correct run.yaml. The job plan prints a complete one.",
     )
+
+
+def told(message: str) -> str:
+    """Return what Dagster says of one field, without the whole schema; of the missing confirmation what to write."""
+    if message.startswith('Missing required config entry "confirm_database"'):
+        return CONFIRM.format(target=named_target())
+    return message.split(" Expected: ")[0]

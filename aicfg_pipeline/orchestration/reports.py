@@ -5,49 +5,71 @@ What evidence is and looks like is in `evidence`; here it is only gathered at th
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dagster import HookContext, HookDefinition, MetadataValue, failure_hook
 
-from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.errors import ConfigError, PipelineError
 from aicfg_pipeline.evidence import Finding, Known, PairNow, compare_with, gather, read, write
+from aicfg_pipeline.evidence.facts import ReportKind
 from aicfg_pipeline.orchestration.commands import Commands, commands_for
+from aicfg_pipeline.orchestration.config import RequestResource
 from aicfg_pipeline.orchestration.home import report_folder
 from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.who import origin
 from aicfg_pipeline.postgres.address import secrets_of
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback import ledger, lifecycle
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.runbook.by_hand import ManualStep
 from aicfg_pipeline.spec.model import Migration
 
-KINDS = {"rollback": "rollback", "undo_rollback": "undo", "drop_new_tables": "drop"}
+KINDS: dict[str, ReportKind] = {
+    "rollback": "rollback",
+    "undo_rollback": "undo",
+    "drop_new_tables": "drop",
+    "verify": "verify",
+    "prepare": "prepare",
+    "abandon": "abandon",
+    "migrate": "migrate",
+}
 
 
 def write_report(
-    run: Run, job_name: str, commands: Commands, checks: Sequence[Check] | None = None, *, error: str | None = None
+    run: Run,
+    job_name: str,
+    commands: Commands,
+    checks: Sequence[Check] | None = None,
+    *,
+    by_hand: Sequence[ManualStep] | None = None,
+    error: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Write the report of the run under way; return the HTML file and metadata that links it.
+    """Write the report of the run under way; return the HTML file and metadata that links it. Raises `ExportError`.
 
-    `checks` None takes those that the run's own verification recorded. Raises `ExportError`.
+    `checks` None takes those that the run's own verification recorded, `by_hand` None what was written when it began.
     """
     look = run.look()
     started = _started(look.ledger.of_run(run.run_id))
     identity = {**run.session.one(engine("identity"))._asdict(), "target": run.session.target}
     known = Known(
-        kind=KINDS[job_name],  # type: ignore[arg-type]
+        kind=KINDS[job_name],
         run_id=run.run_id,
         database=identity,
         migration=run.migration,
         checks=recorded_checks(run) if checks is None else checks,
         hazards=started.get("hazards", []),
         accepted=started.get("settings", {}).get("accept_hazards", ()),
-        by_hand=started.get("by_hand", []),
+        by_hand=started.get("by_hand", []) if by_hand is None else by_hand,
         states_before=started.get("states", {}),
         states_after=dict(look.summary),
         plan_hash=run.plan_hash or started.get("plan_hash"),
+        who=started.get("who"),
+        reason=started.get("reason"),
+        settings=started.get("asked", {}),
         error=error,
         secrets=secrets_of(run.session.url),
         command=commands.job,
@@ -70,24 +92,56 @@ def recorded_checks(run: Run) -> list[Check]:
 
 def report_failed_run(
     open_run: Callable[[], Run], job_name: str, commands: Commands, error: str, log: logging.Logger
-) -> None:
-    """Write that a run failed into the ledger, and its evidence into a report. Never raises what a person can mend."""
+) -> bool:
+    """Write that a run failed into the ledger, and its evidence into a report. Never raises what a person can mend.
+
+    Returns whether the run is in the ledger; not where that can't be asked.
+    """
     try:
         run = open_run()
         if not ledger.read(run.session, run.migration).of_run(run.run_id):
-            return  # refused before anything was touched: the step's own message says it all
+            return False
+    except PipelineError:
+        return False
+    try:
         lifecycle.failed(run, error)
-        if job_name in KINDS:
-            html, _ = write_report(run, job_name, commands, error=error)
-            log.info(f"report of the failed run: {html.as_uri()}")
+        log.info(f"report of the failed run: {write_report(run, job_name, commands, error=error)[0]}")
     except PipelineError as problem:
         log.error(f"The report of the failed run could not be written: {problem}")
+    return True
+
+
+def write_verification(
+    run: Run, commands: Commands, checks: Sequence[Check], origin: Mapping[str, Any], *, error: str | None
+) -> Path:
+    """Write the report of a verification, which has no rows of its own in the ledger. Raises `ExportError`."""
+    look = run.look()
+    states = dict(look.summary)
+    known = Known(
+        kind="verify",
+        run_id=run.run_id,
+        database={**run.session.one(engine("identity"))._asdict(), "target": run.session.target},
+        migration=run.migration,
+        checks=checks,
+        states_before=states,
+        states_after=states,
+        outcome="failed" if error else "succeeded",
+        who=origin["who"],
+        ended=datetime.now(UTC),
+        error=error,
+        secrets=secrets_of(run.session.url),
+        command=commands.job,
+    )
+    return write(gather((), known), report_folder(), secrets=known.secrets)[0]
 
 
 def failure_report(migration: Migration) -> HookDefinition:
-    """Return the hook that writes a failed run into the ledger and its evidence into a report."""
+    """Return the hook that writes a failed run into the ledger and its evidence into a report.
 
-    @failure_hook(name="report_failure", required_resource_keys={"postgres"})
+    A run that was refused before anything was touched is not in the ledger; its report says why, and who asked.
+    """
+
+    @failure_hook(name="report_failure", required_resource_keys={"postgres", "request"})
     def report_failure(context: HookContext) -> None:
         postgres: PostgresResource = context.resources.postgres
 
@@ -98,11 +152,50 @@ def failure_report(migration: Migration) -> HookDefinition:
         error = str(context.op_exception or "the step was interrupted")
         try:
             commands = commands_for(postgres.target())
-        except PipelineError:
-            return  # no target: nothing was touched, and the step's own message says it all
-        report_failed_run(opened, context.job_name, commands, error, context.log)
+            if not report_failed_run(opened, context.job_name, commands, error, context.log):
+                context.log.info(f"report of the failed run: {_unrecorded(context, postgres, migration, error)}")
+        except ConfigError:  # no target is named
+            context.log.info(f"report of the failed run: {_unrecorded(context, postgres, migration, error)}")
+        except PipelineError as problem:
+            context.log.error(f"The report of the failed run could not be written: {problem}")
 
     return report_failure
+
+
+def _unrecorded(context: HookContext, postgres: PostgresResource, migration: Migration, error: str) -> Path:
+    """Write the report of a run that the ledger says nothing of, or can't be asked about."""
+    requested: RequestResource = context.resources.request
+    asked = origin(context._step_execution_context.dagster_run.tags, requested.asked)  # a hook is not told of the run
+    try:
+        target = postgres.target()
+        database, secrets = {"target": target.name}, secrets_of(target.url)
+    except PipelineError:
+        database, secrets = {}, []
+    known = Known(
+        kind=KINDS[context.job_name],
+        run_id=context.run_id,
+        database=database,
+        migration=migration,
+        outcome="refused" if _has_not_begun(context, postgres, migration) else "failed",
+        who=asked["who"],
+        reason=asked.get("reason"),
+        settings=asked["asked"],
+        ended=datetime.now(UTC),
+        error=error,
+        secrets=secrets,
+    )
+    return write(gather((), known), report_folder(), secrets=secrets)[0]
+
+
+def _has_not_begun(context: HookContext, postgres: PostgresResource, migration: Migration) -> bool:
+    """Whether the ledger was asked, and this run is not in it; where it can't be asked nobody may say so."""
+    try:
+        with postgres.session() as session:
+            return not ledger.read(session, migration).of_run(context.run_id)
+    except ConfigError:
+        return True  # no database was named
+    except PipelineError:
+        return False
 
 
 def against_last_report(run: Run, checks: Sequence[Check]) -> tuple[Path, list[Finding]] | None:

@@ -58,10 +58,11 @@ def build_service_sensors(migration: Migration) -> list[SensorDefinition]:
         events = looked_events(migration, looked)
         if not advised or advised == context.cursor:
             return SensorResult(skip_reason=_told(looked), cursor=advised, asset_events=events)
-        _tell_people(context, settings, f"aicfg_pipeline: a rollback is advised: {advised}. {_told(looked)}")
+        why = f"a rollback is advised, as this does not hold: {advised}"
+        _tell_people(context, settings, f"aicfg_pipeline: {why}. {_told(looked)}")
         request = RunRequest(
             run_key=f"advice-{advised}-{looked.reading.at:%Y%m%d%H%M%S}",
-            tags={"aicfg/why": f"a rollback is advised: {advised}"},
+            tags={"aicfg/why": why},
         )
         return SensorResult(run_requests=[request], cursor=advised, asset_events=events)
 

@@ -1,54 +1,143 @@
-"""The last word of a run, for a person: what was found, what was done, what is proven, where things are, how to undo.
+"""The last word of a run, for a person: how it ended and what is his now; then the proof, where things are, how to undo.
 
 Made from the ledger and one more look, so that it tells what is there and not what was meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from aicfg_pipeline.orchestration.commands import Commands
+from aicfg_pipeline.orchestration.steps_told import are_yours, markdown_of, yours
+from aicfg_pipeline.orchestration.terminal import RULE, bold, labelled
 from aicfg_pipeline.postgres.address import shown
+from aicfg_pipeline.postgres.wording import counted
+from aicfg_pipeline.rollback.checks.check import Check, Tally
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables.parked import retained_until
+from aicfg_pipeline.runbook.by_hand import ManualStep, open_steps
 
-RULE = "─" * 78
+RESTORED = (State.CUT_OVER, State.ROLLED_BACK)
 
 
-def summary(run: Run, commands: Commands, target: str, *, report: Path | None = None) -> str:
-    """Return the summary of a run as plain text; `target` is the name for its first and last line."""
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to. `verdict` is one sentence, `tone` how it looks: good, open (something is a person's)."""
+
+    verdict: str
+    tone: str
+    proof: str | None
+    lines: tuple[str, ...]
+    markdown: str
+
+    @property
+    def outcome(self) -> str:
+        """The verdict with its proof, for the log's last line."""
+        return " ".join(filter(None, [self.verdict, self.proof]))
+
+    def on_terminal(self, target: str) -> list[str]:
+        """Return the lines for a person: the verdict first and last, then the target's name."""
+        verdict = bold(self.verdict, self.tone)
+        proof = labelled("", self.proof, 0) if self.proof else []
+        return [RULE, verdict, *proof, *self.lines, RULE, verdict, f"Target: {target}"]
+
+
+def summary(
+    run: Run,
+    commands: Commands,
+    *,
+    job: str,
+    steps: Sequence[ManualStep] = (),
+    checks: Sequence[Check] = (),
+    report: Path | None = None,
+) -> Summary:
+    """Return the summary of a run. `steps` are those that nobody looked after but a person."""
     look = run.look()
     mine = look.ledger.of_run(run.run_id)
+    wanted = open_steps(steps)
+    verdict, proof = _verdict(look, job, wanted), _proof(look, checks)
     lines = [
-        RULE,
-        f"Target     {target}",
-        f"Database   {shown(run.session.url)}",
-        f"Run        {run.run_id}" + (f"  plan {run.plan_hash}" if run.plan_hash else ""),
+        *(["", *yours(steps, done=True)] if wanted else []),
+        "",
+        *(line for state in look.pairs for line in _pair_lines(look, state)),
+        *_swap_line(look, mine),
+        *_warnings(checks),
+        *labelled("Database", shown(run.session.url)),
+        f"Run        {run.run_id}" + (f", plan {run.plan_hash}" if run.plan_hash else ""),
+        *([f"Report     {report}"] if report else []),
+        *_outlook(look, commands),
     ]
-    for state in look.pairs:
-        lines += ["", *_pair_lines(look, state, mine)]
-    lines += ["", *([f"Report     {report}", ""] if report else []), *_outlook(look, commands), RULE]
-    lines.append(f"Target: {target}")
-    return "\n".join(lines)
+    markdown = _markdown(look, verdict, proof, steps, report, checks)
+    return Summary(verdict, "open" if wanted else "good", proof, tuple(lines), markdown)
 
 
-def _pair_lines(look: Look, state: PairState, mine: list[Entry]) -> Iterator[str]:
+# --- the verdict -----------------------------------------------------------------------------------------------
+
+
+def _verdict(look: Look, job: str, wanted: Sequence[ManualStep]) -> str:
+    told, now = _state_told(look, job), are_yours(wanted)
+    return f"{told} {now}." if now else told
+
+
+def _state_told(look: Look, job: str) -> str:
+    states = {s.state for s in look.pairs}
+    if states <= {State.ROLLED_BACK} and job != "undo_rollback":
+        return "The database is rolled back for good; the new tables are exported and dropped."
+    if states <= {State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED}:
+        return "The database is rolled back." if State.CUT_OVER in states else "There was nothing to roll back."
+    if job == "undo_rollback" and not states & set(RESTORED):
+        return "The rollback is undone: the new tables are in use."
+    if states <= {State.MIGRATED}:
+        return "The database is migrated."
+    return f"The database is as follows: {', '.join(f'{s.pair.old} {s.state}' for s in look.pairs)}."
+
+
+def _proof(look: Look, checks: Sequence[Check]) -> str | None:
+    parts = []
+    proven = [_proven(look, s) for s in look.pairs]
+    if proven and all(proven):
+        rows = sum(e.facts["after"]["rows"] for e in proven if e)
+        parts.append(f"{counted(rows, 'row')} in {counted(len(proven), 'table')} compared, no difference unexplained")
+    locks = _locks_held(look, _swap_step(look))
+    parts += [f"locks held for {locks:.1f} ms"] if locks is not None else []
+    parts += [str(Tally.of(checks))] if checks else []
+    return f"{'; '.join(parts)}." if parts else None
+
+
+def _swap_step(look: Look) -> str:
+    return "cut_over" if any(s.state in RESTORED for s in look.pairs) else "undo"
+
+
+def _proven(look: Look, state: PairState) -> Entry | None:
+    """The last comparison that stands for what is in use now: of the rollback, or of the undo."""
+    if state.state in RESTORED:
+        return look.ledger.last("compare", pair=state.pair.old, outcome="proven")
+    return look.ledger.last("undo", pair=state.pair.old, outcome="proven")
+
+
+def _locks_held(look: Look, step: str) -> float | None:
+    """How long one swap held its locks. Its transaction has a row for each pair; the last of them saw the longest time."""
+    rows = [look.ledger.last(step, pair=s.pair.old, outcome="done") for s in look.pairs]
+    newest = max((r for r in rows if r), key=lambda r: r.id, default=None)
+    same = [r.facts.get("locks_held_ms") for r in rows if r and newest and r.run_id == newest.run_id]
+    return max((float(ms) for ms in same if ms is not None), default=None)
+
+
+# --- what is where ---------------------------------------------------------------------------------------------
+
+
+def _pair_lines(look: Look, state: PairState) -> Iterator[str]:
     pair = state.pair
-    yield f"{pair.new} → {pair.old}: {state.state} ({state.because})"
-    proven = look.ledger.last("compare", pair=pair.old, outcome="proven")
-    cut = look.ledger.last("cut_over", pair=pair.old, outcome="done")
+    yield from labelled("Table", f"{pair.old} ← {pair.new}: {state.state}")
+    proven = _proven(look, state)
     dropped = look.ledger.last("drop", pair=pair.old, outcome="done")
-    if proven and state.state in (State.CUT_OVER, State.ROLLED_BACK):
-        before, after = proven.facts["before"], proven.facts["after"]
-        yield f"  before     {before['rows']:,} rows, checksum {before['checksum']}"
-        yield f"  after      {after['rows']:,} rows, checksum {after['checksum']}"
-        yield f"  differing  {proven.facts['differences']['unexplained']} rows that the change log does not explain"
-    if cut and state.state in (State.CUT_OVER, State.ROLLED_BACK):
-        when = "in this run" if any(e.id == cut.id for e in mine) else f"by run {cut.run_id[:8]}"
-        yield f"  cut over   {cut.at:%Y-%m-%d %H:%M:%S} UTC {when}, locks held {cut.facts.get('locks_held_ms', '?')} ms"
+    if proven:
+        yield from _rows(proven)
     if state.state == State.CUT_OVER:
         until = retained_until(look.ledger, pair.old)
         yield f"  parked     aicfg_rollback.{pair.new}" + (f" until {until:%Y-%m-%d %H:%M} UTC" if until else "")
@@ -57,18 +146,99 @@ def _pair_lines(look: Look, state: PairState, mine: list[Entry]) -> Iterator[str
         yield f"  dropped    {dropped.at:%Y-%m-%d %H:%M:%S} UTC; export {files}"
 
 
+def _rows(proven: Entry) -> Iterator[str]:
+    before, after = proven.facts["before"], proven.facts["after"]
+    differ, unexplained = (proven.facts["differences"][k] for k in ("differences", "unexplained"))
+    if before == after and not differ:
+        yield from labelled(
+            "  rows", f"{before['rows']:,} before and after, all equal, checksum {before['checksum']}", 13
+        )
+        return
+    yield f"  before     {counted(before['rows'], 'row')}, checksum {before['checksum']}"
+    yield f"  after      {counted(after['rows'], 'row')}, checksum {after['checksum']}"
+    yield from labelled(
+        "  differing", f"{counted(differ, 'row')}, {unexplained} that the change log does not explain", 13
+    )
+
+
+def swapped_at(look: Look) -> datetime | None:
+    """Return when the names changed last."""
+    step = _swap_step(look)
+    rows = [look.ledger.last(step, pair=s.pair.old, outcome="done") for s in look.pairs]
+    return max((r.at for r in rows if r), default=None)
+
+
+def _swap_line(look: Look, mine: Sequence[Entry]) -> list[str]:
+    step = _swap_step(look)
+    rows = [r for s in look.pairs if (r := look.ledger.last(step, pair=s.pair.old, outcome="done"))]
+    if not rows:
+        return []
+    last = max(rows, key=lambda r: r.id)
+    by = "in this run" if any(e.id == last.id for e in mine) else f"by run {last.run_id[:8]}"
+    locks = _locks_held(look, step)
+    held = f", locks held for {locks:.1f} ms" if locks is not None else ""
+    return labelled("Swapped", f"{last.at:%Y-%m-%d %H:%M:%S} UTC {by}{held}")
+
+
+def _warnings(checks: Sequence[Check]) -> list[str]:
+    """What warns, by name: it stops nothing, so nobody would see it else."""
+    lines: list[str] = []
+    for check in checks:
+        if check.failed:
+            label = "Warns" if check.severity == "WARN" else "FAILED"
+            lines += labelled(label, f"{check.asset} {check.pair}: {check.name}: {check.summary}")
+    return lines
+
+
 def _outlook(look: Look, commands: Commands) -> list[str]:
     if look.in_state(State.CUT_OVER):
         return [
-            "Rolled back; the new tables are parked, nothing is lost, and it can be undone:",
-            f"  undo   {commands.job('undo_rollback')}",
-            f"     or  {commands.dg('undo_rollback')}",
+            "",
+            "The new tables are parked, so it can be undone:",
+            *_either("undo", commands, "undo_rollback"),
             f"  check  {commands.job('verify')}",
             f"  drop   {commands.job('drop_new_tables')}",
             "         (once the retention has ended; before that it refuses)",
         ]
-    if all(s.state == State.ROLLED_BACK for s in look.pairs):
-        return ["Rolled back for good: the new tables are exported and dropped, the ledger is kept in aicfg_rollback."]
     if all(s.state in (State.ROLLED_BACK, State.NEVER_MIGRATED) for s in look.pairs):
-        return ["There was nothing to roll back."]
-    return ["Migrated. To roll back:", f"  {commands.job('rollback')}"]
+        return []
+    return ["", "To roll back:", *_either("back", commands, "rollback")]
+
+
+def _either(word: str, commands: Commands, job: str) -> list[str]:
+    both = dict.fromkeys([commands.job(job), commands.dg(job)])
+    return [f"  {label:>4}   {command}" for label, command in zip((word, "or"), both, strict=False)]
+
+
+# --- for the run's page ----------------------------------------------------------------------------------------
+
+
+def _markdown(
+    look: Look,
+    verdict: str,
+    proof: str | None,
+    steps: Sequence[ManualStep],
+    report: Path | None,
+    checks: Sequence[Check],
+) -> str:
+    """Return the same as Markdown: verdict, what is a person's, one row a table."""
+    wanted = open_steps(steps)
+    lines = [f"**{verdict}**", "", *([proof, ""] if proof else [])]
+    if wanted:
+        lines += ["### Yours now, in this order", "", *(markdown_of(s) for s in wanted), ""]
+    lines += ["| table | state | rows before | rows after | parked until |", "|---|---|---|---|---|"]
+    for state in look.pairs:
+        proven = _proven(look, state)
+        rows = [f"{proven.facts[side]['rows']:,}" if proven else "" for side in ("before", "after")]
+        until = retained_until(look.ledger, state.pair.old) if state.state == State.CUT_OVER else None
+        cells = [
+            f"{state.pair.old} ← {state.pair.new}",
+            f"{state.state}",
+            *rows,
+            f"{until:%Y-%m-%d %H:%M} UTC" if until else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    warned = [c for c in checks if c.failed]
+    lines += ["", *(f"- {c.severity}: {c.asset} {c.pair}: {c.name}: {c.summary}" for c in warned)]
+    lines += [f"Report: `{report}`"] if report else []
+    return "\n".join(lines)

@@ -18,6 +18,7 @@ from psycopg import sql
 from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine
+from aicfg_pipeline.postgres.wording import counted
 
 SAMPLE = 50
 
@@ -30,7 +31,7 @@ class Fingerprint:
     checksum: str
 
     def __str__(self) -> str:
-        return f"{self.rows:,} rows, checksum {self.checksum}"
+        return f"{counted(self.rows, 'row')}, checksum {self.checksum}"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ either end being told (a laptop that sleeps, a firewall) would else keep its loc
 
 
 LOCK_ATTEMPTS = 25
+LONGEST_ATTEMPT_SECONDS = 5.0  # waiting for the locks, and the pause before the next attempt
+PROGRESS_SECONDS = 5.0
 
 BYSTANDERS_MS = 50
 """So long at most whoever uses a table that ours refer to waits because of us, at a time."""
@@ -215,7 +217,7 @@ def with_lock_retries(
     last attempt; the database is then as before.
     """
     report, named = LockReport(), set[int]()
-    pause = 0.05
+    pause, said = 0.05, time.monotonic()
     while True:
         report.attempts += 1
         try:
@@ -243,5 +245,10 @@ def with_lock_retries(
                     or "End or wait out the sessions named above and run again; or set terminate_blockers: true, which"
                     " ends sessions that are idle in a transaction.",
                 ) from None
+            if time.monotonic() - said > PROGRESS_SECONDS:
+                said, left = time.monotonic(), (attempts - report.attempts) * LONGEST_ATTEMPT_SECONDS
+                say(
+                    f"{what}: still no locks, attempt {report.attempts} of {attempts}; gives up in {left:.0f} s at most"
+                )
             time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter, not cryptography
             pause = min(pause * 1.6, 2.0)

@@ -1,4 +1,4 @@
-"""What may be shown of a server's words: no row, and no value of somebody's statement.
+"""What may be shown of a server's words: no row, and no value of somebody's statement; and how a count is said.
 
 A server puts the failing row into DETAIL, the statement into CONTEXT, and values between quotes. What is cut out of a
 message stands in a file that only this user may read.
@@ -83,3 +83,8 @@ def keep_apart(said: str) -> Path | None:
     except OSError:
         return None
     return path
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return `1 row`, `2 rows`: a number with its word in the right form."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

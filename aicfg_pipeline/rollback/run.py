@@ -5,16 +5,19 @@ The steps themselves do not belong here.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import AlreadyRunningError, DatabaseError
+from aicfg_pipeline.errors import AlreadyRunningError, DatabaseError, PipelineError
 from aicfg_pipeline.postgres.locks import (
     LOCK_ATTEMPTS,
+    PROGRESS_SECONDS,
     SILENCE_MS,
     BlockerWatch,
     LockReport,
@@ -142,3 +145,54 @@ class Run:
                 if getattr(error, "sqlstate", None) != NO_PRIVILEGE:
                     raise
         return True
+
+
+Measure = Callable[[Session], str | None]
+"""Says how far something has come, asked on a second connection; None where it can't be told."""
+
+
+@contextmanager
+def at_work(run: Run, what: str, measure: Measure | None = None) -> Iterator[None]:
+    """While one statement takes long, say every few seconds that it is at work, and how far it has come.
+
+    A second connection is made only then, and one that is not to be had is no reason to disturb the work.
+    """
+    ended, began = threading.Event(), time.monotonic()
+
+    def told(other: Session | None) -> str:
+        far = measure(other) if measure and other else None
+        return far or f"{time.monotonic() - began:.0f} s so far"
+
+    def watch() -> None:
+        if ended.wait(PROGRESS_SECONDS):
+            return
+        with ExitStack() as opened:
+            other: Session | None = None
+            with suppress(PipelineError):
+                other = opened.enter_context(observer(run.session)) if measure else None
+            while True:
+                try:
+                    run.say(f"{what}: {told(other)}")
+                except PipelineError:
+                    other = None
+                if ended.wait(PROGRESS_SECONDS):
+                    return
+
+    thread = threading.Thread(target=watch, daemon=True, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=10)
+
+
+def index_progress(run: Run) -> Measure:
+    """Return what measures the index that this run's connection is making."""
+    pid = run.session.connection.info.backend_pid
+
+    def measure(other: Session) -> str | None:
+        found = other.all(engine("index_in_progress"), {"pid": pid})
+        return f"{found[0].index}: {found[0].phase}, {found[0].percent} %" if found else None
+
+    return measure

@@ -8,7 +8,7 @@ from aicfg_pipeline.errors import ServiceError
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look
 from aicfg_pipeline.runbook import remembered
-from aicfg_pipeline.runbook.by_hand import Facts, by_hand, names_of
+from aicfg_pipeline.runbook.by_hand import Facts, Way, by_hand, names_of
 from aicfg_pipeline.runbook.remembered import NO_CUT_OVER, REVERT_CODE, UNDO_CODE
 from aicfg_pipeline.services.repository import Repository
 from aicfg_pipeline.services.reverted import Reference
@@ -70,7 +70,7 @@ def references_left(
 def undo_code(run: Run, services: ServicesSettings) -> Facts:
     """Put the working copy back on the branch it was on before the revert; the branch of the revert stays."""
     if services.repository is None:
-        return by_hand(run, services, "repository")
+        return by_hand(run, services, "repository", Way.FORTH)
     look = run.look()
     if remembered.restored(look):
         why = "a pair is still in use at its old name"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look
 from aicfg_pipeline.runbook import remembered
-from aicfg_pipeline.runbook.by_hand import Facts, by_hand
+from aicfg_pipeline.runbook.by_hand import Facts, Way, by_hand
 from aicfg_pipeline.runbook.remembered import BACK, FORTH, NO_CUT_OVER, REDEPLOY
 from aicfg_pipeline.services.settings import ServicesSettings
 
@@ -15,7 +15,7 @@ from aicfg_pipeline.services.settings import ServicesSettings
 def redeploy(run: Run, services: ServicesSettings, direction: str = BACK) -> Facts:
     """Run the deploy script, unless the ledger has a deploy of this very commit since the last cut-over."""
     if services.deploy is None:
-        return by_hand(run, services, "deploy")
+        return by_hand(run, services, "deploy", Way.FORTH if direction == FORTH else Way.BACK)
     look = run.look()
     why_not = _why_not_deploy(look, services, direction)
     if why_not:

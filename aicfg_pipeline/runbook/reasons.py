@@ -3,7 +3,7 @@
 A reason that holds once may be a blip; only when it has held several times in a row is a rollback advised. Advice is
 all there is: nothing here, and nothing that uses it, ever starts a rollback.
 
-`unexpected_behaviour` can be seen without knowing the application. An endpoint answers with another value or another
+`behaves_as_usual` can be seen without knowing the application. An endpoint answers with another value or another
 shape than the database has. Or it is much slower than before, or its log has many more errors than before: more than
 five times the median of the readings before, of which there must be ten.
 """
@@ -41,10 +41,10 @@ class Reason:
 
 
 CATALOG: tuple[Reason, ...] = (
-    Reason("api_endpoints_fail", ADVICE, "Reason 1: API endpoints fail to read or write AI config data."),
-    Reason("lambda_table_errors", ADVICE, "Reason 2: Lambda functions show errors related to table names."),
-    Reason("data_integrity", ADVICE, "Reason 3: data integrity issues in the new tables."),
-    Reason("unexpected_behaviour", ADVICE, "Reason 4: unexpected application behaviour, see the docs."),
+    Reason("endpoints_answer", ADVICE, "Reason 1: API endpoints fail to read or write AI config data."),
+    Reason("logs_name_no_missing_table", ADVICE, "Reason 2: Lambda functions show errors related to table names."),
+    Reason("data_is_intact", ADVICE, "Reason 3: data integrity issues in the new tables."),
+    Reason("behaves_as_usual", ADVICE, "Reason 4: unexpected application behaviour, see the docs."),
 )
 
 _WRONG_DATA = frozenset({"value", "shape", "slow"})
@@ -99,17 +99,17 @@ def weigh(reading: Reading, history: History, services: ServicesSettings, integr
         (reading.at - history.counted_at).total_seconds() >= watch.spacing_seconds
     )
     evidence = {
-        "api_endpoints_fail": _failing(reading),
-        "lambda_table_errors": _table_errors(reading),
-        "data_integrity": None if integrity is None else list(integrity),
-        "unexpected_behaviour": _unexpected(reading, history),
+        "endpoints_answer": _failing(reading),
+        "logs_name_no_missing_table": _table_errors(reading),
+        "data_is_intact": None if integrity is None else list(integrity),
+        "behaves_as_usual": _unexpected(reading, history),
     }
     counts = {name: _count(name, seen, history, counts_now) for name, seen in evidence.items()}
     looked_at = {
-        "api_endpoints_fail": services.endpoints is not None,
-        "lambda_table_errors": services.logs is not None,
-        "data_integrity": integrity is not None,
-        "unexpected_behaviour": services.endpoints is not None or services.logs is not None,
+        "endpoints_answer": services.endpoints is not None,
+        "logs_name_no_missing_table": services.logs is not None,
+        "data_is_intact": integrity is not None,
+        "behaves_as_usual": services.endpoints is not None or services.logs is not None,
     }
     checks = [
         Check.of(_verdict(evidence[r.name], counts[r.name], watch), r.name, r.service, "service", "WARN")

@@ -1,14 +1,14 @@
-"""The configuration of each service, and what a person does by hand where a service has none.
+"""The configuration of each service.
 
 Every service is optional: `None` is "not configured", which is legal. What is configured must be right, and every
-mistake is named at once. Where the settings come from (run config, a file, the environment) does not belong here,
-and no setting holds a secret: those are named by environment variable.
+mistake is named at once. Where the settings come from (run config, a file, the environment) and what a person does where
+a service has none (`runbook.by_hand`) do not belong here. No setting holds a secret: those are named by environment
+variable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
@@ -237,67 +237,3 @@ class ServicesSettings(_Settings):
                 complaints=complaints,
                 remedy="correct these settings; a service that is left out is done by hand",
             ) from error
-
-    def manual_steps(self, names: Mapping[str, str]) -> tuple[ManualStep, ...]:
-        """Return what is left to a person, in running order. `names` is old → new table name."""
-        steps = _manual_steps(names)
-        return tuple(step for step in steps if getattr(self, step.service) is None)
-
-
-@dataclass(frozen=True)
-class ManualStep:
-    """One step that a person does because its service is not configured: why, and the command."""
-
-    service: str
-    runbook_step: int
-    title: str
-    command: str
-
-
-def _manual_steps(names: Mapping[str, str]) -> tuple[ManualStep, ...]:
-    words = "|".join(names.values()) or "NEW_TABLE"
-    back = "\n".join(f"#   {new} → {old}" for old, new in names.items())
-    deploy = " ".join(DEFAULT_COMMAND)
-    return (
-        ManualStep(
-            "lambdas",
-            1,
-            "Stop the Lambda functions that write to these tables, and note what to put back. "
-            "The cut-over itself does not need it.",
-            "aws lambda get-function-concurrency --function-name FUNCTION\n"
-            "aws lambda put-function-concurrency --function-name FUNCTION --reserved-concurrent-executions 0\n"
-            "# afterwards, where there was no reserved concurrency before:\n"
-            "aws lambda delete-function-concurrency --function-name FUNCTION",
-        ),
-        ManualStep(
-            "repository",
-            3,
-            "Take the Lambda's code and the schema files back to before the migration, on a branch, and see that no "
-            "new table name is left in them.",
-            "git switch -c aicfg-rollback\n"
-            "git checkout COMMIT_BEFORE_MIGRATION -- PATH_OF_THE_LAMBDA\n"
-            "git mv SCHEMA/archive/OLD_FILE.sql.old SCHEMA/OLD_FILE.sql\n"
-            "git rm SCHEMA/NEW_FILE.sql\n"
-            f"git grep -nwE '{words}' -- PATH_OF_THE_LAMBDA   # must find nothing:\n{back}",
-        ),
-        ManualStep(
-            "deploy",
-            5,
-            "Deploy the Lambda with the old table names, from the infra directory.",
-            f"cd INFRA && {deploy}",
-        ),
-        ManualStep(
-            "endpoints",
-            6,
-            "Ask the endpoints and compare what they return with the database.",
-            'curl -sS -w "%{http_code} %{time_total}s\\n" -H "Authorization: Bearer $TOKEN" "$API_URL/PATH"',
-        ),
-        ManualStep(
-            "logs",
-            6,
-            "Look for errors in the Lambda's log since the cut-over.",
-            "aws logs filter-log-events --log-group-name /aws/lambda/FUNCTION --start-time CUT_OVER_MILLISECONDS "
-            "--filter-pattern '?ERROR ?Error ?Exception ?\"does not exist\" ?PGRST205'",
-        ),
-        ManualStep("webhook", 6, "Tell the team what was rolled back and when.", "# no command: write to your channel"),
-    )

@@ -20,7 +20,7 @@ from sqlglot import exp
 from aicfg_pipeline import environment
 from aicfg_pipeline.errors import SpecError
 from aicfg_pipeline.spec.ddl import expression_complaint, folded, query_complaint, read_ddl
-from aicfg_pipeline.spec.model import MAX_NAME_BYTES, PRIVATE_SCHEMA, Migration, Pair, Persona, shortened
+from aicfg_pipeline.spec.model import MAX_NAME_BYTES, PRIVATE_SCHEMA, Migration, Outside, Pair, Persona, shortened
 
 
 def _short_enough(name: str) -> str:
@@ -95,6 +95,18 @@ class _PairFile(_Strict):
         return self
 
 
+class _OutsideFile(_Strict):
+    repository: Name | None = None
+    functions: tuple[Name, ...] = ()
+    code: tuple[Name, ...] = ()
+    schema_files: Name | None = None
+    restored: dict[Name, Name] = {}
+    removed: tuple[Name, ...] = ()
+    infrastructure: Name | None = None
+    deploy: Name | None = None
+    endpoints: tuple[Name, ...] = ()
+
+
 class _MigrationFile(_Strict):
     name: Name
     applied: date | None = None
@@ -102,6 +114,7 @@ class _MigrationFile(_Strict):
     view_lifetime_days: int = Field(default=7, ge=0, le=3650)
     requires: _RequiresFile = _RequiresFile()
     personas: tuple[_PersonaFile, ...] = ()
+    outside: _OutsideFile = _OutsideFile()
     pairs: tuple[_PairFile, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -169,6 +182,7 @@ def _load(folder: Path, _files: object) -> Migration:
         pairs=tuple(pairs),
         folder=folder,
         personas=tuple(Persona(p.name, p.role, p.claim) for p in read.personas),
+        outside=Outside(**read.outside.model_dump()),
     )
 
 

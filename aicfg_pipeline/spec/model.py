@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -94,6 +94,24 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What the migration changed outside the database, for the commands that a person is told.
+
+    `restored` are files under `schema_files`, archived → in use; `removed` are those that came with the migration.
+    """
+
+    repository: str | None = None
+    functions: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    schema_files: str | None = None
+    restored: Mapping[str, str] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    infrastructure: str | None = None
+    deploy: str | None = None
+    endpoints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Migration:
     """The whole migration: pairs in order, and what has to exist around them."""
 
@@ -107,6 +125,7 @@ class Migration:
     pairs: tuple[Pair, ...]
     folder: Path
     personas: tuple[Persona, ...] = ()
+    outside: Outside = Outside()
 
     def pair(self, old: str) -> Pair:
         """Return the pair whose old table is `old`. Raises `KeyError`."""

@@ -14,6 +14,7 @@ from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.hazards import Hazard as PlanHazard
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.steps import compare, copy_back, cut_over, verify
+from aicfg_pipeline.runbook.by_hand import manual_steps
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.evidence.samples import (
@@ -209,8 +210,29 @@ def test_hazards_of_any_shape():
     ]
 
 
+def test_a4_the_word_succeeded_is_kept_for_when_nothing_is_open():
+    """A4: a report that says succeeded while code and deploy are nobody's was green while the service was down."""
+    open_ = one_pair(by_hand=manual_steps(ServicesSettings(), spec.load()))
+    assert open_.outcome == "steps_open"
+    assert open_.verdict.startswith(
+        "The database is rolled back. 4 steps are yours now: org_prompt_engineering is a table"
+    )
+    assert "succeeded" not in open_.verdict
+    assert [s.service for s in open_.open_steps] == ["repository", "deploy", "endpoints", "logs"]
+    told = one_pair(by_hand=[{"service": "webhook", "title": "tell", "open": False}])
+    assert (told.outcome, told.open_steps) == ("succeeded", [])
+    failed = one_pair(by_hand=manual_steps(ServicesSettings(), spec.load()), error="gate")
+    assert (failed.outcome, failed.open_steps) == ("failed", [])
+
+
+def test_who_launched_it_why_and_how_is_told():
+    evidence = one_pair(who="ada@laptop", reason="endpoint down", settings={"retain_days": 0, "accept_hazards": ["x"]})
+    assert (evidence.who, evidence.reason) == ("ada@laptop", "endpoint down")
+    assert evidence.settings == {"retain_days": 0, "accept_hazards": ["x"]}
+
+
 def test_steps_left_to_a_person():
-    steps = ServicesSettings().manual_steps({"a": "b"})
+    steps = manual_steps(ServicesSettings(), spec.load())
     evidence = one_pair(by_hand=steps)
     assert [h.service for h in evidence.by_hand] == [s.service for s in steps]
     endpoint = next(h for h in evidence.by_hand if h.service == "endpoints")

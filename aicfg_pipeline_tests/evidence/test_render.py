@@ -14,6 +14,7 @@ from aicfg_pipeline.evidence import html, write
 from aicfg_pipeline.evidence.facts import Evidence
 from aicfg_pipeline.evidence.render import STATUS
 from aicfg_pipeline.rollback.checks.check import Check
+from aicfg_pipeline.runbook.by_hand import manual_steps
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.evidence.samples import data_checks, entry, rolled_back, sample
@@ -35,7 +36,7 @@ def variants() -> dict[str, Evidence]:
     ]
     return {
         "succeeded": sample(),
-        "by_hand": sample(by_hand=ServicesSettings().manual_steps(PAIRS), who="ada"),
+        "by_hand": sample(by_hand=manual_steps(ServicesSettings(), spec.load()), who="ada"),
         "failed": sample(
             checks=failing, error="x\ny", hazards=[{"code": "dependents", "found": "v", "accepted": True}]
         ),
@@ -66,7 +67,7 @@ def test_a_strict_parser_finds_nothing(name):
 
 
 def test_nothing_is_fetched_and_nothing_is_run():
-    page = html(sample(by_hand=ServicesSettings().manual_steps(PAIRS)), json_name="a.json")
+    page = html(sample(by_hand=manual_steps(ServicesSettings(), spec.load())), json_name="a.json")
     tree = html5lib.parse(page, namespaceHTMLElements=False)
     assert {e.tag for e in tree.iter() if isinstance(e.tag, str)} & {
         "script",
@@ -101,6 +102,18 @@ def test_what_it_says():
         assert said in text
 
 
+def test_a4_what_is_a_persons_now_stands_above_everything_else():
+    page = html(variants()["by_hand"])
+    tree = html5lib.parse(page, namespaceHTMLElements=False)
+    assert "".join(tree.find(".//h1").itertext()) == "!The database is rolled back. 4 steps are yours now."
+    assert tree.find(".//header").get("class") == "warn"
+    first = next(tree.iter("section"))
+    assert "".join(first.find("h2").itertext()) == "Yours now, in this order"
+    text = " ".join("".join(first.itertext()).split())
+    assert "git grep -nwE 'ai_cfg_sys_rag|ai_cfg_org_prompts'" in text
+    assert "./scripts/deploy-lambda.sh module-ai/ai-config-handler" in text
+
+
 def test_table_headers_have_a_scope():
     tree = html5lib.parse(html(variants()["refuted"]), namespaceHTMLElements=False)
     headers = list(tree.iter("th"))
@@ -130,7 +143,7 @@ SECRETS = (
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_no_secret_wherever_it_is_planted(secret, tmp_path):
-    evidence = planted(sample(error="e", by_hand=ServicesSettings().manual_steps(PAIRS)), secret)
+    evidence = planted(sample(error="e", by_hand=manual_steps(ServicesSettings(), spec.load())), secret)
     known = ["hunter2secret"] if secret.startswith("plain") else []
     for path in write(evidence, tmp_path, secrets=known):
         assert "hunter2secret" not in path.read_text()

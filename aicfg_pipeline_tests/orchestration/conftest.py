@@ -19,6 +19,10 @@ from aicfg_pipeline_tests.services.conftest import SECRET_KEY, Aws, aws, aws_log
 from aicfg_pipeline_tests.tools.jobs import confirmed
 from aicfg_pipeline_tests.tools.servers import Database
 
+with pytest.MonkeyPatch.context() as _unset:
+    _unset.delenv("AICFG_DATABASE_URL", raising=False)  # what the launchpad asks for depends on it, once and for all
+    import aicfg_pipeline.definitions  # noqa: F401
+
 QUICK_DEPLOY = f"""#!/bin/sh
 set -e
 branch=$(git -C "$TOOLKIT" rev-parse --abbrev-ref HEAD)

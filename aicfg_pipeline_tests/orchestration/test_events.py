@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
 
+from aicfg_pipeline.orchestration.config import USED_BY
 from aicfg_pipeline_tests.tools.jobs import confirmed
 from aicfg_pipeline_tests.tools.servers import Database
 
@@ -61,7 +63,43 @@ def test_the_ops_run_in_the_order_of_the_runbook(
     done = run_job("rollback", migrated_database, instance, monkeypatch)
     order = [e.step_key for e in done.all_events if e.is_step_success]
     assert order.index("plan") < order.index("copy_back_sys_rag") < order.index("compare")
-    assert order.index("compare") < order.index("cut_over") < order.index("verify") < order.index("drop_new_tables")
+    assert order.index("compare") < order.index("cut_over") < order.index("verify") < order.index("report")
+
+
+def test_a_rollback_that_keeps_the_new_tables_does_not_end_with_a_green_drop(
+    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """15.7: the op is skipped where nothing is dropped, and runs where it is asked for."""
+    kept = run_job("rollback", migrated_database, instance, monkeypatch)
+    assert kept.success
+    assert [e.step_key for e in kept.all_events if e.is_step_skipped] == ["drop_new_tables"]
+    last = [e.user_message for e in instance.all_logs(kept.run_id) if e.level == logging.INFO][-1]
+    assert last.startswith("The database is rolled back. 4 steps are yours now.")  # 15.6: the run's page ends with it
+    dropped = run_job("rollback", migrated_database, instance, monkeypatch, retain_days=0)
+    assert dropped.success
+    assert "drop_new_tables" in [e.step_key for e in dropped.all_events if e.is_step_success]
+    assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") is None
+
+
+def test_the_tags_of_a_job_say_what_it_changes_and_where() -> None:
+    """15.5: they stand above the launchpad and in the list of runs."""
+    from aicfg_pipeline.definitions import defs
+
+    changes = {name: defs.resolve_job_def(name).run_tags["changes"] for name in USED_BY}
+    assert changes == {
+        "plan": "nothing",
+        "verify": "nothing",
+        "prepare": "nothing",
+        "abandon": "nothing",
+        "rollback": "names, can be undone",
+        "undo_rollback": "names, can be undone",
+        "migrate": "names, can be undone",
+        "drop_new_tables": "DROPS TABLES, no undo",
+    }
+    for name in USED_BY:
+        job = defs.resolve_job_def(name)
+        assert {"target", "migration"} <= set(job.run_tags)
+        assert (job.description or "").startswith(("Changes ", "DROPS "))
 
 
 def test_a_gate_that_fails_stops_the_run_before_the_drop(

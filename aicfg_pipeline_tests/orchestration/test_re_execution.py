@@ -69,7 +69,7 @@ def test_a_failed_run_goes_on_from_its_failure_in_another_process(migrated_datab
         again = instance.get_runs()[0]
         stats = {s.step_key for s in instance.get_run_step_stats(again.run_id)}
     assert again.parent_run_id == run.run_id
-    assert stats == {"redeploy", "start_services", "verify", "drop_new_tables"}
+    assert stats == {"redeploy", "start_services", "verify", "drop_new_tables", "report"}
     assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") is None, (
         "what was asked for (retain_days: 0) holds"
     )

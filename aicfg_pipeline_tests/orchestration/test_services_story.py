@@ -84,13 +84,13 @@ def test_the_whole_story(
     project.deploy("broken")
     assert statuses(project) == [200, 500]
     blip = tick(instance, well.cursor)
-    assert verdicts(blip)["api_endpoints_fail"][0], "one blip is no advice"
-    assert "1 of 2 times" in verdicts(blip)["api_endpoints_fail"][1]
+    assert verdicts(blip)["endpoints_answer"][0], "one blip is no advice"
+    assert "1 of 2 times" in verdicts(blip)["endpoints_answer"][1]
     assert not blip.run_requests
     again = tick(instance, blip.cursor)
-    assert again.cursor == "api_endpoints_fail, lambda_table_errors"
-    assert "a rollback is advised" in verdicts(again)["api_endpoints_fail"][1]
-    assert "ai_cfg_prompts" in verdicts(again)["lambda_table_errors"][1]
+    assert again.cursor == "endpoints_answer, logs_name_no_missing_table"
+    assert "a rollback is advised" in verdicts(again)["endpoints_answer"][1]
+    assert "ai_cfg_prompts" in verdicts(again)["logs_name_no_missing_table"][1]
     assert again.run_requests
     assert again.run_requests[0].tags["aicfg/why"].startswith("a rollback is advised")
     assert not tick(instance, again.cursor).run_requests, "said once"
@@ -99,10 +99,10 @@ def test_the_whole_story(
     assert migrated_database.exists("public.ai_cfg_sys_rag") == "r"
     advice = {e.check_name: e.passed for e in watched.get_asset_check_evaluations() if e.asset_key.path[-1] == "advice"}
     assert advice == {
-        "api_endpoints_fail": False,
-        "lambda_table_errors": False,
-        "data_integrity": True,
-        "unexpected_behaviour": True,
+        "endpoints_answer": False,
+        "logs_name_no_missing_table": False,
+        "data_is_intact": True,
+        "behaves_as_usual": True,
     }
 
     done = run_job("rollback", variables, confirm(migrated_database))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import AFTER, BEFORE, Quick, RunJob, confirm, failure_of
-from dagster import ExecuteInProcessResult
+from dagster import DagsterInstance, ExecuteInProcessResult
 
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.orchestration.services import load_services
@@ -72,12 +72,19 @@ def test_an_empty_variable_is_a_mistake_and_an_empty_file_is_nothing_configured(
 
 
 def test_nothing_configured_is_shown_with_commands_and_each_op_says_so(
-    migrated_database: Database, tmp_path: Path, run_job: RunJob, capfd: pytest.CaptureFixture[str]
+    migrated_database: Database,
+    tmp_path: Path,
+    run_job: RunJob,
+    instance: DagsterInstance,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     variables = {"AICFG_DATABASE_URL": migrated_database.url, "AICFG_HOME": str(tmp_path)}
-    assert run_job("rollback", variables, confirm(migrated_database)).success
+    done = run_job("rollback", variables, confirm(migrated_database))
+    assert done.success
     output = "".join(capfd.readouterr())
-    for words in ("put-function-concurrency", "git mv SCHEMA/archive", "./scripts/deploy-lambda.sh", "filter-log"):
+    assert "The database is rolled back. 4 steps are yours now." in output
+    logged = [e.user_message for e in instance.all_logs(done.run_id)]
+    for words in ("git mv archive/006", "./scripts/deploy-lambda.sh", "filter-log"):
         assert words in output
     for op, service in {
         "stop_services": "lambdas",
@@ -85,7 +92,7 @@ def test_nothing_configured_is_shown_with_commands_and_each_op_says_so(
         "redeploy": "deploy",
         "start_services": "lambdas",
     }.items():
-        assert f"{op}: {service} is not configured, so nothing was done here: do it by hand" in output
+        assert f"{op}: {service} is not configured, so nothing was done here: do it by hand" in logged
 
 
 def test_everything_that_cant_be_used_is_named_at_once_before_anything_is_touched(

@@ -86,4 +86,4 @@ def _events_are_in_postgres_after_a_restart(home: Path, run_id: str, monkeypatch
         assert run is not None
         assert run.is_success
         steps = [r.event_log_entry.step_key for r in instance.get_records_for_run(run_id).records]
-    assert {"plan", "compare", "cut_over", "verify", "drop_new_tables"} <= set(steps)
+    assert {"plan", "compare", "cut_over", "verify", "report"} <= set(steps)

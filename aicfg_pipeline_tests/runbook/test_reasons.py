@@ -49,12 +49,12 @@ def seen(weighed: Reasons) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("given", "integrity", "reason"),
     [
-        ({"kind": "server_error"}, [], "api_endpoints_fail"),
-        ({"kind": "unauthorized"}, [], "api_endpoints_fail"),
-        ({"errors": 3, "missing": 2}, [], "lambda_table_errors"),
-        ({}, ["sys_rag: more_than_one_row: 2"], "data_integrity"),
-        ({"kind": "value"}, [], "unexpected_behaviour"),
-        ({"kind": "shape"}, [], "unexpected_behaviour"),
+        ({"kind": "server_error"}, [], "endpoints_answer"),
+        ({"kind": "unauthorized"}, [], "endpoints_answer"),
+        ({"errors": 3, "missing": 2}, [], "logs_name_no_missing_table"),
+        ({}, ["sys_rag: more_than_one_row: 2"], "data_is_intact"),
+        ({"kind": "value"}, [], "behaves_as_usual"),
+        ({"kind": "shape"}, [], "behaves_as_usual"),
         ({}, [], None),
     ],
 )
@@ -76,25 +76,25 @@ def looks(*kinds: ProbeKind, minutes: float = 5) -> list[Reasons]:
 
 def test_failures_in_a_row_are_advice_and_a_blip_is_not() -> None:
     assert [w.advised for w in looks("down", "down", "ok", "down", "down", "down")] == [
-        (), (), (), (), (), ("api_endpoints_fail",),
+        (), (), (), (), (), ("endpoints_answer",),
     ]  # fmt: skip
 
 
 def test_looks_close_together_count_once() -> None:
-    assert looks("down", "down", "down", "down", minutes=0.2)[-1].counts["api_endpoints_fail"] == 1
+    assert looks("down", "down", "down", "down", minutes=0.2)[-1].counts["endpoints_answer"] == 1
 
 
 def test_a_look_that_did_not_read_the_rows_leaves_their_count_alone() -> None:
-    history = History({"data_integrity": 2}, NOW - timedelta(minutes=5))
+    history = History({"data_is_intact": 2}, NOW - timedelta(minutes=5))
     weighed = weigh(reading(), history, SERVICES, None)
-    assert weighed.counts["data_integrity"] == 2
-    assert "data_integrity" not in [c.name for c in weighed.checks]
+    assert weighed.counts["data_is_intact"] == 2
+    assert "data_is_intact" not in [c.name for c in weighed.checks]
 
 
 def test_far_from_usual_needs_a_history_and_a_floor() -> None:
     usual = History(latencies={"prompts": [50.0] * 12}, errors=[0.0] * 12)
-    assert "unexpected_behaviour" in seen(weigh(reading(ms=2000), usual, SERVICES, []))
-    assert "unexpected_behaviour" in seen(weigh(reading(errors=9), usual, SERVICES, []))
+    assert "behaves_as_usual" in seen(weigh(reading(ms=2000), usual, SERVICES, []))
+    assert "behaves_as_usual" in seen(weigh(reading(errors=9), usual, SERVICES, []))
     assert not seen(weigh(reading(ms=400), usual, SERVICES, []))
     few = History(latencies={"prompts": [50.0] * 3})
     assert not seen(weigh(reading(ms=2000), few, SERVICES, []))

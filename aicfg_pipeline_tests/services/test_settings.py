@@ -1,4 +1,4 @@
-"""The configuration of the services: nothing is legal, mistakes are named at once, the rest is told as manual steps."""
+"""The configuration of the services: nothing is legal, mistakes are named at once."""
 
 from __future__ import annotations
 
@@ -11,24 +11,13 @@ from aicfg_pipeline.services.deploy import DEFAULT_COMMAND
 from aicfg_pipeline.services.reverted import Move
 from aicfg_pipeline.services.settings import ServicesSettings, WebhookSettings
 
-NAMES = {"settings": "new_settings", "prompts": "new_prompts"}
+
+def test_nothing_configured_is_legal() -> None:
+    assert ServicesSettings.load({}).lambdas is None
 
 
-def test_nothing_configured_is_legal_and_every_step_is_shown_for_a_person() -> None:
-    settings = ServicesSettings.load({})
-    steps = settings.manual_steps(NAMES)
-    assert settings.lambdas is None
-    assert [(s.service, s.runbook_step) for s in steps] == [
-        ("lambdas", 1), ("repository", 3), ("deploy", 5), ("endpoints", 6), ("logs", 6), ("webhook", 6),
-    ]  # fmt: skip
-    code = next(step for step in steps if step.service == "repository")
-    assert "git grep -nwE 'new_settings|new_prompts'" in code.command
-    assert "new_prompts → prompts" in code.command
-
-
-def test_what_is_configured_is_not_shown_as_a_manual_step(tmp_path: Path) -> None:
+def test_what_is_configured_is_a_service(tmp_path: Path) -> None:
     settings = ServicesSettings.load({"deploy": {"directory": str(tmp_path)}, "lambdas": {"function_names": ["f"]}})
-    assert [s.service for s in settings.manual_steps(NAMES)] == ["repository", "endpoints", "logs", "webhook"]
     assert settings.deploy is not None
     assert settings.deploy.service().command == DEFAULT_COMMAND
     assert settings.lambdas is not None

@@ -12,3 +12,10 @@ LOCK TABLE {tables} IN SHARE UPDATE EXCLUSIVE MODE;
 
 -- name: take_transaction_lock -- the same lock again: fails where a pooler has given us another backend
 SELECT pg_try_advisory_xact_lock(%(class)s, %(key)s);
+
+-- name: index_in_progress -- which index a connection is making, and how far it has come
+SELECT coalesce(CAST(nullif(p.index_relid, 0) AS regclass)::text, CAST(p.relid AS regclass)::text) AS index, p.phase,
+       CASE WHEN p.blocks_total > 0 THEN 100 * p.blocks_done / p.blocks_total
+            WHEN p.tuples_total > 0 THEN 100 * p.tuples_done / p.tuples_total ELSE 0 END AS percent
+FROM pg_stat_progress_create_index p
+WHERE p.pid = %(pid)s;

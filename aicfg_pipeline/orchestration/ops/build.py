@@ -3,7 +3,7 @@
 from dagster import OpDefinition
 
 from aicfg_pipeline.orchestration.ops.abandon import abandon_op
-from aicfg_pipeline.orchestration.ops.drop import drop_op, end_op
+from aicfg_pipeline.orchestration.ops.drop import drop_at_the_end_op, drop_op, report_op
 from aicfg_pipeline.orchestration.ops.migrate import migrate_op
 from aicfg_pipeline.orchestration.ops.plan import plan_only_op, plan_op
 from aicfg_pipeline.orchestration.ops.prepare import plan_prepare_op, prepared_op
@@ -28,7 +28,8 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
         verify_op(migration),
         verify_only_op(migration),
         drop_op(migration),
-        end_op(migration),
+        drop_at_the_end_op(migration),
+        report_op(migration),
         undo_op(migration),
         end_of_undo_op(migration),
         migrate_op(migration),

@@ -1,53 +1,74 @@
 """Which services are ready, which can't be used, and what is left to a person."""
 
-from dataclasses import asdict
+import logging
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dagster import AssetObservation, MetadataValue
 
 from aicfg_pipeline.orchestration.assets import service_key
+from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.ops.step import Step
-from aicfg_pipeline.runbook.by_hand import names_of
+from aicfg_pipeline.orchestration.steps_told import markdown_of, yours
+from aicfg_pipeline.orchestration.terminal import show
+from aicfg_pipeline.runbook.by_hand import ManualStep, Way, manual_steps
 from aicfg_pipeline.runbook.ready import check_services, refuse
-from aicfg_pipeline.services.settings import ManualStep
+
+WAYS = {"rollback": Way.BACK, "plan": Way.BACK, "undo_rollback": Way.FORTH}
+"""Which names the code needs after a job that also does something outside the database."""
 
 
-def plan_services(step: Step) -> None:
-    """Show what is configured and what is left to a person, and refuse what is configured and can't be used.
+@dataclass(frozen=True)
+class ServicesFound:
+    """What is ready, what can't be used, and which steps are a person's."""
 
-    Raises `ServiceError` with every complaint at once, before anything is touched.
-    """
-    settings, context = step.services.settings(), step.context
-    found, wrong = check_services(settings)
-    steps = settings.manual_steps(names_of(step.migration))
+    ready: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    steps: tuple[ManualStep, ...] = ()
+
+
+def left_to_a_person(step: Step) -> tuple[ManualStep, ...]:
+    """Return the steps that no service is configured for; none for a job that has no part outside the database."""
+    way = WAYS.get(step.context.job_name)
+    return manual_steps(step.services.settings(), step.migration, way) if way else ()
+
+
+def try_services(step: Step) -> ServicesFound:
+    """Try what is configured without changing it, and put what was found on the page of the services."""
+    ready, wrong = check_services(step.services.settings())
+    found = ServicesFound(tuple(ready), tuple(wrong), left_to_a_person(step))
     shown = "\n".join(
         [
             "## Services",
             "",
-            *(f"- ready: {line}" for line in found),
+            *(f"- ready: {line}" for line in ready),
             *(f"- **can't be used**: {line}" for line in wrong),
-            *(_markdown(s) for s in steps),
+            *(markdown_of(s) for s in found.steps),
         ]
     )  # fmt: skip
-    print(shown, flush=True)
-    context.log_event(
+    step.context.log_event(
         AssetObservation(
             asset_key=service_key("lambdas"), description="plan", metadata={"plan": MetadataValue.md(shown)}
         )
     )
-    for line in found:
-        context.log.info(f"ready: {line}")
-    if steps:
-        names = ", ".join(s.service for s in steps)
-        context.log.warning(f"not configured, so left to be done by hand (the plan has the commands): {names}")
-    refuse(wrong)
+    for line in ready:
+        step.context.log.info(f"ready: {line}")
+    if found.steps:
+        names = ", ".join(s.service for s in found.steps)
+        quietly(step.context.log, logging.WARNING, f"not configured, so left to be done by hand: {names}")
+    return found
 
 
-def _markdown(step: ManualStep) -> str:
-    told = f"- not configured: {step.service} (runbook step {step.runbook_step}): do it by hand. {step.title}"
-    return f"{told}\n\n```\n{step.command}\n```"
+def plan_services(step: Step) -> None:
+    """Show what is left to a person, and refuse what is configured and can't be used.
+
+    Raises `ServiceError` with every complaint at once, before anything is touched.
+    """
+    found = try_services(step)
+    show(yours(found.steps, done=False))
+    refuse(found.wrong)
 
 
 def services_by_hand(step: Step) -> list[dict[str, Any]]:
     """Return what is left to a person, for the run's evidence."""
-    return [asdict(s) for s in step.services.settings().manual_steps(names_of(step.migration))]
+    return [asdict(s) for s in left_to_a_person(step)]

@@ -1,10 +1,12 @@
 """Ops that let the parked tables go, and the one that ends a rollback."""
 
+import logging
 from typing import Any
 
 from dagster import AssetObservation, OpDefinition
 
 from aicfg_pipeline.orchestration.assets import asset_key
+from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.home import export_folder
 from aicfg_pipeline.orchestration.metadata import metadata
 from aicfg_pipeline.orchestration.ops.end import finish
@@ -31,43 +33,46 @@ def drop_op(migration: Migration) -> OpDefinition:
     )
 
 
-def end_op(migration: Migration) -> OpDefinition:
-    """Return the op that ends a rollback."""
+def drop_at_the_end_op(migration: Migration) -> OpDefinition:
+    """Return the op that drops at the end of a rollback; where the new tables are kept it is skipped."""
     return step_op(
         migration,
         "drop_at_the_end",
-        _end,
-        "With retain_days: 0 exports and drops the parked tables; else says until when they are kept, and"
-        " how to drop or undo.",
+        lambda step: _dropped(step, before_retention_ends=True),
+        "Only with retain_days: 0: exports and drops the parked tables. Skipped where they are kept.",
+    )
+
+
+def report_op(migration: Migration) -> OpDefinition:
+    """Return the op that ends a rollback."""
+    return step_op(
+        migration,
+        "report",
+        _report,
+        "Writes the report, and says how it ended, which steps are yours now, until when the new tables are parked, and"
+        " how to undo.",
     )
 
 
 def _drop(step: Step) -> dict[str, Any]:
     run = step.run
     lifecycle.must_have_begun(run, "drop")
-    lifecycle.begin(run, step.context.job_name)
+    lifecycle.begin(run, step.context.job_name, step.origin)
     facts = _dropped(step, before_retention_ends=step.request.before_retention_ends)
     return {**finish(step, verify.run_checks(run.session, run.migration)), **facts}
 
 
-def _end(step: Step) -> dict[str, Any]:
-    facts = _drop_at_end(step)
-    checks = run_and_log_checks(step.context, step.run) if facts["dropped"] else None
+def _report(step: Step) -> dict[str, Any]:
+    run, look = step.run, step.run.look()
+    dropped = any(e.step == "drop" and e.outcome == "done" for e in look.ledger.of_run(run.run_id))
+    checks = run_and_log_checks(step.context, run) if dropped else None
     if checks is not None:
-        checks += [c for c in recorded_checks(step.run) if c.asset == "service"]
-    return {**finish(step, checks), **facts}
-
-
-def _drop_at_end(step: Step) -> dict[str, Any]:
-    """Drop now, or say until when the new tables are parked."""
-    run = step.run
-    parked = run.look().in_state(State.CUT_OVER)
-    if parked and run.settings.retain_days > 0:
-        for state in parked:
-            until = retained_until(run.look().ledger, state.pair.old)
-            step.context.log.info(f"{state.pair.new}: parked until {until:%Y-%m-%d %H:%M} UTC" if until else "parked")
-        return {"dropped": False}
-    return _dropped(step, before_retention_ends=True)
+        checks += [c for c in recorded_checks(run) if c.asset == "service"]
+    for state in look.in_state(State.CUT_OVER):
+        until = retained_until(look.ledger, state.pair.old)
+        told = f"{state.pair.new}: parked until {until:%Y-%m-%d %H:%M} UTC" if until else f"{state.pair.new}: parked"
+        quietly(step.context.log, logging.INFO, told)
+    return finish(step, checks)
 
 
 def _dropped(step: Step, *, before_retention_ends: bool) -> dict[str, Any]:

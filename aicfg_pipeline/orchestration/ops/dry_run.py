@@ -1,43 +1,78 @@
 """The plan of a job, shown: what a dry run of any job is, and what the job `plan` does for a rollback."""
 
+import logging
+
 from dagster import AssetObservation, MetadataValue
 
+from aicfg_pipeline.orchestration import plan_told
 from aicfg_pipeline.orchestration.assets import asset_key
+from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.metadata import plan_markdown
-from aicfg_pipeline.orchestration.ops.by_hand import plan_services
+from aicfg_pipeline.orchestration.ops.by_hand import left_to_a_person, try_services
 from aicfg_pipeline.orchestration.ops.step import Step
+from aicfg_pipeline.orchestration.terminal import show
+from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.steps import plan
+from aicfg_pipeline.runbook.by_hand import open_steps
+from aicfg_pipeline.runbook.ready import refuse
 
 WITH_SERVICES = ("rollback", "undo_rollback")
 """Jobs that also do something outside the database."""
 
 
-def show_plan(step: Step, job: str) -> None:
-    """Show the plan of a job and let its gate judge, and end there. Raises `HazardError`, `ServiceError`."""
-    planned(step, job)
-    if job in WITH_SERVICES:
-        plan_services(step)
+def show_plan(step: Step, job: str) -> plan.Plan:
+    """Make the plan of a job, show it, and let its gate judge.
 
-
-def planned(step: Step, job: str) -> plan.Plan:
-    """Make the plan of a job, show it, and let its gate judge. Raises `HazardError` naming every hazard that blocks."""
+    Raises `HazardError` naming every hazard that blocks, and `ServiceError` naming every service that can't be used.
+    """
     context, accepted = step.context, step.run.settings.accept_hazards
     found = plan.make_plan(step.run, must_confirm=step.must_confirm, job=job)  # type: ignore[arg-type]
-    shown = plan_markdown(found, accepted, target=step.target.told, commands=step.commands, request=step.request)
-    print(shown, flush=True)
     blocking = found.blocking(accepted)
-    context.log_event(
+    for state in found.look.pairs:
+        quietly(context.log, logging.INFO, f"{state.pair.old}: {state.state} ({state.because})")
+    for hazard in found.hazards:
+        if hazard in blocking:  # the failure says it on the console
+            quietly(context.log, logging.ERROR, str(hazard))
+        else:
+            context.log.warning(str(hazard))
+    files = plan_told.keep(found, job, step.target.told, step.commands, step.request)
+    _observe(step, found, files)
+    tries = job in WITH_SERVICES and not blocking and not _untouched(step, found)
+    services = try_services(step) if tries else None
+    steps = left_to_a_person(step) if found.statements else ()
+    show(plan_told.plan_lines(found, job, accepted, files=files, steps=steps, request=step.request))
+    if step.looks:
+        show(
+            ["", *plan_told.verdict_lines(
+                found, job, accepted, steps=open_steps(steps), next_commands=_next(step, job)
+            )]
+        )  # fmt: skip
+    plan.gate(found, accepted)
+    refuse(services.wrong if services else ())
+    todo = f"{len(found.statements)} statements" if found.statements else "nothing to do"
+    quietly(context.log, logging.INFO, f"plan {found.hash} of {job}: {todo}, {len(found.hazards)} hazards, none blocks")
+    return found
+
+
+def _untouched(step: Step, found: plan.Plan) -> bool:
+    """Whether there is nothing to do and never was: then the services are nobody's business."""
+    return found.nothing_to_do and not ledger.exists(step.run.session, step.migration)
+
+
+def _next(step: Step, job: str) -> tuple[str, ...]:
+    asked = {k: v for k, v in step.request.as_config().items() if v and k in ("accept_hazards",)}
+    return tuple(dict.fromkeys([step.commands.job(job, **asked), step.commands.dg(job, **asked)]))
+
+
+def _observe(step: Step, found: plan.Plan, files: plan_told.PlanFiles) -> None:
+    shown = plan_markdown(
+        found, step.run.settings.accept_hazards, target=step.target.told, commands=step.commands, request=step.request
+    )
+    where = {"statements": MetadataValue.path(files.statements)} if files.statements else {}
+    step.context.log_event(
         AssetObservation(
             asset_key=asset_key(found.look.pairs[0].pair, "old"),
             description=f"plan {found.hash}",
-            metadata={"plan": MetadataValue.md(shown)},
+            metadata={"plan": MetadataValue.md(shown), **where},
         )
     )
-    for state in found.look.pairs:
-        context.log.info(f"{state.pair.old}: {state.state} ({state.because})")
-    for hazard in found.hazards:
-        (context.log.error if hazard in blocking else context.log.warning)(str(hazard))
-    plan.gate(found, accepted)
-    todo = f"{len(found.statements)} statements" if found.statements else "nothing to do"
-    context.log.info(f"plan {found.hash} of {job}: {todo}, {len(found.hazards)} hazards, none blocks")
-    return found

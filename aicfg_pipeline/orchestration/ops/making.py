@@ -14,19 +14,33 @@ from aicfg_pipeline.orchestration.ops.dry_run import show_plan
 from aicfg_pipeline.orchestration.ops.step import RESOURCES, Opens, Step, step
 from aicfg_pipeline.spec.model import Migration
 
+GO_ON = "result"
+"""The output that the next step waits for."""
+
 Act = Callable[[Step], Mapping[str, Any] | None]
 """Does a step's work; returns what the op's page shows, or None where the run ends here."""
 
 
 def step_op(
-    migration: Migration, name: str, act: Act, description: str, *, opens: Opens = Opens.FOLLOWS, kind: str = "postgres"
+    migration: Migration,
+    name: str,
+    act: Act,
+    description: str,
+    *,
+    opens: Opens = Opens.FOLLOWS,
+    kind: str = "postgres",
+    only_if: Mapping[str, Callable[[Step], bool]] | None = None,
 ) -> OpDefinition:
-    """Return the op that opens a step, acts, and lets the next ones go on."""
+    """Return the op that opens a step, acts, and lets the next ones go on.
+
+    `only_if` are further outputs: what hangs on one is skipped where its condition does not hold once the step has acted.
+    """
+    further = only_if or {}
 
     @op(
         name=name,
         ins={"after": In(Nothing)} if opens is Opens.FOLLOWS else {},
-        out=Out(Nothing, is_required=False),
+        out={name: Out(Nothing, is_required=False) for name in (GO_ON, *further)},
         required_resource_keys=set(RESOURCES),
         description=description,
         tags={"kind": kind},
@@ -37,7 +51,10 @@ def step_op(
                 show_plan(opened, context.job_name)  # a dry run: the plan is all there is of it
                 return
             facts = act(opened)
+            goes_on = [] if facts is None else [name for name, holds in further.items() if holds(opened)]
         if facts is not None:
-            yield Output(None, metadata=metadata(facts))
+            yield Output(None, GO_ON, metadata=metadata(facts))
+            for name in goes_on:
+                yield Output(None, name)
 
     return op_

@@ -1,14 +1,21 @@
 """The op that goes forward."""
 
+import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from dagster import AssetMaterialization, OpDefinition
+from dagster import AssetMaterialization, MetadataValue, OpDefinition
 
 from aicfg_pipeline.orchestration.assets import asset_key
+from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Opens, Step
+from aicfg_pipeline.orchestration.summary import summary
+from aicfg_pipeline.orchestration.terminal import show
 from aicfg_pipeline.rollback.steps import migrate
+from aicfg_pipeline.runbook.by_hand import Way, manual_steps
+from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec.model import Migration
 
 
@@ -25,11 +32,14 @@ def migrate_op(migration: Migration) -> OpDefinition:
 
 
 def _migrate(step: Step) -> Mapping[str, Any]:
+    """Go forward. No service is told of it, so every step outside the database is a person's."""
     rows = migrate.migrate(step.run)
     for old, count in rows.items():
         pair, seen = step.migration.pair(old), {"dagster/row_count": count}
         step.context.log_event(AssetMaterialization(asset_key=asset_key(pair, "new"), metadata=seen))
         step.context.log_event(AssetMaterialization(asset_key=asset_key(pair, "view"), metadata=seen))
-    told = ", ".join(f"{step.migration.pair(old).new} {count:,} rows" for old, count in rows.items())
-    print(f"Migrated: {told or 'nothing was left to do'}.\nTarget: {step.target.told}", flush=True)
-    return rows
+    steps = manual_steps(ServicesSettings(), step.migration, Way.FORTH, swapped=datetime.now(UTC)) if rows else ()
+    told = summary(step.run, step.commands, job=step.context.job_name, steps=steps)
+    quietly(step.context.log, logging.INFO, told.outcome)
+    show(told.on_terminal(step.target.told))
+    return {**rows, "summary": MetadataValue.md(told.markdown)}

@@ -4,11 +4,12 @@ from typing import Any
 
 from dagster import OpDefinition
 
-from aicfg_pipeline.orchestration.ops.by_hand import plan_services, services_by_hand
-from aicfg_pipeline.orchestration.ops.dry_run import planned, show_plan
+from aicfg_pipeline.orchestration.ops.by_hand import services_by_hand
+from aicfg_pipeline.orchestration.ops.dry_run import show_plan
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Opens, Step
 from aicfg_pipeline.orchestration.summary import summary
+from aicfg_pipeline.orchestration.terminal import show
 from aicfg_pipeline.rollback import ledger, lifecycle
 from aicfg_pipeline.rollback.run import Settings
 from aicfg_pipeline.rollback.steps import plan
@@ -45,13 +46,14 @@ def _plan_only(step: Step) -> dict[str, Any]:
 
 def _plan_and_begin(step: Step) -> dict[str, Any] | None:
     run = step.run
-    found = planned(step, "rollback")
+    found = show_plan(step, "rollback")
     if found.nothing_to_do and not ledger.exists(run.session, run.migration):
-        print(summary(run, step.commands, step.target.told), flush=True)
+        told = summary(run, step.commands, job="rollback")
+        step.context.log.info(told.outcome)
+        show(told.on_terminal(step.target.told))
         return None  # not even the ledger is made where there is nothing to do
     run.plan_hash = found.hash
-    plan_services(step)
-    lifecycle.begin(run, "rollback", {**_facts(found, run.settings), "by_hand": services_by_hand(step)})
+    lifecycle.begin(run, "rollback", {**_facts(found, run.settings), **step.origin, "by_hand": services_by_hand(step)})
     return {"plan_hash": found.hash}
 
 

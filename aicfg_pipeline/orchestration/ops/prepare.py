@@ -6,9 +6,10 @@ from dagster import AssetObservation, OpDefinition
 
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.metadata import metadata
-from aicfg_pipeline.orchestration.ops.dry_run import planned
+from aicfg_pipeline.orchestration.ops.dry_run import show_plan
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Opens, Step
+from aicfg_pipeline.orchestration.terminal import bold, show, wrapped
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.steps import prepare
 from aicfg_pipeline.spec.model import Migration
@@ -39,9 +40,9 @@ def prepared_op(migration: Migration) -> OpDefinition:
 def _plan_and_begin(step: Step) -> dict[str, Any]:
     run = step.run
     prepare.must_be_possible(run)
-    found = planned(step, "prepare")
+    found = show_plan(step, "prepare")
     run.plan_hash = found.hash
-    lifecycle.begin(run, "prepare", {"plan_hash": found.hash, "states": dict(found.look.summary)})
+    lifecycle.begin(run, "prepare", {**step.origin, "plan_hash": found.hash, "states": dict(found.look.summary)})
     return {"plan_hash": found.hash}
 
 
@@ -57,13 +58,13 @@ def _end(step: Step) -> dict[str, Any]:
         log(AssetObservation(asset_key=key, description=f"prepared: {found}", metadata=metadata(facts)))
     lifecycle.finish(run, {"states": dict(run.look().summary), "prepared": list(ready)})
     lines = [f"{old}: {found}" for old, found in ready.items()]
-    print("\n".join([*lines, *_outlook(step)]), flush=True)
+    show([*(w for line in lines for w in wrapped(line)), *_outlook(step)])
     return {"prepared": list(ready)}
 
 
 def _outlook(step: Step) -> list[str]:
     return [
-        "Prepared. Nothing has changed for anyone; the shadows follow every write.",
+        bold("Prepared. Nothing has changed for anyone; the shadows follow every write.", "good"),
         f"  switch   {step.commands.job('rollback')}",
         f"  give up  {step.commands.job('abandon')}",
         f"Target: {step.target.told}",

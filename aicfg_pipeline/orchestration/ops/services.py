@@ -4,11 +4,13 @@ What each does is in `runbook`: `functions`, `code`, `deploy`. An op whose servi
 loudly, and does nothing.
 """
 
+import logging
 from collections.abc import Callable
 
 from dagster import AssetObservation, MetadataValue, OpDefinition
 
 from aicfg_pipeline.orchestration.assets import service_key
+from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.metadata import metadata
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Step
@@ -82,9 +84,8 @@ def _done(step: Step, name: str, asset: str | None, act: Act) -> Facts:
     facts = _acted(step, act)
     shown = _shown(facts)
     if facts.get("configured") is False:
-        step.context.log.warning(
-            f"{name}: {facts['not_configured']} is not configured, so nothing was done here: do it by hand"
-        )
+        told = f"{name}: {facts['not_configured']} is not configured, so nothing was done here: do it by hand"
+        quietly(step.context.log, logging.WARNING, told)
     elif asset is not None:
         told = f"{name}: {facts.get('why_not') or 'done'}"
         step.context.log_event(

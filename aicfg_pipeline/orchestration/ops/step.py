@@ -7,6 +7,7 @@ import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from dagster import OpExecutionContext
 
@@ -18,6 +19,7 @@ from aicfg_pipeline.orchestration.ops.guard import services_guarded
 from aicfg_pipeline.orchestration.ops.stopping import stopped_while_looking
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.services import ServicesResource
+from aicfg_pipeline.orchestration.who import origin
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.run import Run
@@ -51,6 +53,11 @@ class Step:
     target: Target
     commands: Commands
     looks: bool
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Who launched this run, why, and with which settings."""
+        return origin(self.context.run.tags, self.request)
 
     @property
     def must_confirm(self) -> bool:

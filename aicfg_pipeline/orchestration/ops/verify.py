@@ -1,22 +1,35 @@
 """The ops that run every check, and how verdicts are logged."""
 
+import logging
 from typing import Any
 
 from dagster import AssetMaterialization, OpDefinition, OpExecutionContext
 
+from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.orchestration.assets import VERIFICATION
+from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.home import report_folder
 from aicfg_pipeline.orchestration.metadata import check_evaluation
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Opens, Step
-from aicfg_pipeline.orchestration.reports import against_last_report
+from aicfg_pipeline.orchestration.reports import against_last_report, write_verification
 from aicfg_pipeline.orchestration.service_checks import look_at_services
+from aicfg_pipeline.orchestration.terminal import bold, show
 from aicfg_pipeline.rollback.checks.check import Check, Tally
 from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.checks.rows import write_differences
-from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.run import Run, at_work
+from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.spec.model import Migration
+
+DROP_NOW = "drop_now"
+"""The output that only a run has which drops at its end: without it the drop is skipped, and grey."""
+
+
+def drops_now(step: Step) -> bool:
+    """Whether the parked tables are not to be kept."""
+    return step.run.settings.retain_days == 0 and bool(step.run.look().in_state(State.CUT_OVER))
 
 
 def verify_op(migration: Migration) -> OpDefinition:
@@ -27,6 +40,7 @@ def verify_op(migration: Migration) -> OpDefinition:
         _verify_after_cut_over,
         "The gate after: every asset check. One that fails stops the run before anything is dropped, while"
         " the rollback can still be undone.",
+        only_if={DROP_NOW: drops_now},
     )
 
 
@@ -53,17 +67,27 @@ def _verify_after_cut_over(step: Step) -> dict[str, Any]:
 def _verify(step: Step) -> dict[str, Any]:
     checks = run_and_log_checks(step.context, step.run) + log_service_checks(step)
     _log_findings(step.context, step.run, checks)
-    verify.gate(checks, remedy="Mend what is named and run verify again.")
+    _gate(step, checks)
     _log_passed(step, checks)
-    print(f"verify: {Tally.of(checks)}", flush=True)
+    show([bold(f"verify: {Tally.of(checks)}", "good")])
     return _counts(checks)
 
 
 def _log_passed(step: Step, checks: list[Check]) -> None:
     """Say so, and materialize what stands for a verification in which nothing has failed."""
-    step.context.log.info(f"verify: {Tally.of(checks)}")
+    quietly(step.context.log, logging.INFO, f"verify: {Tally.of(checks)}")
     counted: dict[str, Any] = {**_counts(checks), "target": step.target.name}
     step.context.log_event(AssetMaterialization(asset_key=VERIFICATION, metadata=counted))
+
+
+def _gate(step: Step, checks: list[Check]) -> None:
+    """Let what is wrong stop the run, with a report for whoever looks at it next day. Raises `GateError`."""
+    try:
+        verify.gate(checks, remedy="Mend what is named and run verify again.")
+    except GateError as error:
+        html = write_verification(step.run, step.commands, checks, step.origin, error=str(error))
+        step.context.log.info(f"report of the failed verification: {html}")
+        raise
 
 
 def _counts(checks: list[Check]) -> dict[str, Any]:
@@ -74,7 +98,8 @@ def _counts(checks: list[Check]) -> dict[str, Any]:
 def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
     """Run every check and log each verdict on its asset."""
     inspection = verify.inspect(run.session, run.migration)
-    checks = verify.run_checks(run.session, run.migration, on=inspection)
+    with at_work(run, "verify: the checks"):
+        checks = verify.run_checks(run.session, run.migration, on=inspection)
     _log_checks(context, run, checks)
     _write_differences(context, run, inspection, verify.failed(checks))
     return checks
@@ -84,13 +109,13 @@ def _log_checks(context: OpExecutionContext, run: Run, checks: list[Check]) -> N
     for check in checks:
         evaluation = check_evaluation(run.migration, check)
         if evaluation is None:
-            context.log.info(f"does not apply: {check.asset} {check.pair}: {check.name}: {check.summary}")
+            quietly(
+                context.log, logging.INFO, f"does not apply: {check.asset} {check.pair}: {check.name}: {check.summary}"
+            )
             continue
         context.log_event(evaluation)  # type: ignore[arg-type]  # it takes them, untyped
         if check.failed:
             context.log.warning(f"FAILED {check.asset} {check.pair}: {check.name}: {check.summary}")
-    if checks:  # each verdict is an event of its own already
-        context.log.info(str(Tally.of(checks)))
 
 
 def log_service_checks(step: Step) -> list[Check]:

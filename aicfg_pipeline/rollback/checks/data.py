@@ -13,6 +13,7 @@ from dataclasses import replace
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.fingerprint import CommonSums
 from aicfg_pipeline.postgres.statements import engine, ident, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection, log_size
 from aicfg_pipeline.rollback.ledger import Entry
@@ -69,7 +70,11 @@ def _while_parked(inspection: Inspection, pair: Pair, judge: Judge) -> Verdict:
         "unexplained_rows": found.differences.unexplained,
         **judged.facts,
     }
-    return replace(judged, summary=f"{judged.summary} {written.keys} keys were written since.", facts=facts)
+    return replace(
+        judged,
+        summary=f"{judged.summary} {counted(written.keys, 'key was', 'keys were')} written since.",
+        facts=facts,
+    )
 
 
 def _rows_agree(found: Comparison) -> Verdict:

@@ -18,6 +18,7 @@ from aicfg_pipeline.postgres.catalog import Column, Relation
 from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, text
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.hazards import columns as columns_
 from aicfg_pipeline.rollback.hazards import types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
@@ -109,7 +110,7 @@ def _broken(session: Session, pair: Pair, source: Source, rule: _Rule, count: in
     shown = ", ".join(str(k) for k in keys)
     return Hazard(
         rule.code,
-        f"{count:,} rows of {pair.new} break {rule.name} of {pair.old}, for example {shown}.",
+        f"{counted(count, 'row')} of {pair.new} break{'s' if count == 1 else ''} {rule.name} of {pair.old}, for example {shown}.",
         rule.remedy,
         pair.old,
         {"rule": rule.name, "rows": count, "keys": keys, "since": _since(session, pair, source, rule)},

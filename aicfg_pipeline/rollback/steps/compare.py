@@ -15,8 +15,9 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import comma, engine, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.ledger import Entry
-from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.run import Run, at_work
 from aicfg_pipeline.rollback.state import WITH_SHADOW, PairState
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables.catch_up import catch_up
@@ -67,7 +68,8 @@ def _compare(run: Run, states: Sequence[PairState]) -> dict[str, dict[str, Any]]
     sources = {s.pair.old: shadow_source(run.session, s) for s in states}
     with begun(run, _comparing(sources)) as session:
         for state in states:
-            results[state.pair.old] = _compared(run, session, state, sources[state.pair.old])
+            with at_work(run, f"{state.pair.old}: comparing row by row"):
+                results[state.pair.old] = _compared(run, session, state, sources[state.pair.old])
     _gate(results)
     return {old: result.facts for old, result in results.items()}
 
@@ -123,10 +125,7 @@ def _compared(run: Run, session: Session, state: PairState, source: Source) -> C
         pair=pair.old,
         facts={**result.facts, "shadow_oid": state.shadow.oid},
     )
-    run.say(
-        f"{pair.old}: before {result.before}; after {result.after}; {result.differences.differences} differences,"
-        f" {result.differences.unexplained} without an entry in the change log"
-    )
+    run.say(f"{pair.old}: {result}")
     return result
 
 
@@ -145,6 +144,6 @@ def _gate(results: dict[str, Comparison]) -> None:
 def _told(old: str, result: Comparison) -> str:
     shown = ", ".join(f"{s['key']} ({s['kind']})" for s in result.differences.sample[:5])
     return (
-        f"{old}: {result.differences.unexplained} rows differ without an entry in the change log"
+        f"{old}: {counted(result.differences.unexplained, 'row')} differ without an entry in the change log"
         f" (before {result.before}, after {result.after}): {shown or 'no key, the checksums differ'}"
     )

@@ -6,24 +6,23 @@ recognised and made anew. Comparing does not belong here.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import PipelineError, StateError
+from aicfg_pipeline.errors import StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.session import observer
+from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
-from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.run import Measure, Run, at_work, index_progress
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants
-from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, PROGRESS_SECONDS, Replay, catch_up, vacuuming
+from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.parked import setting_aside, without_parked
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
@@ -57,8 +56,8 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
     facts["keys_replayed"] += catch_up(run, back)
     facts["seconds"] = round(time.perf_counter() - began, 3)
     run.say(
-        f"{old}: {facts['rows']:,} rows copied in {facts['copy_seconds']:.2f} s, indexes in {facts['index_seconds']:.2f} s,"
-        f" {facts['keys_replayed']:,} entries of the change log replayed"
+        f"{old}: {counted(facts['rows'], 'row')} copied in {facts['copy_seconds']:.2f} s, indexes in"
+        f" {facts['index_seconds']:.2f} s; {counted(facts['keys_replayed'], 'change', 'changes')} replayed"
     )
     return facts
 
@@ -180,7 +179,7 @@ def _copied(run: Run, state: PairState, facts: dict[str, Any]) -> None:
         assert state.shadow is not None
         copying = _copying(state, shadow_source(run.session, state))
         began = time.perf_counter()
-        with _progress(run, state), begun(run, copying) as session:
+        with at_work(run, f"{state.pair.old}: copying", _copied_so_far(state)), begun(run, copying) as session:
             done = {"shadow_oid": state.shadow.oid, "rows": carry_out(session, copying.then)}
             done["copy_seconds"] = round(time.perf_counter() - began, 3)
             run.record(STEP, "copied", pair=state.pair.old, facts=done)
@@ -193,40 +192,27 @@ def _indexed(run: Run, state: PairState, facts: dict[str, Any]) -> None:
         assert state.shadow is not None
         indexing = _indexing(run, state, state.shadow)
         began = time.perf_counter()
-        with begun(run, indexing) as session:
+        measure = index_progress(run)
+        with at_work(run, f"{state.pair.old}: indexes", measure), begun(run, indexing) as session:
             carry_out(session, indexing.then)
             done = {"shadow_oid": state.shadow.oid, "index_seconds": round(time.perf_counter() - began, 3)}
             run.record(STEP, "indexed", pair=state.pair.old, facts=done)
     facts["index_seconds"] = done["index_seconds"]
 
 
-@contextmanager
-def _progress(run: Run, state: PairState) -> Iterator[None]:
-    """While one statement copies, say from a second connection how large the shadow has grown."""
+def _copied_so_far(state: PairState) -> Measure:
+    """Return what measures a copy in progress: how large the shadow has grown."""
     assert state.shadow is not None
     oid, live = state.shadow.oid, [r.oid for r in state.live_tables]
-    ended = threading.Event()
 
-    def watch() -> None:
-        if ended.wait(PROGRESS_SECONDS):
-            return
-        # a second connection that is not to be had, or breaks, is no reason to disturb the copy
-        with suppress(PipelineError), observer(run.session) as other:
-            whole = max(sum(other.scalar(engine("relation_bytes"), {"oid": o}) or 0 for o in live), 1)
-            while not ended.wait(PROGRESS_SECONDS):
-                size = other.scalar(engine("relation_bytes"), {"oid": oid}) or 0
-                run.say(
-                    f"{state.pair.old}: copying, {size / 2**20:,.0f} MiB of about {whole / 2**20:,.0f} MiB"
-                    f" ({min(99, 100 * size // whole)} %)"
-                )
+    def size(other: Session, *oids: int) -> int:
+        return sum(other.scalar(engine("relation_bytes"), {"oid": o}) or 0 for o in oids)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(timeout=10)
+    def measure(other: Session) -> str:
+        done, whole = size(other, oid), max(size(other, *live), 1)
+        return f"{done / 2**20:,.0f} MiB of about {whole / 2**20:,.0f} MiB ({min(99, 100 * done // whole)} %)"
+
+    return measure
 
 
 # --- catching up -----------------------------------------------------------------------------------------------

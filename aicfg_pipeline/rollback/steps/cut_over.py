@@ -16,6 +16,7 @@ from aicfg_pipeline.errors import GateError, HazardError, LockTimeoutError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.checks import kept, surroundings, visibility
 from aicfg_pipeline.rollback.hazards.rows import of_columns
@@ -108,9 +109,8 @@ def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> d
     facts = {s.pair.old: _facts(run, s, seen) for s in states}
     timing = swap(run, _swapping(run, states, _shadows(states), facts), what="cut over")
     run.say(
-        f"cut over: {', '.join(s.pair.old for s in states)} are tables again; all locks held for"
-        f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
-        f" {timing['lock_attempts']} attempt(s)"
+        f"cut over: {', '.join(s.pair.old for s in states)} are tables again;"
+        f" change log entries replayed under the locks: {timing['keys_replayed']}, attempts: {timing['lock_attempts']}"
     )
     return timing
 
@@ -218,9 +218,8 @@ def settle(run: Run) -> dict[str, Any]:
         if removed or validated or left:
             done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated, "open": left}
             run.say(
-                f"{state.pair.old}: foreign keys validated: {', '.join(validated) or 'none left to do'};"
-                f" taken off the parked table: {', '.join(removed) or 'none left to do'}"
-                + (f"; OPEN: still on the parked table: {', '.join(left)}" if left else "")
+                f"{state.pair.old}: {counted(len(validated), 'foreign key')} validated, {len(removed)} taken off the"
+                " parked table" + (f"; OPEN: still on the parked table: {', '.join(left)}" if left else "")
             )
     return done
 

@@ -17,6 +17,7 @@ from aicfg_pipeline.errors import GateError, HazardError, StateError
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.hazards import Hazard, Subject, forward
 from aicfg_pipeline.rollback.run import Run
@@ -52,7 +53,7 @@ def migrate(run: Run) -> dict[str, Any]:
 
     rows, _ = run.with_locks(work, what="migrate", oids=[s.old_table.oid for s in todo])
     for old, count in rows.items():
-        run.say(f"{old}: {count:,} rows moved to {run.migration.pair(old).new}; {old} is a view now")
+        run.say(f"{old}: {counted(count, 'row')} moved to {run.migration.pair(old).new}; {old} is a view now")
     return rows
 
 

@@ -19,6 +19,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import begin_statement
 from aicfg_pipeline.postgres.settings import path_statement
 from aicfg_pipeline.postgres.statements import engine, is_noted, provided_of, why_of
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
@@ -89,7 +90,8 @@ def gate(plan: Plan, accepted: Sequence[str]) -> None:
     ]
     if complaints:
         raise HazardError(
-            f"The plan found {len(complaints)} hazards. Nothing was touched in database {plan.database['database']!r}.",
+            f"The plan found {counted(len(complaints), 'hazard')}. Nothing was touched in database"
+            f" {plan.database['database']!r}.",
             codes=[h.code for h in blocking],
             complaints=complaints,
             remedy="Mend what is named above and run the job plan until it reports no hazard that blocks.",

@@ -18,9 +18,10 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private, provided
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.hazards import Subject, undoing
-from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.rollback.run import Run, at_work
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences, trigger_functions
 from aicfg_pipeline.rollback.tables.aside import free_name, set_aside
@@ -220,27 +221,25 @@ def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
     with begun(run, _proving(ways)) as session:
         for forth in ways:
             mended = mend_references(session, forth, forth.parked, forth.source)
-            found = compare_sides(
-                session,
-                replace(forth.source, columns=forth.proven),
-                forth.target,
-                forth.parked.oid,
-                forth.pair.key,
-                explained(forth),
-            )
+            with at_work(run, f"{forth.pair.old}: comparing row by row"):
+                found = compare_sides(
+                    session,
+                    replace(forth.source, columns=forth.proven),
+                    forth.target,
+                    forth.parked.oid,
+                    forth.pair.key,
+                    explained(forth),
+                )
             results[forth.pair.old] = found
             facts = {**found.facts, "references_mended": mended}
             run.record(STEP, "proven" if found.proven else "refuted", pair=forth.pair.old, facts=facts)
-            run.say(
-                f"{forth.pair.old}: old {found.before}; parked {found.after}; {found.differences.differences} differ,"
-                f" {found.differences.unexplained} without an entry in the change log"
-            )
+            run.say(f"{forth.pair.old}: {found}")
     wrong = {old: r for old, r in results.items() if not r.proven}
     if wrong:
         raise GateError(
             "The parked tables are not what the old tables hold. The old tables stay in use, the new ones parked.",
             complaints=[
-                f"{old}: {r.differences.unexplained} rows differ without an entry in the change log:"
+                f"{old}: {counted(r.differences.unexplained, 'row')} differ without an entry in the change log:"
                 f" {', '.join(str(s['key']) for s in r.differences.sample[:5]) or 'no key, the checksums differ'}"
                 for old, r in wrong.items()
             ],
@@ -268,9 +267,8 @@ def _oids(states: Sequence[PairState]) -> list[int]:
 def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> dict[str, Any]:
     timing = swap(run, _swapping(run, run.look(), states, proven), what="undo")
     run.say(
-        f"undo: {', '.join(s.pair.new for s in states)} in use again; all locks held for"
-        f" {timing['locks_held_ms']:.1f} ms, {timing['keys_replayed']} entries replayed under them,"
-        f" {timing['lock_attempts']} attempt(s)"
+        f"undo: {', '.join(s.pair.new for s in states)} in use again;"
+        f" change log entries replayed under the locks: {timing['keys_replayed']}, attempts: {timing['lock_attempts']}"
     )
     return timing
 

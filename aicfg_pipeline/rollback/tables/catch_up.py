@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from aicfg_pipeline.postgres.locks import PROGRESS_SECONDS
 from aicfg_pipeline.postgres.statements import comma, engine, private, provided
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.change_log import Waiting
@@ -29,7 +31,6 @@ MANY_DEAD = 5_000
 
 MOST_ROUNDS = 30
 MOST_WAITS = 5
-PROGRESS_SECONDS = 5.0
 IF_WAITING = "entries wait in the change log"
 AFTER_TRUNCATE = "a TRUNCATE waits in the change log: then instead of the replay"
 COPY_SETTINGS = {"synchronous_commit": "off"}
@@ -91,7 +92,7 @@ def catch_up(run: Run, replay: Replay, *, few: int = FEW_LEFT) -> int:
         if taken <= few:
             break
         if time.monotonic() - last_said > PROGRESS_SECONDS:
-            run.say(f"{replay.pair.old}: {total:,} entries of the change log replayed so far")
+            run.say(f"{replay.pair.old}: {counted(total, 'change')} replayed so far")
             last_said = time.monotonic()
     return total
 

@@ -13,6 +13,7 @@ from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.fingerprint import Differences, Fingerprint
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.sources import back_source
@@ -34,6 +35,16 @@ class Comparison:
         """Every difference is explained, and the numbers agree wherever there is none."""
         same = self.before == self.after
         return self.differences.unexplained == 0 and (same or self.differences.differences > 0)
+
+    def __str__(self) -> str:
+        """What a person reads while it runs: once where both sides are the same."""
+        if self.before == self.after and not self.differences.differences:
+            return f"{self.before} on both sides, row by row the same"
+        left = self.differences.unexplained
+        return (
+            f"before {self.before}; after {self.after}; {counted(self.differences.differences, 'row')} differ,"
+            f" {left or 'none'} of them without an entry in the change log"
+        )
 
     @property
     def facts(self) -> dict[str, Any]:
