@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import psycopg
@@ -33,13 +34,13 @@ def parts_of(url: str) -> dict[str, str] | None:
 
 
 def _astray(url: str, parts: Mapping[str, str]) -> dict[str, str]:
-    """Return the parts that may well be pieces of a password."""
-    if "://" in url and url.count("@") > 1:  # where the login ends can't be known, so all behind its first @ is suspect
-        return {k: parts[k] for k in ("host", "hostaddr", "port", "dbname") if k in parts}
-    astray = {k: parts[k] for k, looks in _HARMLESS.items() if k in parts and not looks.fullmatch(parts[k])}
-    if "port" in astray and "password" not in parts:  # user:password without an @host is read as host:port
-        astray["host"] = parts.get("host", "")
-    return astray
+    """Return the parts that may well be pieces of a password.
+
+    Where one of them is, nothing tells where the password ended: then all of them are suspect.
+    """
+    unclear = "://" in url and url.count("@") > 1  # where the login ends can't be known
+    strange = any(k in parts and not looks.fullmatch(parts[k]) for k, looks in _HARMLESS.items())
+    return {k: parts[k] for k in _HARMLESS if k in parts} if unclear or strange else {}
 
 
 def shown(url: str) -> str:
@@ -91,6 +92,16 @@ def _project(host: str, user: str) -> str | None:
     return through_pooler[1] if through_pooler and pooled else None
 
 
+def over_network(host: str, hostaddr: str) -> bool:
+    """Say whether a connection to there leaves this machine: it goes neither through a socket nor to a loopback address."""
+    if (not host and not hostaddr) or host.startswith(("/", "@")):
+        return False
+    try:
+        return not ip_address(hostaddr or host).is_loopback
+    except ValueError:  # a name that was not looked up by us
+        return host.lower().rstrip(".") not in ("localhost", "localhost.localdomain")
+
+
 def confirms(named: str | None, target: str, database: str) -> bool:
     """Say whether `named` means this target: its name, or the database's own name where that says anything."""
     return named is not None and (named == target or (named == database and database != ALWAYS_THERE))
@@ -99,7 +110,15 @@ def confirms(named: str | None, target: str, database: str) -> bool:
 def secrets_of(url: str) -> list[str]:
     """Return what of the URL must never be shown, as written and decoded."""
     parts = parts_of(url) or {}
-    secrets = [parts.get("password", ""), *_astray(url, parts).values()]
+    astray = _astray(url, parts)
+    secrets = [parts.get("password", ""), *astray.values()]
+    if "://" in url and "@" in url:  # as it was meant: all between the first colon of the login and the last @
+        rest = url.split("://", 1)[1].partition(":")[2]  # where it went astray no part of that may be left over
+        meant = rest.rpartition("@")[0]
+        secrets += [meant, *([rest, *re.split(r"[@/:?#&=]", meant)] if astray else ())]
+    given = re.search(r"(?i)\bpassword\s*=\s*(.+)", url, re.DOTALL)
+    if "://" not in url and given:  # a backslash that was not doubled is gone from what was read
+        secrets.append(given[1])
     with suppress(ValueError):
         secrets.append(urlsplit(url).password or "")
     return [s for s in secrets if s]

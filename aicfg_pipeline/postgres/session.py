@@ -20,7 +20,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row
 
 from aicfg_pipeline.errors import DatabaseError, UnreachableError
-from aicfg_pipeline.postgres.address import name_of, parts_of, shown, target_name
+from aicfg_pipeline.postgres.address import name_of, over_network, parts_of, shown, target_name
 from aicfg_pipeline.postgres.boundary import BROKE, server_errors
 from aicfg_pipeline.postgres.settings import OUTSIDE_TRANSACTIONS, local_statement, path_statement
 from aicfg_pipeline.postgres.statements import Statement, engine, is_noted, with_parameters
@@ -208,6 +208,17 @@ class Session:
             return name_of(info.host, info.port, info.user, info.dbname)
         except psycopg.Error:  # the connection is closed
             return target_name(self.url)
+
+    @property
+    def unencrypted_to(self) -> str | None:
+        """The host to which this connection goes over a network without TLS, or None.
+
+        The client library knows: behind a pooler the server would tell of the pooler's own connection.
+        """
+        info = self.connection.info
+        if self.connection.pgconn.ssl_in_use or not over_network(info.host, info.hostaddr):
+            return None
+        return info.host or info.hostaddr
 
     @property
     def version(self) -> int:

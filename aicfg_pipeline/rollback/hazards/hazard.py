@@ -20,6 +20,7 @@ ACCEPTABLE = frozenset(
         "undo_in_part",
         "access_changes",
         "shared_function",
+        "not_encrypted",
     }
 )
 """An operator may accept these by naming the code in `accept_hazards`."""
@@ -36,7 +37,7 @@ CODES = frozenset(
         "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "retained",
         "parked_in_use", "values_change", "time_zone",
         "expression_not_used", "name_taken", "too_few_connections", "in_use_elsewhere", "access_changes", "shared_function",
-        "open_schema",
+        "open_schema", "not_encrypted",
     }
 )  # fmt: skip
 

@@ -31,6 +31,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
         kind = "a replica" if identity.replica else "read-only by default"
         yield Hazard("replica", f"The server is {kind}.", "Connect to the primary, as a role that may write.")
     yield from _confirmation(subject, identity.database)
+    yield from _unencrypted(subject)
     yield from _connections(subject)
     yield from _pooled(subject)
     yield from _already_running(subject, identity.pid)
@@ -62,6 +63,20 @@ def _confirmation(subject: Subject, database: str) -> Iterator[Hazard]:
         f"{found}; the target is {target}.",
         f"If {target} is the database you mean, set confirm_database: {target} in run.yaml.",
     )
+
+
+def _unencrypted(subject: Subject) -> Iterator[Hazard]:
+    """Passwords, rows and commands that anybody on the way can read, and change."""
+    host = subject.session.unencrypted_to
+    if host is not None:
+        yield Hazard(
+            "not_encrypted",
+            f"The connection to {host} goes over a network without TLS: whoever is on the way reads and changes what goes"
+            " through it.",
+            "Add sslmode=verify-full and sslrootcert=FILE to AICFG_DATABASE_URL (README, TLS). Where the way is protected"
+            " otherwise (a tunnel, a private network), accept it.",
+            facts={"host": host},
+        )
 
 
 def _connections(subject: Subject) -> Iterator[Hazard]:

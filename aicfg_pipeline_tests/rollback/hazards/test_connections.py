@@ -35,3 +35,14 @@ def test_o15_connection_limit_of_the_database(migrated_database: Database, limit
     found = [h for h in planned(migrated_database.url).hazards if h.code == "too_few_connections"]
     assert [h.facts for h in found] == ([{"limit": limit, "others": others, "needed": 2}] if told else [])
     assert all("a run needs 2 at a time" in h.found for h in found)
+
+
+def test_b9_a_connection_over_a_network_without_tls_is_a_hazard_that_can_be_accepted(
+    migrated_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not [h for h in planned(migrated_database.tcp_url).hazards if h.code == "not_encrypted"]
+    monkeypatch.setattr("aicfg_pipeline.postgres.session.over_network", lambda host, address: True)
+    (hazard,) = [h for h in planned(migrated_database.tcp_url).hazards if h.code == "not_encrypted"]
+    assert "127.0.0.1" in hazard.found
+    assert hazard.blocks(())
+    assert not hazard.blocks(("not_encrypted",))
