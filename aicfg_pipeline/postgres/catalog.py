@@ -82,12 +82,21 @@ def relations(session: Session, names: Iterable[tuple[str, str]]) -> dict[tuple[
     """Return those of the named relations (schema, name) that exist."""
     wanted = list(dict.fromkeys(names))
     rows = session.all(engine("relations"), {"schemas": [s for s, _ in wanted], "names": [n for _, n in wanted]})
-    return {(r.schema, r.name): _relation(r._asdict()) for r in rows}
+    own = _own_equality(session, [r.oid for r in rows if r.own_types])
+    return {(r.schema, r.name): _relation(r._asdict(), own.get(r.oid, {})) for r in rows}
 
 
-def _relation(found: dict[str, Any]) -> Relation:
-    own = {column: Equality(operator, type_) for column, (operator, type_) in (found.pop("own_equality") or {}).items()}
+def _relation(found: dict[str, Any], own: Mapping[str, Equality]) -> Relation:
+    del found["own_types"]
     return Relation(**found, own_equality=own)
+
+
+def _own_equality(session: Session, oids: Sequence[int]) -> dict[int, dict[str, Equality]]:
+    """Return by relation the columns that compare by an operator of their type's own. Most relations have none."""
+    own: dict[int, dict[str, Equality]] = {}
+    for r in session.all(engine("own_equality"), {"relations": list(oids)}) if oids else ():
+        own.setdefault(r.relation, {})[r.name] = Equality(r.operator, r.type)
+    return own
 
 
 def columns(session: Session, oid: int) -> tuple[Column, ...]:

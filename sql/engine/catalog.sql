@@ -1,25 +1,29 @@
 -- What is there, read from the system catalogs. Nothing in this file writes.
 
--- name: relations -- the named relations that exist, and which columns compare by an operator of their type's own; asks for no lock on them (pg_total_relation_size would, and wait for ever)
+-- name: relations -- the named relations that exist, and whether a column has a type from elsewhere than pg_catalog; asks for no lock on them (pg_total_relation_size would, and wait for ever)
 SELECT n.nspname AS schema, c.relname AS name, c.oid::bigint AS oid, c.relkind::text AS kind,
        pg_get_userbyid(c.relowner) AS owner, pg_has_role(c.relowner, 'USAGE') AS is_owner,
        row_security_active(c.oid) AS hides_rows, c.reltuples::bigint AS estimated_rows,
        ((c.relpages + coalesce((SELECT t.relpages FROM pg_class t WHERE t.oid = c.reltoastrelid), 0))::bigint
         * current_setting('block_size')::bigint) AS bytes,
-       (SELECT jsonb_object_agg(a.attname, jsonb_build_array(format('OPERATOR(%I.%s)', opn.nspname, op.oprname), format('%I.%I', tn.nspname, t.typname)))
-        FROM pg_opclass k JOIN pg_am m ON m.oid = k.opcmethod AND m.amname = 'btree'
-        JOIN pg_type t ON t.oid = k.opcintype AND t.typnamespace <> 'pg_catalog'::regnamespace::oid
-        JOIN pg_namespace tn ON tn.oid = t.typnamespace
-        JOIN pg_amop eq ON eq.amopfamily = k.opcfamily AND eq.amoplefttype = t.oid AND eq.amoprighttype = t.oid AND eq.amopstrategy = 3::int2
-        JOIN pg_operator op ON op.oid = eq.amopopr JOIN pg_namespace opn ON opn.oid = op.oprnamespace
-        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-            AND t.oid = (WITH RECURSIVE below (oid) AS (
-                SELECT a.atttypid UNION ALL SELECT b.typbasetype FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype = 'd')
-            SELECT below.oid FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype <> 'd')
-        WHERE k.opcdefault) AS own_equality
+       EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typnamespace <> 'pg_catalog'::regnamespace::oid
+               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS own_types
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f');
+
+-- name: own_equality -- which columns compare by an operator of their type's own; dear, and asked only of tables with types from elsewhere than pg_catalog
+SELECT a.attrelid::bigint AS relation, a.attname AS name, format('OPERATOR(%I.%s)', opn.nspname, op.oprname) AS operator,
+       format('%I.%I', tn.nspname, t.typname) AS type
+FROM pg_attribute a JOIN pg_type d ON d.oid = a.atttypid AND d.typnamespace <> 'pg_catalog'::regnamespace::oid
+JOIN pg_type t ON t.typnamespace <> 'pg_catalog'::regnamespace::oid AND t.oid = (WITH RECURSIVE below (oid) AS (  -- of a domain, what it stands on
+        SELECT a.atttypid UNION ALL SELECT b.typbasetype FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype = 'd')
+    SELECT below.oid FROM below JOIN pg_type b ON b.oid = below.oid WHERE b.typtype <> 'd')
+JOIN pg_namespace tn ON tn.oid = t.typnamespace
+JOIN pg_opclass k ON k.opcintype = t.oid AND k.opcdefault JOIN pg_am m ON m.oid = k.opcmethod AND m.amname = 'btree'
+JOIN pg_amop eq ON eq.amopfamily = k.opcfamily AND eq.amoplefttype = t.oid AND eq.amoprighttype = t.oid AND eq.amopstrategy = 3::int2
+JOIN pg_operator op ON op.oid = eq.amopopr JOIN pg_namespace opn ON opn.oid = op.oprnamespace
+WHERE a.attrelid = ANY (%(relations)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped;
 
 -- name: columns -- the columns of a relation in their order; type without a modifier as -1 has it: NULL would make char(5) a "character", which is char(1)
 SELECT a.attname AS name,
