@@ -1246,6 +1246,28 @@ ALTER VIEW "aicfg_rollback_swap"."org_prompt_engineering" SET SCHEMA "aicfg_roll
 -- a catalog update: milliseconds at any size
 ALTER TABLE "aicfg_rollback_swap"."ai_cfg_org_prompts" SET SCHEMA "aicfg_rollback";
 
+-- extended statistics stay behind when their table moves; through the same stop, because names may be exchanged
+DO $aicfg$
+DECLARE
+    stop CONSTANT text := 'aicfg_rollback_swap';
+    way record;
+    statement text;
+BEGIN
+    FOR way IN SELECT * FROM (VALUES (1, 'public'::text, 'aicfg_rollback', stop), (2, 'aicfg_rollback', 'public'::text, 'public'::text),
+                                     (3, stop, 'aicfg_rollback', 'aicfg_rollback')) AS ways (step, there, of_table, goes) ORDER BY step
+    LOOP
+        FOR statement IN
+            SELECT pg_catalog.format('ALTER STATISTICS %I.%I SET SCHEMA %I', way.there, s.stxname, way.goes)
+            FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.stxrelid
+            WHERE s.stxnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = way.there::name)
+              AND c.relnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = way.of_table::name)
+        LOOP
+            EXECUTE statement;
+        END LOOP;
+    END LOOP;
+END
+$aicfg$;
+
 -- it was never seen by anyone
 DROP SCHEMA aicfg_rollback_swap;
 

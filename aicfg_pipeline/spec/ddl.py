@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,26 @@ def trigger_functions(pair: Pair, schema: str, *, new: bool = False) -> list[tup
         for statement in statements
         if (name := list(function_name_tokens(statement)))
     ]
+
+
+def with_functions_in(ddl: Ddl, schema: str) -> Ddl:
+    """Return a file whose block `triggers` names the schema of its functions: `schema` where the file names none.
+
+    The table is made in another schema and moves; a function stays where it was made.
+    """
+    block = ddl.blocks.get("triggers")
+    if block is None:
+        return ddl
+    named = replace(block, statements=tuple(_with_schema(s, schema) for s in block.statements))
+    return replace(ddl, blocks={**ddl.blocks, block.name: named})
+
+
+def _with_schema(statement: str, schema: str) -> str:
+    name = list(function_name_tokens(statement))
+    if len(name) != 1:
+        return statement
+    quoted = '"' + schema.replace('"', '""') + '"'
+    return f"{statement[: name[0].start]}{quoted}.{statement[name[0].start :]}"
 
 
 def function_body(statement: str) -> str | None:

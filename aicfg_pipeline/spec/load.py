@@ -19,7 +19,7 @@ from sqlglot import exp
 
 from aicfg_pipeline import environment
 from aicfg_pipeline.errors import SpecError
-from aicfg_pipeline.spec.ddl import expression_complaint, folded, query_complaint, read_ddl
+from aicfg_pipeline.spec.ddl import expression_complaint, folded, query_complaint, read_ddl, with_functions_in
 from aicfg_pipeline.spec.model import MAX_NAME_BYTES, PRIVATE_SCHEMA, Migration, Outside, Pair, Persona, shortened
 
 
@@ -166,7 +166,7 @@ def _load(folder: Path, _files: object) -> Migration:
             remedy="Mend the lines named above; the file that came with the project shows every key.",
         ) from None
     complaints: list[str] = []
-    pairs = [_pair(folder, p, complaints) for p in read.pairs]
+    pairs = [_pair(folder, p, read.schema_, complaints) for p in read.pairs]
     required_tables = [_qualified(t, read.schema_, complaints) for t in read.requires.tables]
     complaints += _duplicates(read)
     if complaints:
@@ -228,7 +228,7 @@ def _qualified(name: str, schema: str, complaints: list[str]) -> tuple[str, str]
     return (folded(table.args.get("db")) or schema, folded(table.this) or name)
 
 
-def _pair(folder: Path, read: _PairFile, complaints: list[str]) -> Pair:
+def _pair(folder: Path, read: _PairFile, schema: str, complaints: list[str]) -> Pair:
     return Pair(
         old=read.old,
         new=read.new,
@@ -238,8 +238,8 @@ def _pair(folder: Path, read: _PairFile, complaints: list[str]) -> Pair:
         back=dict(read.back),
         forth=dict(read.forth),
         keep=read.keep,
-        old_ddl=read_ddl(folder, read.old_sql, "TABLE", read.old, complaints),
-        new_ddl=read_ddl(folder, read.new_sql, "TABLE", read.new, complaints),
+        old_ddl=with_functions_in(read_ddl(folder, read.old_sql, "TABLE", read.old, complaints), schema),
+        new_ddl=with_functions_in(read_ddl(folder, read.new_sql, "TABLE", read.new, complaints), schema),
         view_ddl=read_ddl(folder, read.view_sql, "VIEW", read.old, complaints),
     )
 

@@ -26,7 +26,7 @@ from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.spec.model import Migration, Pair
 
 NO_SUCH_THING, NOT_ALLOWED = "42704", "42501"
-_OLD, _NEW = "old name", "new name"
+_OLD, _NEW, _VIEW = "old name", "new name", "view"
 
 
 def find(subject: Subject) -> Iterator[Hazard]:
@@ -86,6 +86,54 @@ def may_today(session: Session, state: PairState) -> frozenset[Doing]:
     return found | access.through_table(matrix, _OLD)
 
 
+def lost_by_undo(session: Session, migration: Migration, state: PairState) -> list[Hazard]:
+    """Return who may do something with the old table only since the cut-over, and would not under the new names.
+
+    What the file itself grants was told by the rollback's plan, and goes as it came.
+    """
+    pair, view = state.pair, state.private_old
+    given: frozenset[Doing] = frozenset()
+    scratch = scratch_table(session, migration, pair.old_ddl, pair.old)
+    with (
+        suppress(DatabaseError),
+        scratch as made,
+    ):  # where the file can't be run any more, all that would be lost is told
+        owner = own.on_behalf_of(session, state.old_table.owner)
+        session.script([*grants.given(owner, made.schema, made.name), own.close_to_others(made.schema, [made.name])])
+        session.script(grants.own_grants(session, pair.old_ddl, made.schema, made, [state.parked]))
+        given = access.through_table(access.access_matrix(session, {_OLD: made}), _OLD)
+    there = {_OLD: state.old_table, _NEW: state.parked, **({_VIEW: view} if view and view.is_view else {})}
+    matrix = access.access_matrix(session, there)
+    after = access.through_table(matrix, _NEW)
+    if _VIEW in there and view is not None:
+        after |= access.through_view(session, matrix, view, _VIEW, _NEW)
+    columns = {c.name for c in catalog.columns(session, state.parked.oid)}
+    sequences = {s.column: s.name for s in session.all(engine("sequences_of"), {"oid": state.parked.oid})}
+    places = {"table": {""}, "column": columns, "sequence": set(sequences)}
+    since = frozenset(d for d in access.through_table(matrix, _OLD) if d not in given and d.part in places[d.kind])
+    lost = [c for c in access.changes(session, since, after) if c.lost]
+    return [_lost_by_undo(session, pair, c, sequences) for c in lost]
+
+
+def _lost_by_undo(session: Session, pair: Pair, change: Change, sequences: Mapping[str, str]) -> Hazard:
+    who = "everyone (PUBLIC)" if change.role == EVERYONE else change.role
+    names = [pair.new, pair.old] if "view" in pair.view_ddl.blocks else [pair.new]
+    mends = [m.as_string(session.connection) for n in names for m in mending(pair, change, sequences, table=n)]
+    return Hazard(
+        "access_changes",
+        f"{who} may {_in_words(change.doings)} on {pair.old} only since the rollback, and may not after the undo.",
+        f"Accept it: the access is lost; or accept it and give it again after the undo: {' '.join(f'{m};' for m in mends)}",
+        pair.old,
+        {
+            "role": "PUBLIC" if change.role == EVERYONE else change.role,
+            "change": "narrowed",
+            "members": list(change.members),
+            "privileges": [[d.kind, d.part, d.privilege] for d in change.doings],
+            "mend": [f"{m};" for m in mends],
+        },
+    )
+
+
 # --- in words --------------------------------------------------------------------------------------------------
 
 
@@ -127,8 +175,11 @@ def _in_words(doings: tuple[Doing, ...]) -> str:
 # --- what mends it ---------------------------------------------------------------------------------------------
 
 
-def mending(pair: Pair, change: Change, sequences: Mapping[str, str]) -> list[sql.Composable]:
-    """Return the statements that leave things as they are today, to be written into the old table's file."""
+def mending(pair: Pair, change: Change, sequences: Mapping[str, str], table: str | None = None) -> list[sql.Composable]:
+    """Return the statements that leave things as they are today, to be written into the old table's file.
+
+    `table` is another relation that is to grant it.
+    """
     role = text("PUBLIC") if change.role == EVERYONE else ident(change.role)
     option_too = {(d.kind, d.part, d.privilege.removesuffix(GRANT_OPTION)) for d in change.doings if _grants(d)}
     plain = {(d.kind, d.part, d.privilege) for d in change.doings if not _grants(d)}
@@ -142,7 +193,7 @@ def mending(pair: Pair, change: Change, sequences: Mapping[str, str]) -> list[sq
         )
         block = "grant" if change.lost else "revoke_option" if with_option else "revoke"
         option = {"option": text(" WITH GRANT OPTION" if with_option else "")} if change.lost else {}
-        for thing, privileges in _by_thing(pair, wanted, sequences):
+        for thing, privileges in _by_thing(table or pair.old, wanted, sequences):
             statements.append(engine(block, privileges=privileges, thing=thing, role=role, **option))
     return statements
 
@@ -152,7 +203,7 @@ def _grants(doing: Doing) -> bool:
 
 
 def _by_thing(
-    pair: Pair, wanted: set[tuple[str, str, str]], sequences: Mapping[str, str]
+    table: str, wanted: set[tuple[str, str, str]], sequences: Mapping[str, str]
 ) -> Iterator[tuple[sql.Composable, sql.Composable]]:
     """Yield each thing with the privileges on it: the table with those on its columns, then the sequences."""
     on_table = [text(p) for kind, _, p in sorted(wanted) if kind == "table"]
@@ -162,7 +213,7 @@ def _by_thing(
             by_privilege.setdefault(privilege, []).append(part)
     on_columns = [sql.SQL("{} ({})").format(text(p), listed(c)) for p, c in by_privilege.items()]
     if on_table or on_columns:
-        yield ident(pair.old), comma([*on_table, *on_columns])
+        yield ident(table), comma([*on_table, *on_columns])
     for column, name in sequences.items():
         on_sequence = [text(p) for kind, part, p in sorted(wanted) if kind == "sequence" and part == column]
         if on_sequence:

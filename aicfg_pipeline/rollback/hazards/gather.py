@@ -19,7 +19,7 @@ from aicfg_pipeline.rollback.hazards import (
 )
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 
-_NO_SCRATCH = frozenset({"unsupported_version", "replica", "pooled_connection"})
+_NO_SCRATCH = frozenset({"unsupported_version", "unsupported_encoding", "replica", "pooled_connection"})
 
 Job = Literal["rollback", "prepare", "undo_rollback", "drop_new_tables", "migrate", "abandon"]
 

@@ -37,7 +37,7 @@ CODES = frozenset(
         "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "retained",
         "parked_in_use", "values_change", "time_zone",
         "expression_not_used", "name_taken", "too_few_connections", "in_use_elsewhere", "access_changes", "shared_function",
-        "open_schema", "not_encrypted",
+        "open_schema", "not_encrypted", "unsupported_encoding", "violates_exclusion",
     }
 )  # fmt: skip
 

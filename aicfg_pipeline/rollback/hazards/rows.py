@@ -20,7 +20,7 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, text
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.hazards import columns as columns_
-from aicfg_pipeline.rollback.hazards import types
+from aicfg_pipeline.rollback.hazards import exclusion, types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.tables.counting import sample_keys, tally
@@ -101,6 +101,7 @@ def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]
         if count:
             yield _broken(session, pair, source, rule, count)
     yield from _uniqueness(session, pair, source, old)
+    yield from exclusion.find(session, pair, source, old)
     if state.superseded:
         yield from _conflicts(session, state, old)
 

@@ -30,6 +30,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
     if identity.replica or identity.read_only:
         kind = "a replica" if identity.replica else "read-only by default"
         yield Hazard("replica", f"The server is {kind}.", "Connect to the primary, as a role that may write.")
+    yield from _encoding(subject)
     yield from _confirmation(subject, identity.database)
     yield from _unencrypted(subject)
     yield from _connections(subject)
@@ -48,6 +49,19 @@ def locked_out(subject: Subject, what: str) -> Hazard:
         "End that session or wait for it, then run the plan again.",
         facts={"pids": [b.pid for b in holders]},
     )
+
+
+def _encoding(subject: Subject) -> Iterator[Hazard]:
+    """Only in UTF8 is every text the same on both sides, and can the ledger hold what is said of it."""
+    encoding = subject.session.connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        yield Hazard(
+            "unsupported_encoding",
+            f"The database's encoding is {encoding}. Its texts may hold bytes that are not UTF-8, or the ledger's words may"
+            " not be written in it.",
+            "Only databases in UTF8 are supported. Bring it into one by pg_dump and restore first.",
+            facts={"encoding": encoding},
+        )
 
 
 def _confirmation(subject: Subject, database: str) -> Iterator[Hazard]:

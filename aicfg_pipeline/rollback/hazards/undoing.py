@@ -1,6 +1,7 @@
 """What stands in the way of an undo. The plan and the undo itself tell it before anything is touched.
 
-A log can't be trusted, a pair can't come along, or something refers to the old tables only since the cut-over.
+A log can't be trusted, a pair can't come along, something refers to the old tables only since the
+cut-over, or somebody may use them only since.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.hazards import columns, types
+from aicfg_pipeline.rollback.hazards import access, columns, types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import UNRECORDED, Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
@@ -29,6 +30,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
         yield from _log(subject.session, state)
         yield from _pointing_at_parked(subject.session, state)
         yield from of_columns(subject, state)
+        yield from access.lost_by_undo(subject.session, subject.migration, state)
     yield from _dependents(subject.session, states)
 
 

@@ -135,7 +135,12 @@ def _swapping(
         keys=[k for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")],
         tables=lock_order(states),
         replays=[replay_back(run, s, models[s.pair.old]) for s in states],
-        moves=[*advances, *within_swap_schema([*(m for s in states for m in _dressed(run, s)), *_moved(run, states)])],
+        moves=[
+            *advances,
+            *within_swap_schema(
+                run.migration.schema, [*(m for s in states for m in _dressed(run, s)), *_moved(run, states)]
+            ),
+        ],
         guards=[g for s in states for g in _guards(run, s, models[s.pair.old])],
         look_again=lambda: _must_lose_nothing(run, states, models),
         facts=facts,

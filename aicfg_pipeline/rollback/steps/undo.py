@@ -291,7 +291,7 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
         keys=[foreign_keys.put_on_statement(target, dict(k)) for target, k in keys],
         tables=lock_order(states),
         replays=[replay_forth(w) for w in ways],
-        moves=[*advances, *within_swap_schema(moved)],
+        moves=[*advances, *within_swap_schema(run.migration.schema, moved)],
         guards=[g for s in states for g in _guards(run, s)],
         look_again=lambda: _must_be_undoable(run, run.look(), states),
         facts={old: {**(proven[old].facts if old in proven else {}), **away.facts} for old, away in aways.items()},

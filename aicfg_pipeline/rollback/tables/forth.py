@@ -233,7 +233,8 @@ def _inserting(forth: Forth, whole_table: bool) -> list[sql.Composable]:
 def _picked(forth: Forth, column: str) -> sql.Composable:
     if column not in forth.kept:
         return ident("source", column)
-    watched = [k for k in forth.foreign_keys if k["columns"] == [column]]
+    # what a key that was never proven refers to may not have been there before either: it stays (D6)
+    watched = [k for k in forth.foreign_keys if k["columns"] == [column] and foreign_keys.held_before(k)]
     if not watched:
         return engine("remembered_column", column=ident(column))
     nothing = sql.SQL(" OR ").join(_refers_to_nothing(forth, k, "remembered") for k in watched)

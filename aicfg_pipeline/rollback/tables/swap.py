@@ -223,9 +223,10 @@ def moving(*relations: Relation | None) -> list[Moving]:
     return [Moving(r.name, r.is_view) for r in relations if r is not None]
 
 
-def within_swap_schema(statements: Sequence[sql.Composable]) -> list[sql.Composable]:
+def within_swap_schema(schema: str, statements: Sequence[sql.Composable]) -> list[sql.Composable]:
     """Return the moves of all pairs with the schema that they pass through, and word of it to PostgREST."""
-    return [engine("create_swap_schema"), *statements, engine("drop_swap_schema"), engine("reload_api")]
+    along = engine("statistics_along", schema=sql.Literal(schema))
+    return [engine("create_swap_schema"), *statements, along, engine("drop_swap_schema"), engine("reload_api")]
 
 
 def exchange(

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from aicfg_pipeline.rollback.hazards import Hazard
+from aicfg_pipeline.rollback.steps import plan
+from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline.spec.model import Ddl, Migration
 from aicfg_pipeline_tests.tools import migration as engine
@@ -141,3 +143,26 @@ def _seconds(database: Database) -> float:
     began = time.perf_counter()
     assert changes(database) == {}
     return time.perf_counter() - began
+
+
+# --- on the way forward again ----------------------------------------------------------------------------------
+
+
+def before_undo(database: Database) -> list[Hazard]:
+    with engine.running(database.url) as run:
+        return list(plan.make_plan(run, must_confirm=False, job="undo_rollback").hazards)
+
+
+def test_access_that_was_given_since_the_rollback_and_ends_with_the_undo_is_told(cut_over_database: Database) -> None:
+    make_roles(cut_over_database, ["reporting"])
+    assert before_undo(cut_over_database) == []
+    cut_over_database.execute(f"GRANT SELECT, UPDATE (response_tone) ON {PROMPTS} TO reporting")
+    (hazard,) = before_undo(cut_over_database)
+    assert (hazard.code, hazard.pair, hazard.facts["role"]) == ("access_changes", PROMPTS, "reporting")
+    assert hazard.facts["privileges"] == [["column", "response_tone", "UPDATE"], ["table", "", "SELECT"]]
+    with engine.running(cut_over_database.url, accept_hazards=["access_changes"]) as run:
+        undo_rollback(run)
+    assert not may(cut_over_database, "reporting", f"SELECT count(*) FROM {NEW_PROMPTS}")
+    cut_over_database.execute("\n".join(hazard.facts["mend"]))
+    assert may(cut_over_database, "reporting", f"SELECT count(*) FROM {NEW_PROMPTS}")
+    assert may(cut_over_database, "reporting", f"SELECT count(*) FROM {PROMPTS}")

@@ -59,6 +59,15 @@ def test_d6_only_the_row_that_was_written_is_another(with_orphans: Database) -> 
     assert rows[0][0]["response_tone"] == "technical"
 
 
+def test_d6_a_row_without_its_user_keeps_what_it_said_also_where_it_is_written(with_orphans: Database) -> None:
+    touched = FIRST.format(f"{OLD} WHERE id <> {FIRST.format(OLD)}")
+    before = dict(with_orphans.query(f"SELECT id, created_by FROM {NEW}"))
+    there_and_back(with_orphans, f"UPDATE {OLD} SET custom_system_prompt = 'written' WHERE id = {touched}")
+    written = with_orphans.query(f"SELECT created_by FROM {NEW} WHERE custom_system_prompt = 'written'")
+    assert [str(created_by) for (created_by,) in written] == [GONE.strip("'")]
+    assert dict(with_orphans.query(f"SELECT id, created_by FROM {NEW}")) == before
+
+
 def test_d6_valid_keys_are_valid_again_and_what_lost_its_user_since_is_mended(migrated_database: Database) -> None:
     ghost = "'00000000-0000-0000-0000-0000000000bb'"
     migrated_database.execute(

@@ -1,6 +1,6 @@
 -- What is left of the pipeline in the database, besides the ledger.
 
--- name: leftovers -- relations, functions and types in the private schema; triggers, functions and schemas of ours elsewhere
+-- name: leftovers -- relations, functions, statistics and types in the private schema; triggers, functions and schemas of ours elsewhere
 SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
        ELSE 'table' END AS kind, c.relname::text AS name, NULL::text AS on_table, NULL::bigint AS on_oid, NULL::text AS calls
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -11,6 +11,10 @@ UNION ALL
 SELECT 'function', p.proname::text, NULL, NULL, NULL
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = 'aicfg_rollback' OR n.nspname::text NOT LIKE 'pg\_%' AND p.proname::text LIKE 'aicfg\_rollback\_%'
+UNION ALL  -- those of a table that is here go with it
+SELECT 'statistics', s.stxname::text, NULL, NULL, NULL
+FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace JOIN pg_class c ON c.oid = s.stxrelid
+WHERE n.nspname = 'aicfg_rollback' AND c.relnamespace <> s.stxnamespace
 UNION ALL
 SELECT 'type', t.typname::text, NULL, NULL, NULL
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace

@@ -14,6 +14,20 @@ WHERE i.indrelid = %(oid)s::oid AND i.indisunique
   AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
 ORDER BY 1;
 
+-- name: exclusions -- exclusion constraints of a table, as what adds each to another one
+SELECT c.conname::text AS name, regexp_replace(pg_get_constraintdef(c.oid), ' DEFERRABLE( INITIALLY DEFERRED)?', '') AS definition
+FROM pg_constraint c WHERE c.conrelid = %(oid)s::oid AND c.contype = 'x' ORDER BY 1;
+
+-- name: exclusion_trial -- a table in the scratch schema with the columns of the rows and nothing that refuses one
+CREATE TABLE {trial} AS SELECT * FROM {source} AS source LIMIT 0;
+
+-- name: exclusion_rows -- every row that the exclusion constraint lets in; how many it did not is the difference
+INSERT INTO {trial} SELECT * FROM {source} AS source ON CONFLICT DO NOTHING;
+
+-- name: excluded_keys -- the keys of a few rows that it has refused
+SELECT jsonb_build_array({keys}) AS key FROM {source} AS source
+WHERE NOT EXISTS (SELECT FROM {trial} AS trial WHERE {keys_equal}) ORDER BY {keys} LIMIT 5;
+
 -- name: privileges_on -- what we may do with a table that a foreign key refers to
 SELECT has_table_privilege(c.oid, 'SELECT') AS may_select,
        has_table_privilege(c.oid, 'REFERENCES') AS may_reference,

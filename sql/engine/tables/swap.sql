@@ -18,6 +18,28 @@ ALTER TABLE {table} SET SCHEMA {schema};
 -- name: view_to_schema -- the same for a view
 ALTER VIEW {view} SET SCHEMA {schema};
 
+-- name: statistics_along -- extended statistics stay behind when their table moves; through the same stop, because names may be exchanged
+DO $aicfg$
+DECLARE
+    stop CONSTANT text := 'aicfg_rollback_swap';
+    way record;
+    statement text;
+BEGIN
+    FOR way IN SELECT * FROM (VALUES (1, {schema}::text, 'aicfg_rollback', stop), (2, 'aicfg_rollback', {schema}::text, {schema}::text),
+                                     (3, stop, 'aicfg_rollback', 'aicfg_rollback')) AS ways (step, there, of_table, goes) ORDER BY step
+    LOOP
+        FOR statement IN
+            SELECT pg_catalog.format('ALTER STATISTICS %I.%I SET SCHEMA %I', way.there, s.stxname, way.goes)
+            FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.stxrelid
+            WHERE s.stxnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = way.there::name)
+              AND c.relnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = way.of_table::name)
+        LOOP
+            EXECUTE statement;
+        END LOOP;
+    END LOOP;
+END
+$aicfg$;
+
 -- name: reload_api -- PostgREST reads the schema anew when this transaction commits
 NOTIFY pgrst, 'reload schema';
 
