@@ -1,12 +1,11 @@
 """Step 0: look, find hazards, and say what would run, in order. Reads only; a dry run ends here.
 
-The plan's hash is over the migration, the database and the statements: two plans of one hash do the same.
+A plan's hash is its name for whoever approves it: two plans of one hash do the same, in the same place.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -50,6 +49,7 @@ class Plan:
     hazards: tuple[Hazard, ...]
     statements: tuple[Planned, ...]
     hash: str
+    meaning: tuple[str, ...]
 
     def blocking(self, accepted: Sequence[str]) -> list[Hazard]:
         """Return the hazards that stop a run, given which codes the operator accepts."""
@@ -61,23 +61,52 @@ class Plan:
         return not self.look.in_state(*TO_ROLL_BACK)
 
 
-def make_plan(run: Run, *, must_confirm: bool, job: Job = "rollback") -> Plan:
-    """Look at everything that concerns a job, and change nothing."""
+def make_plan(run: Run, *, must_confirm: bool, job: Job = "rollback", also: Sequence[str] = ()) -> Plan:
+    """Look at everything that concerns a job, and change nothing. `also` is what the job does outside the database."""
     session = run.session
     identity = session.one(engine("identity"))._asdict()
     look = run.look()
     hazards = find_hazards(Subject(session, run.migration, look, run.settings, must_confirm), job)
-    statements = list(_planned(run, _works(run, look, job)))
-    facts = [
-        run.migration.digest,
-        identity["database"],
-        identity["system_identifier"],
-        dict(look.summary),
-        job,
-        [s.sql for s in statements],
-    ]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    return Plan(identity, look, tuple(hazards), tuple(statements), digest)
+    statements = tuple(_planned(run, _works(run, look, job)))
+    meaning = stands_for(run, look, job, also)
+    return Plan(identity, look, tuple(hazards), statements, hash_of(meaning), meaning)
+
+
+def stands_for(run: Run, look: Look, job: Job, also: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return what the hash of a plan stands for, line by line: where, what, and every statement.
+
+    Not how many rows there are, nor when, nor how far an earlier attempt has got: what was approved is still that when it
+    is prepared, or goes on after it was killed.
+    """
+    identity = run.session.one(engine("identity"))
+    accepted = ", ".join(sorted(run.settings.accept_hazards)) or "none"
+    works = [w for w in _works(run, _from_the_start(look, job), job) if w.outcome != "discarded"]
+    statements = _planned(run, works)
+    return (
+        f"job {job}",
+        f"database {identity.database} on server {identity.system_identifier}",
+        f"migration {run.migration.name}, files {run.migration.digest}",
+        f"hazards accepted: {accepted}",
+        *also,
+        *(f"{s.step}{f' {s.pair}' if s.pair else ''}: {s.sql}" for s in statements),
+    )
+
+
+def hash_of(meaning: Sequence[str]) -> str:
+    """Return the name of a plan: 16 hexadecimal digits of SHA-256 over what it stands for."""
+    return hashlib.sha256("\n".join(meaning).encode()).hexdigest()[:16]
+
+
+def _from_the_start(look: Look, job: Job) -> Look:
+    """Return the look as it was before any shadow was made."""
+    if job != "rollback":
+        return look
+    return replace(look, pairs=tuple(_without_shadow(s) if s.state in TO_ROLL_BACK else s for s in look.pairs))
+
+
+def _without_shadow(state: PairState) -> PairState:
+    before = State.COEXISTING if state.superseded else State.MIGRATED
+    return replace(state, state=before, private_old=None, log=None)
 
 
 def gate(plan: Plan, accepted: Sequence[str]) -> None:
