@@ -31,6 +31,13 @@ class Variable:
             return None
         raise ConfigError(f"{self.name} is set but empty.", expected=f"{self.meaning}, or no variable of that name")
 
+    def is_on(self) -> bool:
+        """Say whether a variable that is 1 or 0 is 1. Raises `ConfigError` for anything else."""
+        value = (self.value() or "0").strip()
+        if value not in ("0", "1"):
+            raise ConfigError(f"{self.name} is neither 0 nor 1.", expected=f"{self.name}=1 or {self.name}=0")
+        return value == "1"
+
 
 DATABASE_URL = Variable(
     "AICFG_DATABASE_URL",
@@ -51,6 +58,12 @@ SERVICES = Variable(
 )
 API_TOKEN = Variable(
     "AICFG_API_TOKEN", "the bearer token for the endpoints (the services' file may name another)", "none"
+)
+REQUIRE_APPROVAL = Variable(
+    "AICFG_REQUIRE_APPROVAL",
+    "1: no job that changes names or drops runs without `approved_plan`",
+    "0",
+    empty_is_unset=True,
 )
 SENSOR_SECONDS = Variable("AICFG_SENSOR_SECONDS", "seconds between the sensor's looks", "300")
 WEBHOOK_URL = Variable("AICFG_WEBHOOK_URL", "where failures are posted", "none", empty_is_unset=True)
@@ -75,6 +88,7 @@ VARIABLES = (
     MIGRATION_DIR,
     SERVICES,
     API_TOKEN,
+    REQUIRE_APPROVAL,
     SENSOR_SECONDS,
     WEBHOOK_URL,
     HEARTBEAT_URL,

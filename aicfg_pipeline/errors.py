@@ -75,6 +75,12 @@ class HazardError(PipelineError):
         super().__init__(found, **kwargs)  # type: ignore[arg-type]
 
 
+class ApprovalError(PipelineError):
+    """What would be done is not the plan that was approved, or none was, where one is asked for."""
+
+    code = "not_approved"
+
+
 class StateError(PipelineError):
     """The database is in a state that this step can't start from."""
 

@@ -15,6 +15,7 @@ from dagster._utils.error import SerializableErrorInfo
 from pydantic import Field, model_validator
 
 from aicfg_pipeline import environment
+from aicfg_pipeline.environment import REQUIRE_APPROVAL
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.orchestration.home import DEMO, named_target
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE
@@ -57,6 +58,12 @@ class Request(Config):
     before_retention_ends: bool = Field(
         default=False, description="Drop although the retention time has not ended. Undo is impossible afterwards."
     )
+    approved_plan: str = Field(
+        default="",
+        description="The hash of the plan that was approved, from its first line. What would do anything else is refused,"
+        f" with the difference. Required where {REQUIRE_APPROVAL.name} is 1.",
+    )
+    approved_by: str = Field(default="", description="Who approved that plan. Ledger and report have it.")
 
     @model_validator(mode="before")
     @classmethod
@@ -110,13 +117,38 @@ FIELDS = tuple(Request.model_fields)
 
 USED_BY = {
     "plan": ("confirm_database", "accept_hazards"),
-    "rollback": ("confirm_database", "reason", "dry_run", "accept_hazards", "retain_days", "terminate_blockers"),
+    "rollback": (
+        "confirm_database",
+        "reason",
+        "dry_run",
+        "accept_hazards",
+        "retain_days",
+        "terminate_blockers",
+        "approved_plan",
+        "approved_by",
+    ),
     "prepare": ("confirm_database", "reason", "dry_run", "accept_hazards", "terminate_blockers"),
     "verify": (),
-    "undo_rollback": ("confirm_database", "reason", "dry_run", "accept_hazards", "terminate_blockers"),
-    "drop_new_tables": ("confirm_database", "reason", "dry_run", "terminate_blockers", "before_retention_ends"),
+    "undo_rollback": (
+        "confirm_database",
+        "reason",
+        "dry_run",
+        "accept_hazards",
+        "terminate_blockers",
+        "approved_plan",
+        "approved_by",
+    ),
+    "drop_new_tables": (
+        "confirm_database",
+        "reason",
+        "dry_run",
+        "terminate_blockers",
+        "before_retention_ends",
+        "approved_plan",
+        "approved_by",
+    ),
     "abandon": ("confirm_database", "reason", "dry_run", "terminate_blockers"),
-    "migrate": ("confirm_database", "reason", "dry_run", "terminate_blockers"),
+    "migrate": ("confirm_database", "reason", "dry_run", "terminate_blockers", "approved_plan", "approved_by"),
 }
 """What each job makes use of. The rest of a run.yaml is accepted and means nothing to it."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aicfg_pipeline.evidence.by_hand import script
 from aicfg_pipeline.files import make_private_folder, new_private_file
+from aicfg_pipeline.orchestration.approval import as_json
 from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.config import Request
 from aicfg_pipeline.orchestration.home import plan_folder
@@ -54,11 +55,17 @@ class PlanFiles:
     why_not: str | None = None
 
 
-def keep(plan: Plan, job: str, target: str, commands: Commands, request: Request) -> PlanFiles:
-    """Write the statements, to run in psql, and a run.yaml. A folder that can't be written to is told, and no more."""
+def keep(
+    plan: Plan, job: str, target: str, commands: Commands, request: Request, next_steps: Sequence[str]
+) -> PlanFiles:
+    """Write the statements, to run in psql, the plan as JSON, and a run.yaml.
+
+    A folder that can't be written to is told, and no more.
+    """
     folder, stem = plan_folder(), f"{job}-{plan.hash}"
     texts = {
         ".sql": script(plan, f"Plan {plan.hash} of {job} on {target}"),
+        ".json": as_json(plan, job, commands.target, next_steps),
         ".run.yaml": commands.run_yaml(request) + "\n",
     }
     try:

@@ -74,6 +74,15 @@ def must_be_ours(run: Run, ancestors: Sequence[str | None] = ()) -> None:
         run.record("run", "continued", facts={**began.facts, "from": under_way.run_id})
 
 
+def goes_on(book: Ledger, kind: str, plan_hash: str) -> bool:
+    """Whether an unfinished run of that kind is under way that began under this very plan."""
+    under_way = current(book)
+    if under_way is None:
+        return False
+    began = _began(book, under_way)
+    return began.facts.get("kind") == kind and began.plan_hash == plan_hash
+
+
 def _began(book: Ledger, under_way: Entry) -> Entry:
     """Return the row in which the run under way wrote down what it was to do. Its newest may be that it failed."""
     rows = [e for e in book.of_run(under_way.run_id) if e.step == "run" and e.outcome in ("started", "continued")]

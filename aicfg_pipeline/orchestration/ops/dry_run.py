@@ -8,6 +8,7 @@ from aicfg_pipeline.orchestration import plan_told
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.metadata import plan_markdown
+from aicfg_pipeline.orchestration.ops.approve import WITH_SERVICES, services_meant
 from aicfg_pipeline.orchestration.ops.by_hand import left_to_a_person, try_services
 from aicfg_pipeline.orchestration.ops.step import Step
 from aicfg_pipeline.orchestration.terminal import show
@@ -16,9 +17,6 @@ from aicfg_pipeline.rollback.steps import plan
 from aicfg_pipeline.runbook.by_hand import open_steps
 from aicfg_pipeline.runbook.ready import refuse
 
-WITH_SERVICES = ("rollback", "undo_rollback")
-"""Jobs that also do something outside the database."""
-
 
 def show_plan(step: Step, job: str) -> plan.Plan:
     """Make the plan of a job, show it, and let its gate judge.
@@ -26,7 +24,7 @@ def show_plan(step: Step, job: str) -> plan.Plan:
     Raises `HazardError` naming every hazard that blocks, and `ServiceError` naming every service that can't be used.
     """
     context, accepted = step.context, step.run.settings.accept_hazards
-    found = plan.make_plan(step.run, must_confirm=step.must_confirm, job=job)  # type: ignore[arg-type]
+    found = plan.make_plan(step.run, must_confirm=step.must_confirm, job=job, also=services_meant(step, job))  # type: ignore[arg-type]
     blocking = found.blocking(accepted)
     for state in found.look.pairs:
         quietly(context.log, logging.INFO, f"{state.pair.old}: {state.state} ({state.because})")
@@ -35,7 +33,7 @@ def show_plan(step: Step, job: str) -> plan.Plan:
             quietly(context.log, logging.ERROR, str(hazard))
         else:
             context.log.warning(str(hazard))
-    files = plan_told.keep(found, job, step.target.told, step.commands, step.request)
+    files = plan_told.keep(found, job, step.target.told, step.commands, step.request, _next(step, job))
     _observe(step, found, files)
     tries = job in WITH_SERVICES and not blocking and not _untouched(step, found)
     services = try_services(step) if tries else None

@@ -10,6 +10,7 @@ from typing import Any
 from dagster import In, Nothing, OpDefinition, OpExecutionContext, Out, Output, op
 
 from aicfg_pipeline.orchestration.metadata import metadata
+from aicfg_pipeline.orchestration.ops.approve import must_be_approved
 from aicfg_pipeline.orchestration.ops.dry_run import show_plan
 from aicfg_pipeline.orchestration.ops.step import RESOURCES, Opens, Step, step
 from aicfg_pipeline.spec.model import Migration
@@ -50,6 +51,8 @@ def step_op(
             if opened.looks and opens is not Opens.LOOKS:
                 show_plan(opened, context.job_name)  # a dry run: the plan is all there is of it
                 return
+            if opens in (Opens.PLANS, Opens.BEGINS):
+                must_be_approved(opened, context.job_name)
             facts = act(opened)
             goes_on = [] if facts is None else [name for name, holds in further.items() if holds(opened)]
         if facts is not None:

@@ -52,7 +52,7 @@ def _plan_and_begin(step: Step) -> dict[str, Any] | None:
         step.context.log.info(told.outcome)
         show(told.on_terminal(step.target.told))
         return None  # not even the ledger is made where there is nothing to do
-    run.plan_hash = found.hash
+    run.plan_hash = run.plan_hash or found.hash  # what was approved keeps its name when it goes on
     lifecycle.begin(run, "rollback", {**_facts(found, run.settings), **step.origin, "by_hand": services_by_hand(step)})
     return {"plan_hash": found.hash}
 
