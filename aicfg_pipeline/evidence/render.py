@@ -93,6 +93,8 @@ def _environment() -> Environment:
 def _tone(evidence: Evidence) -> str:
     if evidence.outcome == "succeeded" and evidence.failed_checks:
         return "bad"
+    if evidence.outcome == "succeeded" and any(not c.passed for c in evidence.checks):
+        return "warn"  # nothing stopped the run, and not everything is well
     return TONES[evidence.outcome]
 
 

@@ -60,7 +60,7 @@ def summary(
     look = run.look()
     mine = look.ledger.of_run(run.run_id)
     wanted = open_steps(steps)
-    verdict, proof = _verdict(look, job, wanted), _proof(look, checks)
+    verdict, proof = _verdict(look, job, wanted, checks), _proof(look, checks)
     lines = [
         *(["", *yours(steps, done=True)] if wanted else []),
         "",
@@ -73,15 +73,18 @@ def summary(
         *_outlook(look, commands),
     ]
     markdown = _markdown(look, verdict, proof, steps, report, checks)
-    return Summary(verdict, "open" if wanted else "good", proof, tuple(lines), markdown)
+    tone = "open" if wanted or any(c.failed for c in checks) else "good"
+    return Summary(verdict, tone, proof, tuple(lines), markdown)
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------
 
 
-def _verdict(look: Look, job: str, wanted: Sequence[ManualStep]) -> str:
-    told, now = _state_told(look, job), are_yours(wanted)
-    return f"{told} {now}." if now else told
+def _verdict(look: Look, job: str, wanted: Sequence[ManualStep], checks: Sequence[Check]) -> str:
+    wrong = sum(c.failed for c in checks)
+    told = [_state_told(look, job), f"{now}." if (now := are_yours(wanted)) else ""]
+    told.append(f"{counted(wrong, 'check')} did not pass." if wrong else "")
+    return " ".join(filter(None, told))
 
 
 def _state_told(look: Look, job: str) -> str:

@@ -56,4 +56,5 @@ def labelled(label: str, text: str, width: int = 11) -> list[str]:
 
 def show(lines: Iterable[str]) -> None:
     """Print lines at once, whatever reads them."""
-    print("\n".join(lines), flush=True)
+    if text := "\n".join(lines):
+        print(text, flush=True)

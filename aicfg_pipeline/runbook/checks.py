@@ -18,6 +18,7 @@ from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.postgres.equality import same
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Check, Verdict, failed, not_applicable, passed
 from aicfg_pipeline.rollback.state import Look, look
 from aicfg_pipeline.runbook import remembered
@@ -311,7 +312,7 @@ def logs(reading: Reading, services: ServicesSettings) -> Verdict:
     report = reading.logs
     assert report is not None
     facts = log_facts(report)
-    told = f"{report.errors} errors since {report.since[:19]}, {report.missing_tables} of them name a missing table"
+    told = f"{counted(report.errors, 'error')} since {report.since[:19]}, {report.missing_tables} of them for a missing table"
     if reading.gap is not None:
         told += f"; between cut-over and deploy: {reading.gap.errors}"
         facts |= {

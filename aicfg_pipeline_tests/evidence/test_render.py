@@ -114,6 +114,13 @@ def test_a4_what_is_a_persons_now_stands_above_everything_else():
     assert "./scripts/deploy-lambda.sh module-ai/ai-config-handler" in text
 
 
+def test_what_did_not_pass_is_never_under_a_green_head():
+    """A4: a check that warns stops nothing, and is no reason to be at ease."""
+    warned = [*data_checks(), Check("endpoints", "endpoints", "service", "failed", "500", severity="WARN")]
+    page = html(sample(checks=warned, kind="undo", entries=[entry(1, "undo", "done", "sys_rag")]))
+    assert html5lib.parse(page, namespaceHTMLElements=False).find(".//header").get("class") == "warn"
+
+
 def test_table_headers_have_a_scope():
     tree = html5lib.parse(html(variants()["refuted"]), namespaceHTMLElements=False)
     headers = list(tree.iter("th"))

@@ -15,6 +15,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState
@@ -66,7 +67,7 @@ def settle(run: Run) -> dict[str, Any]:
         kept = _retire(run, state, retired, validated, broken)
         done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated, "not_validated": broken}
         run.say(
-            f"{state.pair.old}: foreign keys of {state.pair.new} validated: {', '.join(validated) or 'none to do'};"
+            f"{state.pair.old}: {counted(len(validated), 'foreign key')} of {state.pair.new} validated;"
             + (f" the retired old table is kept as {kept[0]}" if kept else " the retired old table is dropped")
             + "".join(f"; NOT valid: {b}" for b in broken)
         )
