@@ -21,8 +21,10 @@ from aicfg_pipeline.demo.project import DemoProject
 from aicfg_pipeline.embedded.database import EmbeddedDatabase, embedded_runs, stop_embedded
 from aicfg_pipeline.environment import DAGSTER_POSTGRES_URL, DATABASE_URL, HOME, SERVICES, VARIABLES, everything
 from aicfg_pipeline.errors import ConfigError, PipelineError
+from aicfg_pipeline.evidence.words import shortened
 from aicfg_pipeline.orchestration.commands import MODULE
 from aicfg_pipeline.orchestration.home import DEMO, embedded, home
+from aicfg_pipeline.orchestration.terminal import WIDTH
 from aicfg_pipeline.postgres.address import shown, target_name
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, look
@@ -125,11 +127,11 @@ def demo(arguments: argparse.Namespace) -> int:
 
 NEXT = """
 What next:
-  make dev        the UI: this run, its steps and its report, on http://127.0.0.1:3000
+  make dev        the UI, with this run and its steps, on http://127.0.0.1:3000
   the report      open the file behind "Report" above in a browser
   make verify     every check once more
   make undo       takes the rollback back: database, code, deploy, services
-  make demo       once more, after make undo; from the very beginning: make clean demo
+  make demo       once more, after make undo; from the start: make clean demo
   make down       stops PostgreSQL, the application and the AWS of the demo"""
 
 
@@ -219,7 +221,7 @@ def _break(project: DemoProject, url: str) -> bool:
 
 def _ask(project: DemoProject) -> None:
     for answer in project.ask():
-        _say(f"   {answer}")
+        _say(shortened(f"   {answer}", WIDTH))
     if project.aws_url:
         _say(f"   the function's reserved concurrency is {project.concurrency()}")
 

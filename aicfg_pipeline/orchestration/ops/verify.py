@@ -60,6 +60,7 @@ def _verify_after_cut_over(step: Step) -> dict[str, Any]:
     _record_verify(step.run, checks)
     undo = f"or take the rollback back: {step.commands.job('undo_rollback')}"
     verify.gate(checks, remedy=f"Mend what is named and run again; {undo}")
+    step.context.log.info(f"verify: {Tally.of(checks)}")
     _log_passed(step, checks)
     return _counts(checks)
 
@@ -68,14 +69,14 @@ def _verify(step: Step) -> dict[str, Any]:
     checks = run_and_log_checks(step.context, step.run) + log_service_checks(step)
     _log_findings(step.context, step.run, checks)
     _gate(step, checks)
+    quietly(step.context.log, logging.INFO, f"verify: {Tally.of(checks)}")
     _log_passed(step, checks)
     show([bold(f"verify: {Tally.of(checks)}", "good")])
     return _counts(checks)
 
 
 def _log_passed(step: Step, checks: list[Check]) -> None:
-    """Say so, and materialize what stands for a verification in which nothing has failed."""
-    quietly(step.context.log, logging.INFO, f"verify: {Tally.of(checks)}")
+    """Materialize what stands for a verification in which nothing has failed."""
     counted: dict[str, Any] = {**_counts(checks), "target": step.target.name}
     step.context.log_event(AssetMaterialization(asset_key=VERIFICATION, metadata=counted))
 
