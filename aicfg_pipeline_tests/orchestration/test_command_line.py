@@ -89,29 +89,27 @@ def test_a_dry_run_ends_after_the_plan(migrated_database: Database, tmp_path: Pa
 
 
 def test_verify_fails_with_exit_status_1_when_a_row_was_changed_behind_our_back(
-    migrated_database: Database, tmp_path: Path
+    cut_over_database: Database, tmp_path: Path
 ) -> None:
-    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
-    with migrated_database.connect() as connection:
+    with cut_over_database.connect() as connection:
         connection.execute("ALTER TABLE org_prompt_engineering DISABLE TRIGGER aicfg_rollback_change_log")
         connection.execute(
             "UPDATE org_prompt_engineering SET custom_system_prompt = 'x' WHERE id ="
             " (SELECT min(id::text)::uuid FROM org_prompt_engineering)"
         )
         connection.execute("ALTER TABLE org_prompt_engineering ENABLE ALWAYS TRIGGER aicfg_rollback_change_log")
-    done = execute("verify", home=tmp_path, url=migrated_database.url)
+    done = execute("verify", home=tmp_path, url=cut_over_database.url)
     assert done.status == 1
     assert "org_prompt_engineering: checksum" in unbroken(done.output)
     assert "Stack Trace" not in done.output
 
 
-def test_migrate_refuses_while_the_new_tables_are_parked(migrated_database: Database, tmp_path: Path) -> None:
-    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
-    before = _state(migrated_database)
-    done = execute("migrate", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
+def test_migrate_refuses_while_the_new_tables_are_parked(cut_over_database: Database, tmp_path: Path) -> None:
+    before = _state(cut_over_database)
+    done = execute("migrate", home=tmp_path, url=cut_over_database.url, config=confirmed(cut_over_database.name))
     assert done.status == 1
     assert "undo_rollback" in done.output
-    assert _state(migrated_database) == before
+    assert _state(cut_over_database) == before
 
 
 def test_abandon_gives_a_rollback_up_that_has_not_cut_over(migrated_database: Database, tmp_path: Path) -> None:
@@ -126,16 +124,15 @@ def test_abandon_gives_a_rollback_up_that_has_not_cut_over(migrated_database: Da
     assert differing(before, portrait(migrated_database)) == []
 
 
-def test_drop_refuses_before_the_retention_ends(migrated_database: Database, tmp_path: Path) -> None:
-    execute("rollback", home=tmp_path, url=migrated_database.url, config=confirmed(migrated_database.name))
-    config = confirmed(migrated_database.name)
-    early = execute("drop_new_tables", home=tmp_path, url=migrated_database.url, config=config)
+def test_drop_refuses_before_the_retention_ends(cut_over_database: Database, tmp_path: Path) -> None:
+    config = confirmed(cut_over_database.name)
+    early = execute("drop_new_tables", home=tmp_path, url=cut_over_database.url, config=config)
     assert early.status == 1
     assert "retention" in early.output
-    assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") == "r"
-    told = confirmed(migrated_database.name, before_retention_ends=True)
-    assert execute("drop_new_tables", home=tmp_path, url=migrated_database.url, config=told).status == 0
-    assert migrated_database.exists("aicfg_rollback.ai_cfg_sys_rag") is None
+    assert cut_over_database.exists("aicfg_rollback.ai_cfg_sys_rag") == "r"
+    told = confirmed(cut_over_database.name, before_retention_ends=True)
+    assert execute("drop_new_tables", home=tmp_path, url=cut_over_database.url, config=told).status == 0
+    assert cut_over_database.exists("aicfg_rollback.ai_cfg_sys_rag") is None
 
 
 def test_a_malformed_migration_names_every_mistake_and_shows_no_traceback(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
 
 from aicfg_pipeline.orchestration.config import USED_BY
 from aicfg_pipeline_tests.tools.jobs import confirmed
-from aicfg_pipeline_tests.tools.servers import Database
+from aicfg_pipeline_tests.tools.servers import Database, Servers, fill_migrated, fill_old
 
 
 @pytest.fixture
@@ -33,12 +34,30 @@ def run_job(
     return defs.get_job_def(name).execute_in_process(instance=instance, run_config=config, raise_on_error=False)
 
 
-def test_a_rollback_materializes_the_old_tables_with_their_row_counts(
-    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = run_job("rollback", migrated_database, instance, monkeypatch)
-    assert done.success
-    event = instance.get_latest_materialization_event(AssetKey(["old", "org_prompt_engineering"]))
+@dataclass(frozen=True)
+class Rollback:
+    """What one rollback has left, for several tests to look at."""
+
+    done: ExecuteInProcessResult
+    instance: DagsterInstance
+
+
+@pytest.fixture(scope="module")
+def rollback(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollback]:
+    server = servers.get()
+    server.template("old", fill_old)
+    with (
+        server.database("migrated", fill_migrated, parent="old") as database,
+        DagsterInstance.ephemeral() as instance,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("AICFG_HOME", str(tmp_path_factory.mktemp("rollback")))
+        yield Rollback(run_job("rollback", database, instance, patch), instance)
+
+
+def test_a_rollback_materializes_the_old_tables_with_their_row_counts(rollback: Rollback) -> None:
+    assert rollback.done.success
+    event = rollback.instance.get_latest_materialization_event(AssetKey(["old", "org_prompt_engineering"]))
     assert event is not None
     materialization = event.asset_materialization
     assert materialization is not None
@@ -46,22 +65,17 @@ def test_a_rollback_materializes_the_old_tables_with_their_row_counts(
     assert materialization.metadata["locks_held_ms"].value > 0
 
 
-def test_every_check_of_a_rollback_is_on_its_asset_and_passed(
-    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = run_job("rollback", migrated_database, instance, monkeypatch)
-    verdicts = {(e.asset_key.to_user_string(), e.check_name): e.passed for e in done.get_asset_check_evaluations()}
+def test_every_check_of_a_rollback_is_on_its_asset_and_passed(rollback: Rollback) -> None:
+    evaluations = rollback.done.get_asset_check_evaluations()
+    verdicts = {(e.asset_key.to_user_string(), e.check_name): e.passed for e in evaluations}
     for table in ("old/sys_rag", "old/org_prompt_engineering"):
         assert verdicts[table, "row_count"] is True
         assert verdicts[table, "checksum"] is True
     assert all(verdicts.values()), verdicts
 
 
-def test_the_ops_run_in_the_order_of_the_runbook(
-    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = run_job("rollback", migrated_database, instance, monkeypatch)
-    order = [e.step_key for e in done.all_events if e.is_step_success]
+def test_the_ops_run_in_the_order_of_the_runbook(rollback: Rollback) -> None:
+    order = [e.step_key for e in rollback.done.all_events if e.is_step_success]
     assert order.index("plan") < order.index("copy_back_sys_rag") < order.index("compare")
     assert order.index("compare") < order.index("cut_over") < order.index("verify") < order.index("report")
 

@@ -66,7 +66,7 @@ def _read(node: dict[str, Any]) -> int:
     return int((node["Actual Rows"] + filtered) * node["Actual Loops"])
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 @pytest.mark.parametrize("coexisting", [False, True], ids=["new_table_alone", "old_table_beside_it"])
 def test_few_keys_are_looked_up_on_the_way_back(migrated_database: Database, coexisting: bool) -> None:
     if coexisting:
@@ -80,7 +80,7 @@ def test_few_keys_are_looked_up_on_the_way_back(migrated_database: Database, coe
         assert most_rows_read(run, replay) <= 2 * FEW
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_few_keys_are_looked_up_on_the_way_forth(migrated_database: Database) -> None:
     with running(migrated_database.url) as run:
         roll_back(run)
