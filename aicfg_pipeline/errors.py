@@ -123,6 +123,12 @@ class DatabaseError(PipelineError):
     code = "database_error"
 
 
+class OnlyReadsError(DatabaseError):
+    """This server, or this role, only reads: something could not be looked at, and nothing is known to be wrong."""
+
+    code = "only_reads"
+
+
 class TimedOutError(DatabaseError):
     """A time limit ended a statement that was not waiting for a lock; its transaction was rolled back."""
 

@@ -8,6 +8,9 @@ one of its own. What the statements *do* does not belong here.
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -243,7 +246,7 @@ def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
             expected="postgresql://user:password@host:port/database (with %XX for special characters in the password)",
             remedy="Correct AICFG_DATABASE_URL.",
         )
-    connection = None
+    connection, late = None, threading.Event()
     try:
         with server_errors(url):
             connection = psycopg.connect(
@@ -256,8 +259,11 @@ def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
                 client_encoding="utf8",
             )
         session = Session(connection, url)
-        session.pin()
+        with _first_answer_in_time(connection) as late:
+            session.pin()
     except DatabaseError as error:
+        if connection is not None and late.is_set():
+            raise _no_answer(url, connection) from None
         if connection is not None:
             connection.close()
         raise UnreachableError(
@@ -266,6 +272,39 @@ def connect(url: str, application_name: str = "aicfg_pipeline") -> Session:
             remedy="Check AICFG_DATABASE_URL (host, port, database, user, password) and that the server runs.",
         ) from None
     return session
+
+
+FIRST_ANSWER_SECONDS = 15.0
+"""A pooler that has no connection left lets a client log in, and then wait for minutes."""
+
+
+@contextmanager
+def _first_answer_in_time(connection: psycopg.Connection[Any]) -> Iterator[threading.Event]:
+    """Hang up where the first answer does not come; the event tells that it was so."""
+    late = threading.Event()
+
+    def hang_up() -> None:
+        late.set()
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(FIRST_ANSWER_SECONDS, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+
+
+def _no_answer(url: str, connection: psycopg.Connection[Any]) -> UnreachableError:
+    connection.close()
+    return UnreachableError(
+        f"The database {shown(url)} took the login, and then did not answer for {FIRST_ANSWER_SECONDS:.0f} s.",
+        expected="a pooler with a connection left: a run needs two at a time",
+        remedy="Let the pooler have at least two connections for this role and database, or close others; or use the"
+        " direct connection in AICFG_DATABASE_URL.",
+    )
 
 
 # --- locks -----------------------------------------------------------------------------------------------------

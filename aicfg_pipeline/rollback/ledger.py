@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from aicfg_pipeline.errors import TrustError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
@@ -40,9 +41,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All rows, oldest first."""
+    """All rows, oldest first. `readable` is false where there is one, and this role may not read it."""
 
     entries: tuple[Entry, ...] = ()
+    readable: bool = True
 
     def last(self, step: str, *, pair: str | None = None, outcome: str | None = None) -> Entry | None:
         """Return the newest row of a step (of a pair, with an outcome), or None."""
@@ -72,7 +74,13 @@ def read(session: Session, migration: Migration, *, statements: bool = False) ->
 
     Raises `TrustError` where it is not ours.
     """
-    if not exists(session, migration):
+    try:
+        there = exists(session, migration)
+    except TrustError:
+        if own.closed_to_us(session, migration):
+            return Ledger(readable=False)
+        raise
+    if not there:
         return Ledger()
     rows = session.all(engine("read_ledger"), {"statements": statements})
     return Ledger(tuple(Entry(**r._asdict()) for r in rows))

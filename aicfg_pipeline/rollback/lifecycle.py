@@ -31,6 +31,8 @@ def begin(run: Run, kind: str, facts: dict[str, Any] | None = None) -> None:
     The caller holds the run lock, so whoever started the other run is dead: its lock went with its connection.
     """
     look = run.look()
+    if not look.ledger.readable:
+        own.must_be_ours(run.session, run.migration)  # raises, and says whose it is
     before, owner = current(look.ledger), look.owner
     with run.writing() as session:
         session.script(ledger.prepare_statements(own.on_behalf_of(session, owner)))

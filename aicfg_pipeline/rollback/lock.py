@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from typing import Any
 
 from aicfg_pipeline.errors import AlreadyRunningError, HazardError
@@ -17,7 +16,9 @@ GRACE_TRIES, GRACE_PAUSE = 4, 0.15
 RUN_LOCK = {"class": 0x41494346, "key": 0x47524C42}  # "AICF", "GRLB": any two integers, as long as they never change
 
 
-OTHERS = 3  # connections that are opened beside ours to find out about a pooler
+OTHERS = (
+    3  # connections that are opened beside ours to find out about a pooler, one after another: two at a time are all
+)
 
 
 def take_run_lock(session: Session) -> None:
@@ -77,10 +78,8 @@ def behind_pooler(session: Session, *, thorough: bool = False) -> str | None:
     first = session.scalar(engine("backend_pid"))
     if first == session.connection.info.backend_pid and not thorough:
         return None
-    with ExitStack() as opened:
-        for _ in range(OTHERS):
-            other = opened.enter_context(observer(session))
-            opened.enter_context(other.transaction(read_only=True))
+    for _ in range(OTHERS):
+        with observer(session) as other, other.transaction(read_only=True):
             shared = other.scalar(engine("backend_pid"))
             second = first if shared == first else session.scalar(engine("backend_pid"))
             if shared == first or second != first:

@@ -39,6 +39,12 @@ def must_be_ours(session: Session, migration: Migration) -> None:
         )
 
 
+def closed_to_us(session: Session, migration: Migration) -> bool:
+    """Say whether the private schema is the tables' owner's and we are a role that may not enter it: one that only reads."""
+    names = {"schema": migration.schema, "tables": [n for p in migration.pairs for n in (p.old, p.new)]}
+    return session.one(engine("closed_to_us"), names) is not None
+
+
 def on_behalf_of(session: Session, owner: str | None) -> str | None:
     """Return the role that what we make has to be given to; None where we are that role, or there is none to ask."""
     return None if owner in (None, session.scalar(engine("current_role"))) else owner

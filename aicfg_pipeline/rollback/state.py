@@ -199,6 +199,7 @@ def _judge(
     if old_is_table and not new_is_table:
         if book.last("cut_over", pair=pair.old) is not None:
             return State.ROLLED_BACK, f"{at_old} is in use and the ledger has the cut-over"
-        return State.NEVER_MIGRATED, f"{at_old} is in use and nothing tells of a migration"
+        told = "and nothing tells of a migration" if book.readable else "; whether it was rolled back, we may not read"
+        return State.NEVER_MIGRATED, f"{at_old} is in use{' ' if book.readable else ''}{told}"
     seen = [str(r) for r in (at_old, at_new, private_old, private_new) if r is not None]
     return State.MISSING, f"neither a usable old nor a usable new table; there is: {', '.join(seen) or 'nothing'}"

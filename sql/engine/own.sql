@@ -115,3 +115,9 @@ UNION ALL
 SELECT 'aicfg_rollback.ledger has a row level security policy, ' || p.polname::text
 FROM pg_catalog.pg_policy AS p JOIN things ON things.oid = p.polrelid WHERE things.is_ledger
 ORDER BY 1;
+
+-- name: closed_to_us -- the owner of a private schema that we may not enter, where the tables belong to the same owner: it is the pipeline's, run as another role
+SELECT CAST(pg_catalog.pg_get_userbyid(n.nspowner) AS text) AS owner FROM pg_catalog.pg_namespace AS n
+WHERE n.nspname = 'aicfg_rollback' AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+  AND n.nspowner IN (SELECT c.relowner FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS s ON s.oid = c.relnamespace
+                     WHERE s.nspname = %(schema)s::name AND c.relname = ANY (%(tables)s::name[]) AND c.relkind IN ('r', 'p'));

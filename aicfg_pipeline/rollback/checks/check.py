@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from aicfg_pipeline.errors import ConnectionLostError, LockTimeoutError, PipelineError
+from aicfg_pipeline.errors import ConnectionLostError, DatabaseError, LockTimeoutError, OnlyReadsError, PipelineError
 from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.spec.model import Pair
 
@@ -152,9 +152,24 @@ class PairCheck:
             verdict = patiently(lambda: self.judge(inspection, pair))
         except ConnectionLostError:
             raise
+        except OnlyReadsError as error:
+            verdict = not_applicable(f"Not looked at: {error.found}")
+        except DatabaseError as error:
+            verdict = _not_possible(inspection, error)
         except PipelineError as error:
             verdict = failed(f"This could not be checked: {' '.join(error.found.split())}")
         return Check.of(verdict, self.name, pair.old, self.asset, self.severity)
+
+
+NO_PRIVILEGE = "42501"
+
+
+def _not_possible(inspection: Inspection, error: DatabaseError) -> Verdict:
+    """Tell what a role that only reads may not look at from what could not be looked at by the tables' owner."""
+    told = " ".join(error.found.split())
+    if inspection.only_reads and getattr(error, "sqlstate", None) == NO_PRIVILEGE:
+        return not_applicable(f"Not looked at: this role only reads. {told}")
+    return failed(f"This could not be checked: {told}")
 
 
 def check(name: str, *, asset: AssetKind = "old", severity: Severity = "ERROR") -> Callable[[CheckFunction], PairCheck]:

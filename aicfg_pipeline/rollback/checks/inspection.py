@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from aicfg_pipeline.errors import OnlyReadsError
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.ledger import Ledger
@@ -30,8 +31,16 @@ class Inspection:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger as it was looked at."""
+        """The ledger as it was looked at. Raises `OnlyReadsError` where this role may not read it."""
+        if not self.look.ledger.readable:
+            raise OnlyReadsError("this role may not read the ledger of what the pipeline has done here.")
         return self.look.ledger
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether the tables belong to a role that this one is no member of."""
+        tables = [r for s in self.look.pairs for r in (s.at_old_name, s.at_new_name) if r is not None and r.is_table]
+        return not any(t.is_owner for t in tables)
 
     def comparison(self, pair: Pair) -> Comparison:
         """Compare old and parked table in one snapshot, once."""

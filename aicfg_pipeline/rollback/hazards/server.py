@@ -109,7 +109,15 @@ def _connections(subject: Subject) -> Iterator[Hazard]:
 def _pooled(subject: Subject) -> Iterator[Hazard]:
     try:
         found = behind_pooler(subject.session, thorough=True)
-    except UnreachableError:  # no connection left for this: the run itself will say so
+    except UnreachableError as error:
+        if not any(_connections(subject)):  # else that has told it
+            yield Hazard(
+                "too_few_connections",
+                f"A second connection was not to be had; a run needs {CONNECTIONS} at a time. {error.found}",
+                f"Let the pooler have at least {CONNECTIONS} connections for this role and database (default_pool_size), or"
+                " close others; or use the direct connection.",
+                facts={"needed": CONNECTIONS},
+            )
         return
     if found:
         yield Hazard("pooled_connection", found, DIRECT_CONNECTION)

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from aicfg_pipeline.errors import OnlyReadsError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
@@ -38,6 +39,7 @@ def scratch_tables(
     """The same for several tables by name, all in one schema."""
     schema = f"aicfg_rollback_scratch_{secrets.token_hex(4)}"
     path = (schema, migration.schema, "extensions")
+    _must_be_possible(session)
     try:
         with session.transaction(search_path=path):
             session.execute(engine("scratch_schema", schema=ident(schema)))
@@ -48,3 +50,11 @@ def scratch_tables(
             raise _Done
     except _Done:
         pass
+
+
+def _must_be_possible(session: Session) -> None:
+    """Raise `OnlyReadsError` on a standby, and for a role that may not make a schema."""
+    may = session.one(engine("may_make_scratch"))
+    if may.only_reads or not may.may_create:
+        who = "this connection only reads" if may.only_reads else f"{may.role} may not create a schema here"
+        raise OnlyReadsError(f"{who}, and the migration's file is run in a scratch schema to compare with.")
