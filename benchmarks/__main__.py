@@ -51,6 +51,7 @@ class Bench:
         print(f"  {rows:>10,} rows, made in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         for _ in range(repetitions):
             self.take("with writers", rows, lambda: measure.with_writers(self.server, rows))
+            self.take("from prepared", rows, lambda: measure.from_prepared(self.server, rows))
             self.take("idle", rows, lambda: measure.idle(self.server, rows, reladiff=reladiff))
 
     def compared_to_smallest(self, sizes: Sequence[int]) -> None:

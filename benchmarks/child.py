@@ -1,6 +1,7 @@
 """The pipeline in a process of its own: `python -m benchmarks.child URL STEP…`; a line of JSON for each step.
 
-Steps: rollback (copy_back, compare, cut_over, verify), undo. The last line has the process's peak memory.
+Steps: rollback (copy_back, compare, cut_over, verify), undo; prepare, wait, switch (copy_back, compare, cut_over).
+The last line has the process's peak memory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from aicfg_pipeline.rollback.steps import undo, verify
 from aicfg_pipeline.rollback.steps.compare import compare
 from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
+from aicfg_pipeline.rollback.steps.prepare import prepare
 from aicfg_pipeline.spec import load as spec
+
+WRITTEN_SECONDS = 5.0
+"""So long the writers write between a preparation and its switch."""
 
 
 def _tell(step: str, began: float, **more: Any) -> None:
@@ -55,6 +60,22 @@ def _finished(run: Run) -> None:
     lifecycle.finish(run)
 
 
+def _prepared(run: Run) -> None:
+    lifecycle.begin(run, "prepare")
+    for pair in run.migration.pairs:
+        copy_back(run, pair.old)
+    compare(run, anew=True)
+    prepare(run)
+    lifecycle.finish(run)
+
+
+def _switched(run: Run) -> None:
+    _copied(run)
+    _compared(run)
+    with _timed("cut_over"):
+        cut_over(run)
+
+
 def _undone(run: Run) -> None:
     lifecycle.begin(run, "undo")
     with _timed("undo"):
@@ -67,6 +88,9 @@ STEPS: dict[str, tuple[Callable[[Run], None], ...]] = {
     "rollback": (_copied, _compared, _finished),
     "finish": (_finished,),
     "undo": (_undone,),
+    "prepare": (_prepared,),
+    "wait": (lambda run: time.sleep(WRITTEN_SECONDS),),
+    "switch": (_switched,),
 }
 
 

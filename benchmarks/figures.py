@@ -62,6 +62,7 @@ def _short(value: float) -> str:
 
 MILLION = 1_000_000
 FIGURES: tuple[Figure, ...] = (
+    Figure("from prepared: launch to swapped", "the same, not prepared", SECONDS, ours_at_most=5, rows=(MILLION,)),
     Figure(
         "longest wait of a writer, whole rollback",
         "the mended runbook's",

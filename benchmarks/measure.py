@@ -112,6 +112,19 @@ def with_writers(server: Server, rows: int) -> Sample:
     return sample
 
 
+def from_prepared(server: Server, rows: int) -> Sample:
+    """The switch of a prepared rollback against one that was not prepared, each with four writers on it all the time."""
+    with server.database(rows) as database, Writers(database.url, rows):
+        steps = _child(database.url, "prepare", "wait", "switch")
+    with server.database(rows) as database, Writers(database.url, rows):
+        whole = _child(database.url, "switch")
+    switched, from_nothing = steps["whole_switch"].seconds, whole["whole_switch"].seconds
+    seconds = {
+        f"the switch of a prepared rollback: {n}": steps[n].seconds for n in ("copy_back", "compare", "cut_over")
+    }
+    return Sample(pairs={"from prepared: launch to swapped": (switched, from_nothing)}, seconds=seconds)
+
+
 @contextmanager
 def _largest(database: Database) -> Iterator[list[int]]:
     """How much the database grows at most while the block runs, in bytes."""
