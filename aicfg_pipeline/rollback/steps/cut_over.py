@@ -150,11 +150,10 @@ def _swapping(
 
 
 def _guards(run: Run, state: PairState, model: Relation) -> list[sql.Composable]:
-    accepted = "unmapped_column" in run.settings.accept_hazards
     ways = [back_way(run.session, state.pair, model, state.new_table)]
     if state.superseded:
         ways.append(superseded_way(run.session, state.pair, model, state.superseded))
-    return [g for w in ways for g in guards(w, accepted=accepted)]
+    return [g for w in ways for g in guards(run.session, w, accepted=run.settings.accept_hazards)]
 
 
 def _must_lose_nothing(run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation]) -> None:

@@ -302,7 +302,7 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
 
 def _guards(run: Run, state: PairState) -> list[sql.Composable]:
     way = forth_way(run.session, state.pair, state.old_table, state.parked)
-    return guards(way, accepted="unmapped_column" in run.settings.accept_hazards)
+    return guards(run.session, way, accepted=run.settings.accept_hazards)
 
 
 class _Away:

@@ -5,6 +5,7 @@ Whether that stops a run is the hazards' to say; what is done with a table that 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -102,27 +103,39 @@ def lost(session: Session, way: Way) -> tuple[str, ...]:
 GUARDED = {
     "AICF1": "a table has got or lost a column",
     "AICF2": "a value was written into a column that has no place on the other side",
+    "AICF3": "a value was written that would be another one in the type of the other side",
 }
 """What a guard has found, by the SQLSTATE that it raises."""
 
 
-def guards(way: Way, *, accepted: bool) -> list[sql.Composable]:
+def guards(session: Session, way: Way, *, accepted: Collection[str]) -> list[sql.Composable]:
     """Return what fails, and the swap with it, where the source is not what was looked at right before the locks.
 
-    `accepted` says that values without a place may stay behind.
+    Only rows that wait in the log are looked at. What a hazard in `accepted` is about may stay behind.
     """
     same = engine(
         "same_columns",
         table=sql.Literal(way.table.as_string(None)),
         columns=sql.Literal([c.name for c in way.have]),
     )
-    if accepted or not way.mapping.unplaced:
-        return [same]
-    none = engine(
-        "still_nothing_unplaced",
-        wanted=change_log.wanted_keys(way.pair),
-        table=way.table,
-        keys_equal=keys_equal(way.pair.key, "wanted", "source"),
-        filled=sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(ident("source", n)) for n in way.mapping.unplaced),
-    )
-    return [same, none]
+    found: list[sql.Composable] = [same]
+    if "unmapped_column" not in accepted and way.mapping.unplaced:
+        filled = [engine("has_a_value", column=ident("source", n)) for n in way.mapping.unplaced]
+        found.append(_guard("still_nothing_unplaced", way, filled))
+    if "values_change" not in accepted and (broken := _changing(session, way)):
+        found.append(_guard("still_nothing_changes", way, broken))
+    return found
+
+
+def _guard(block: str, way: Way, broken: Sequence[sql.Composable]) -> sql.Composable:
+    equal = keys_equal(way.pair.key, "wanted", "source")
+    wanted = change_log.wanted_keys(way.pair)
+    return engine(block, wanted=wanted, table=way.table, keys_equal=equal, broken=sql.SQL(" OR ").join(broken))
+
+
+def _changing(session: Session, way: Way) -> list[sql.Composable]:
+    """Return for each column of another type when its value would be another one; what can't be copied fails by itself."""
+    have, wanted = {c.name: c for c in way.have}, {c.name: c for c in way.wanted}
+    differ = [n for n in way.mapping.plain if not wider(have[n], wanted[n])]
+    changes = [judged(session, way, have[n], wanted[n]) for n in differ]
+    return [c.broken for c in changes if isinstance(c, Change)]

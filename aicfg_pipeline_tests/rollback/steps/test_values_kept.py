@@ -79,18 +79,15 @@ def test_undo_of_lossless_types_drops_the_retired_table(
     assert plain_database.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'aicfg_rollback'") == [(1,)]
 
 
-def test_d4_value_written_into_a_column_without_a_place_while_the_undo_waits_for_its_locks_stops_it(
-    plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cut_over_pair(plain_database, tmp_path, monkeypatch, COLUMNS, COLUMNS)
-    plain_database.execute("ALTER TABLE thing ADD COLUMN note text; INSERT INTO thing VALUES (1, 'a')")
-    reader = plain_database.connect()
+def undo_while(database: Database, statement: str) -> PipelineError:
+    """Undo, with a reader in the way who writes this when the undo waits for its locks; return what it says."""
+    reader = database.connect()
     reader.execute("BEGIN; SELECT count(*) FROM thing")
     failed: list[PipelineError] = []
 
     def undo() -> None:
         try:
-            with running(plain_database.url) as run:
+            with running(database.url) as run:
                 undo_rollback(run)
         except PipelineError as error:
             failed.append(error)
@@ -98,17 +95,40 @@ def test_d4_value_written_into_a_column_without_a_place_while_the_undo_waits_for
     thread = threading.Thread(target=undo)
     thread.start()
     asked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
-    while plain_database.query(asked) == [(0,)]:
+    while thread.is_alive() and database.query(asked) == [(0,)]:
         time.sleep(0.01)
-    reader.execute("UPDATE thing SET note = 'precious'; COMMIT")
+    reader.execute(f"{statement}; COMMIT")
     thread.join()
-    assert len(failed) == 1
-    assert "a value was written into a column that has no place on the other side" in str(failed[0])
+    (error,) = failed
+    return error
+
+
+def test_d4_value_written_into_a_column_without_a_place_while_the_undo_waits_for_its_locks_stops_it(
+    plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_over_pair(plain_database, tmp_path, monkeypatch, COLUMNS, COLUMNS)
+    plain_database.execute("ALTER TABLE thing ADD COLUMN note text; INSERT INTO thing VALUES (1, 'a')")
+    error = undo_while(plain_database, "UPDATE thing SET note = 'precious'")
+    assert "a value was written into a column that has no place on the other side" in str(error)
     assert plain_database.query("SELECT note FROM public.thing") == [("precious",)]
     with running(plain_database.url, accept_hazards=("unmapped_column",)) as run:
         undo_rollback(run)
     assert plain_database.query("SELECT id, word FROM new_thing") == [(1, "a")]
     assert kept(plain_database, "note") == [(1, "precious")]
+
+
+def test_d3_value_that_would_be_rounded_and_is_written_while_the_undo_waits_for_its_locks_stops_it(
+    plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_over_pair(plain_database, tmp_path, monkeypatch, f"{COLUMNS}, v numeric", f"{COLUMNS}, v integer")
+    plain_database.execute("INSERT INTO thing VALUES (1, 'a', 7), (2, 'b', 8)")
+    error = undo_while(plain_database, "UPDATE thing SET v = 1.49 WHERE id = 1")
+    assert "a value was written that would be another one in the type of the other side" in str(error)
+    assert plain_database.query("SELECT id, v::text FROM public.thing ORDER BY id") == [(1, "1.49"), (2, "8")]
+    with running(plain_database.url, accept_hazards=("values_change",)) as run:
+        undo_rollback(run)
+    assert plain_database.query("SELECT id, v FROM new_thing ORDER BY id") == [(1, 1), (2, 8)]
+    assert kept(plain_database, "v::text") == [(1, "1.49"), (2, "8")]
 
 
 def test_o15_undo_tells_that_new_rows_have_no_value_where_the_new_table_must_have_one(

@@ -31,8 +31,17 @@ $aicfg$;
 -- name: still_nothing_unplaced -- under the locks: a row that waits in the log may have a value where there was none to be lost
 DO $aicfg$
 BEGIN
-    IF EXISTS (SELECT FROM {wanted} AS wanted JOIN {table} AS source ON {keys_equal} WHERE {filled}) THEN
+    IF EXISTS (SELECT FROM {wanted} AS wanted JOIN {table} AS source ON {keys_equal} WHERE {broken}) THEN
         RAISE EXCEPTION USING ERRCODE = 'AICF2', MESSAGE = 'a value has no place';
+    END IF;
+END
+$aicfg$;
+
+-- name: still_nothing_changes -- under the locks: the same of a value that its new type would round or cut
+DO $aicfg$
+BEGIN
+    IF EXISTS (SELECT FROM {wanted} AS wanted JOIN {table} AS source ON {keys_equal} WHERE {broken}) THEN
+        RAISE EXCEPTION USING ERRCODE = 'AICF3', MESSAGE = 'a value would change';
     END IF;
 END
 $aicfg$;
