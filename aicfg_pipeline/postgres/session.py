@@ -166,12 +166,11 @@ class Session:
 
         `first` runs before anything that takes the snapshot: the place for LOCK TABLE.
         """
-        self.execute(begin_statement(snapshot=snapshot, read_only=read_only))
+        begin, path = begin_statement(snapshot=snapshot, read_only=read_only), path_statement(search_path)
+        local = {"lock_timeout": f"{lock_timeout_ms}ms", **(settings or {})}
         try:
-            local = {"lock_timeout": f"{lock_timeout_ms}ms", **(settings or {})}
-            path = path_statement(search_path)
-            self.script([local_statement(self.known, **local), path], note=False)
-            self.note([path])
+            self.script([begin, local_statement(self.known, **local), path], note=False)
+            self.note([begin, path])
             if first is not None:
                 self.execute(first)
             yield self

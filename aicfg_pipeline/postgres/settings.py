@@ -8,6 +8,7 @@ stay as they are.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 from psycopg import sql
 
@@ -61,9 +62,15 @@ def local_statement(known: Collection[str], **changed: str) -> sql.Composable:
 
     `known` are the settings that this server has; `changed` come on top.
     """
+    return _local_script(frozenset(known), tuple(changed.items()))
+
+
+@lru_cache(maxsize=64)
+def _local_script(known: frozenset[str], changed: tuple[tuple[str, str], ...]) -> sql.SQL:
+    """Each transaction says these twenty: the text is made once."""
     values = {name: value for name, value in PINNED.items() if name in known}
-    each = [engine("set_local", name=ident(n), value=sql.Literal(v)) for n, v in {**values, **changed}.items()]
-    return sql.SQL(";\n").join(each)
+    each = [engine("set_local", name=ident(n), value=sql.Literal(v)) for n, v in {**values, **dict(changed)}.items()]
+    return sql.SQL(sql.SQL(";\n").join(each).as_string(None))
 
 
 def path_statement(schemas: Collection[str]) -> Statement:

@@ -97,7 +97,7 @@ def load_blocks(path: Path, where: str | None = None) -> Mapping[str, Block]:
     """Read and parse one SQL file. Raises `SpecError` where it is missing, not UTF-8 or malformed."""
     where = where or path.name
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")  # a \r by itself stands in a literal
     except FileNotFoundError:
         raise SpecError(f"{where}: no such file.", expected=f"an SQL file at {path}") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a zero byte

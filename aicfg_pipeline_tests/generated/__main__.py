@@ -27,6 +27,7 @@ from aicfg_pipeline_tests.generated.world import World
 from aicfg_pipeline_tests.tools.servers import DEFAULT_VERSION
 
 PROGRESS_SECONDS = 20.0
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def world_of(seed: int, number: int, *, everything: bool = False) -> World:
@@ -49,7 +50,10 @@ def main() -> int:
     seed = given.seed if given.seed is not None else random.randrange(1_000_000)
     numbers = [given.only] if given.only is not None else list(range(given.first, given.first + given.databases))
     print(f"{len(numbers)} databases on PostgreSQL {given.version}, seed {seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="aicfg-generated-") as folder, arena(given.version, Path(folder)) as place:
+    with (
+        tempfile.TemporaryDirectory(prefix="aicfg-generated-", dir=IN_MEMORY) as folder,
+        arena(given.version, Path(folder)) as place,
+    ):
         draw_world = partial(world_of, seed, everything=given.all)
         return _told(place, draw_world, numbers, simplify=given.simplify or given.only is not None)
 

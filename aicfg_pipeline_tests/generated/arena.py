@@ -1,4 +1,8 @@
-"""A server for the stories: its roles, the template that each database is cloned from, and telling one in a clone."""
+"""A server for the stories: its roles, the template that each database is cloned from, and telling one in a clone.
+
+What makes a story cheap is here too: the engine's second connections are kept open from one look to the next, and what
+it asks of the catalog again and again is prepared. Neither changes what it asks, or what it does with the answer.
+"""
 
 from __future__ import annotations
 

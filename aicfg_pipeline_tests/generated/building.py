@@ -37,29 +37,35 @@ def build(connection: psycopg.Connection, world: World, database: str, superuser
         connection.execute(statement)  # type: ignore[call-overload]
 
     run(f"GRANT CREATE ON DATABASE {q(database)} TO {q(world.owner)}")
-    _as_owner(run, world)
     for pair in world.pairs:
+        _as_owner(run, pair.owner or world.owner)
         _run_file(run, files.blocks(pair, "old"))
+    run("RESET ROLE")
     for pair in world.pairs:
         built.old_shape[pair.old] = witness.shape(connection, pair.old)
         built.old_access[pair.old] = witness.access(connection, [pair.old])
     _default_privileges(run, world, superuser)
-    _as_owner(run, world)
-    for number, pair in enumerate(world.pairs):
-        _migrated(run, connection, pair, world.owner)
-        for dependent in world.dependents:
-            if dependent.pair == number:
-                run("RESET ROLE")
-                run(_dependent(pair, dependent))
-                _as_owner(run, world)
+    for pair in world.pairs:
+        _as_owner(run, pair.owner or world.owner)
+        _migrated(run, connection, pair, pair.owner or world.owner)
+    run("RESET ROLE")
+    for pair in world.pairs:
+        if pair.shape not in ("renamed", "coexisting"):
+            run(f"DROP TABLE {q('public', pair.old)} CASCADE")
+    for pair in world.pairs:
+        _as_owner(run, pair.owner or world.owner)
+        _view(run, connection, pair)
+    run("RESET ROLE")
+    for dependent in world.dependents:
+        run(dependent_statement(world.pairs[dependent.pair], dependent))
     run("RESET ROLE; RESET search_path")
     _publish(run, world)
     _settings(run, world, database)
     return built
 
 
-def _as_owner(run: Callable[[str], None], world: World) -> None:
-    run(f"SET ROLE {q(world.owner)}")
+def _as_owner(run: Callable[[str], None], owner: str) -> None:
+    run(f"SET ROLE {q(owner)}")
     run("SET search_path = public")
 
 
@@ -77,12 +83,13 @@ def _migrated(run: Callable[[str], None], connection: psycopg.Connection, pair: 
     else:
         _run_file(run, files.blocks(pair, "new"))
     insert(connection, pair, "new", owner, pair.rows)
-    for index in pair.extra_indexes:
-        run(files.index_statement(pair.new, index))
+    for statement in files.only_new(pair):
+        run(statement)
     if pair.shape == "coexisting":
         insert(connection, pair, "old", owner, pair.old_rows)
-    elif pair.shape != "renamed":
-        run(f"DROP TABLE {q(pair.old)}")
+
+
+def _view(run: Callable[[str], None], connection: psycopg.Connection, pair: Pair) -> None:
     if pair.shape in ("view", "renamed"):
         invoker = " WITH (security_invoker = true)" if pair.invoker and _version(connection) >= 150_000 else ""
         run(f"CREATE VIEW {q(pair.old)}{invoker} AS SELECT * FROM {q(pair.new)}")
@@ -142,15 +149,21 @@ def insert(
     connection.execute(f"SET ROLE {q(owner)}")  # type: ignore[call-overload]
 
 
-def _dependent(pair: Pair, dependent: Dependent) -> str:
-    target = q("public", pair.old if dependent.on_view and pair.shape in ("view", "renamed") else pair.new)
+def dependent_statement(pair: Pair, dependent: Dependent, *, later: bool = False) -> str:
+    """Return what makes something outside that refers to the new table or the view; `later` to the old table."""
+    old = later or (dependent.on_view and pair.shape in ("view", "renamed"))
+    side, target = ("old" if later else "new"), q("public", pair.old if old else pair.new)
     key = pair.column(pair.key[0])
     made = {
         "view": f"CREATE VIEW public.outside AS SELECT {q(key.name)} FROM {target}",
         "matview": f"CREATE MATERIALIZED VIEW public.outside AS SELECT {q(key.name)} FROM {target}",
         "function": "CREATE FUNCTION public.outside() RETURNS bigint LANGUAGE sql"
         f" AS $body$ SELECT count(*) FROM {target} $body$",
-        "key": f"CREATE TABLE public.outside (k {key.type('new')} REFERENCES {q('public', pair.new)})"
+        "partitioned": f"CREATE TABLE public.outside (k {key.type(side)} REFERENCES {q('public', pair.table(side))}, n integer)"
+        " PARTITION BY LIST (n); CREATE TABLE public.outside_1 PARTITION OF public.outside FOR VALUES IN (1)"
+        if len(pair.key) == 1
+        else f"CREATE VIEW public.outside AS SELECT 1 AS one FROM {target}",
+        "key": f"CREATE TABLE public.outside (k {key.type(side)} REFERENCES {q('public', pair.table(side))})"
         if len(pair.key) == 1
         else f"CREATE VIEW public.outside AS SELECT 1 AS one FROM {target}",
         "policy": "CREATE TABLE public.outside (k integer); ALTER TABLE public.outside ENABLE ROW LEVEL SECURITY;"
@@ -160,7 +173,10 @@ def _dependent(pair: Pair, dependent: Dependent) -> str:
 
 
 def _publish(run: Callable[[str], None], world: World) -> None:
+    first = world.pairs[0]
     scope = {
+        "columns": f"FOR TABLE {q('public', first.new)} ({', '.join(q(k) for k in first.key)})",
+        "filter": f"FOR TABLE {q('public', first.new)} WHERE ({q(first.key[0])} IS NOT NULL)",
         "table": "FOR TABLE " + ", ".join(q("public", p.new) for p in world.pairs),
         "all": "FOR ALL TABLES",
         "schema": "FOR TABLES IN SCHEMA public",

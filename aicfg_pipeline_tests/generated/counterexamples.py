@@ -123,7 +123,39 @@ CASES = (
     ),
     Case(
         "a check on a column that only the old table has does not stop the plan",
-        world(with_column(Column("kind", "integer", None, old_check="kind > 0"), None, None, None)), "", "D2",
+        world(with_column(Column("kind", "integer", None, values=("1", "7"), old_check="kind > 0"), None, None, None)),
+    ),
+    Case(
+        "a domain's column that only one of two coexisting tables has stays a domain's",
+        world(
+            replace(
+                with_column(Column("size", "positive", None), None, None, None),
+                shape="coexisting", old_rows=(("1", SECRET, "7"), ("9", "only here", None)),
+            )
+        ), "D1",
+    ),
+    Case(
+        "a domain's column of the new table's only is merged, too",
+        world(
+            replace(
+                with_column(Column("size", "citextish", "citextish"), SECRET, None, ""),
+                shape="coexisting", old_rows=(("1", SECRET, "x"), ("9", "only here", None)),
+            )
+        ), "D1",
+    ),
+    Case(
+        "two tables with serial keys that share the first 56 bytes of their names keep their sequences' names",
+        World(
+            pairs=tuple(
+                replace(PLAIN, old=f"{'L' * 58}{n}", new=f"cfg_{'L' * 58}{n}", columns=(replace(ID, identity="serial"), WORD))
+                for n in range(2)
+            ),
+            writes=(3, 4, 3, 3, 3),
+        ),
+    ),
+    Case(
+        "a default that holds a carriage return is what its file says",
+        world(with_column(Column("note", "text", "text", old_default="'a\rb'", new_default="'a\rb'"), "x", None, None)),
     ),
     Case("nothing at the old name is nothing again after undo", world(replace(PLAIN, shape="none"))),
     Case(

@@ -17,10 +17,14 @@ from aicfg_pipeline_tests.generated.world import (
     Reference,
     Trigger,
     World,
+    new_name,
     q,
 )
 
-TABLES = ("widgets", "Mixed Case", 'qu"ote', "per%cent", "b{r}ace", "ünï 漢", "order", "L" * 58, "ledger_x", "a.b")
+TABLES = (
+    "widgets", "Mixed Case", 'qu"ote', "per%cent", "b{r}ace", "ünï 漢", "order", "L" * 58, "ledger_x", "a.b",
+    "\"é漢" * 9 + "wxyz",
+)  # fmt: skip
 COLUMNS = (
     "word", "Upper", 'with "quote', "select", "per%cent", "x{y}", "漢字", "c" * 63, "source", "target", "kind", "row_",
     "older", "newer", "key", "n", "at", "replayed", "whole_table", "number", "aicfg_row", "user", "wanted", "kept", "side",
@@ -34,7 +38,7 @@ FEATURES: frozenset[Feature] = frozenset(
         "type_changes", "key_change", "old_only", "new_only", "back", "view_grants", "new_grants", "renamed", "coexisting",
         "serial", "identity", "references", "not_valid", "deferred", "triggers", "rls", "exclusion", "member", "superuser",
         "default_privileges", "settings", "dependents", "publication", "old_check", "generated", "names", "plain_view",
-        "own_names", "old_only_check",
+        "own_names", "old_only_check", "between", "later", "identities", "statistics", "owners",
     }
 )  # fmt: skip
 """What a world may have. What a finding keeps from working is left out until it is mended: see `known.py`."""
@@ -67,13 +71,36 @@ class Drawing:
         if self.has("settings", 35):
             world = replace(world, database_settings=self.settings(), role_settings=self.settings())
         if self.has("dependents", 15):
-            kinds = ("view", "matview", "function", "key", "policy")
+            kinds = ("view", "matview", "function", "key", "policy", "partitioned")
             world = replace(
                 world, dependents=(Dependent(dice.pick(kinds), dice.number(0, len(pairs) - 1), dice.chance(50)),)
             )
         if self.has("publication", 12):
-            world = replace(world, publication=dice.pick(("table", "all", "schema")))
-        return world
+            world = replace(world, publication=dice.pick(("table", "all", "schema", "columns", "filter")))
+        if self.has("later", 8):
+            kind = dice.pick(("view", "key", "partitioned", "matview", "policy"))
+            if not world.dependents:
+                world = replace(world, later=(Dependent(kind, dice.number(0, len(pairs) - 1)),))
+        return world if len(pairs) == 1 else self.together(world)
+
+    def together(self, world: World) -> World:
+        """What is between pairs: a key from one to the first, and owners of their own."""
+        first, second, *others = world.pairs
+        kinds = {first.column(k).old for k in first.key} | {first.column(k).new for k in first.key}
+        apart = any(p.shape == "coexisting" for p in world.pairs)
+        if self.has("between", 40) and len(first.key) == 1 == len(kinds) and not apart:
+            key, kind = first.key[0], first.column(first.key[0]).new
+            there = tuple(row[n] for row in first.rows for n, c in enumerate(first.columns) if c.name == key)
+            reach = tuple(v for v in there if v is not None)
+            on_delete = self.dice.pick(("ON DELETE CASCADE", "ON DELETE SET NULL"))
+            reference = Reference(("public", first.old), key, f"{on_delete} ON UPDATE CASCADE", between=True)
+            column = Column("of_first", kind, kind, values=reach, reference=reference)
+            rows = tuple((*row, self.dice.pick((None, *reach))) for row in second.rows)
+            second = replace(second, columns=(*second.columns, column), rows=rows, new_order=())
+        elif self.has("owners", 20):
+            world = replace(world, runner="superuser")
+            second = replace(second, owner=self.dice.pick([o for o in roles.OWNERS if o != world.owner]))
+        return replace(world, pairs=(first, second, *others))
 
     def runner(self) -> str:
         member, superuser = self.has("member", 20), self.has("superuser", 20)
@@ -105,7 +132,7 @@ class Drawing:
     def pair(self, number: int) -> Pair:
         dice = self.dice
         name = dice.pick(TABLES) if self.has("names", 50) else "widgets"
-        old, new = f"{name}{number}", f"cfg_{name}{number}"
+        old, new = f"{name}{number}", new_name(f"{name}{number}")
         shape = self.shape()
         columns = self.columns(number)
         pair = Pair(old=old, new=new, columns=columns, key=self.key(columns), shape=shape)
@@ -145,7 +172,7 @@ class Drawing:
         if len(keys) == 1 and self.dice.chance(30):
             columns = self.dice.shuffled(columns)
         # a generated column reads one that both tables have
-        both = {c.name for c in columns if c.old and c.new}
+        both = {c.name for c in columns if c.old and c.old == c.new}
         return tuple(c for c in columns if not c.generated or any(q(n) in c.generated for n in both))
 
     def key_column(self, name: str) -> Column:
@@ -227,7 +254,7 @@ class Drawing:
             wild = self.has("not_valid", 30)
             reference = Reference(("auth", "users"), "id", valid=not wild)
             reach = (*values_, "00000000-0000-0000-0000-0000000000ff") if wild and self.dice.chance(50) else values_
-            made = [replace(made[0], reference=reference if self.dice.chance(70) else None)]
+            made = [replace(made[0], values=values_, reference=reference if self.dice.chance(70) else None)]
             made += [
                 Column("created_by", None, kind, values=reach, reference=reference),
                 Column("updated_by", None, kind, values=values_, reference=reference),
@@ -274,6 +301,11 @@ class Drawing:
             column = dice.pick(texts)
             indexes.append(Index("md", f"md5({q(column.name)}::text)", needs=(column.name,)))
         pair = replace(pair, indexes=tuple(indexes))
+        return self.beside(pair, [c.name for c in both])
+
+    def beside(self, pair: Pair, plain: list[str]) -> Pair:
+        """Draw what makes a table besides its columns and indexes; `plain` are columns that have an order."""
+        dice = self.dice
         if self.has("exclusion", 10):
             span = Column("span", "int4range", "int4range")
             pair = replace(pair, columns=(*pair.columns, span), excluded=("span",))
@@ -281,6 +313,10 @@ class Drawing:
             pair = replace(pair, columns=(*pair.columns, Column("only_one", "integer", "integer", unique=True)))
         if dice.chance(15):
             pair = replace(pair, extra_indexes=(Index("extra", q(pair.key[0]), needs=pair.key),))
+        if self.has("identities", 10):
+            pair = replace(pair, identity=dice.pick(("FULL", "NOTHING", "")), new_identity=dice.pick(("FULL", "")))
+        if self.has("statistics", 10) and len(plain) > 1:
+            pair = replace(pair, statistics=tuple(plain[:2]))
         return pair
 
     def guarded(self, pair: Pair) -> Pair:
@@ -344,7 +380,8 @@ class Drawing:
             return f"[{number * 10},{number * 10 + 5})"
         if column.name == pair.changed_at:
             return f"2026-01-{self.dice.number(10, 20)} 12:00:00+00"
-        if not column.not_null and self.dice.chance(20):
+        asked = column.old_check and (side == "old" or pair.shape == "renamed")
+        if not column.not_null and not asked and self.dice.chance(20):
             return None
         return values.value(self.dice, kind, only=column.values or None)
 

@@ -76,7 +76,8 @@ def _shifts(pair: Pair) -> bool:
 def undo_may_refuse(world: World, lossless: dict[str, dict[str, bool]], writer: Any) -> bool:
     """Say whether an undo has a reason to refuse: a key from outside, a value that does not come forth."""
     return (
-        any(d.kind == "key" for d in world.dependents)
+        any(d.kind in ("key", "partitioned") for d in world.dependents)
+        or bool(world.later)
         or not all(all(told.values()) for told in lossless.values())
         or any(c.new is None for p in world.pairs for c in p.columns)
         or any(c.old is None and c.not_null and not c.new_default for p in world.pairs for c in p.columns)

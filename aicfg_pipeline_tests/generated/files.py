@@ -41,9 +41,9 @@ def blocks(pair: Pair, side: str) -> dict[str, list[str]]:
     """Return the statements of the old or new table's file by block."""
     table = pair.table(side)
     return {
-        "table": [_table(pair, side)],
+        "table": [_table(pair, side), *_identity(table, pair.identity)],
         "indexes": list(_indexes(pair, side)),
-        "foreign_keys": [_key(table, c) for c in _referring(pair, side)],
+        "foreign_keys": [_key(table, c, side) for c in _referring(pair, side)],
         "validate": [
             f"ALTER TABLE {q(table)} VALIDATE CONSTRAINT {q(_key_name(table, c))}"
             for c in _referring(pair, side)
@@ -89,6 +89,19 @@ def _table(pair: Pair, side: str) -> str:
         ]
     options = f" WITH (fillfactor={pair.fillfactor})" if pair.fillfactor else ""
     return f"CREATE TABLE {q(pair.table(side))} (\n    " + ",\n    ".join(lines) + f"\n){options}"
+
+
+def _identity(table: str, said: str) -> list[str]:
+    return [f"ALTER TABLE {q(table)} REPLICA IDENTITY {said}"] if said else []
+
+
+def only_new(pair: Pair) -> Iterator[str]:
+    """Yield what the new table has besides, and no file says."""
+    yield from (index_statement(pair.new, index) for index in pair.extra_indexes)
+    yield from _identity(pair.new, pair.new_identity)
+    if pair.statistics:
+        on = ", ".join(q(n) for n in pair.statistics)
+        yield f"CREATE STATISTICS {q(named(pair.new, 'stat'))} ON {on} FROM {q(pair.new)}"
 
 
 def _column(pair: Pair, side: str, column: Column) -> str:
@@ -139,14 +152,14 @@ def _key_name(table: str, column: Column) -> str:
     return named(table, column.name, "fkey")
 
 
-def _key(table: str, column: Column) -> str:
+def _key(table: str, column: Column, side: str) -> str:
     reference = column.reference
     assert reference is not None
     more = f" {reference.on_delete}" if reference.on_delete else ""
     more += " DEFERRABLE INITIALLY DEFERRED" if reference.deferred else ""
     return (
         f"ALTER TABLE ONLY {q(table)} ADD CONSTRAINT {q(_key_name(table, column))} FOREIGN KEY ({q(column.name)})"
-        f" REFERENCES {q(*reference.table)}({q(reference.column)}){more} NOT VALID"
+        f" REFERENCES {q(*reference.target(side))}({q(reference.column)}){more} NOT VALID"
     )
 
 

@@ -9,7 +9,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import psycopg
 
 from aicfg_pipeline.errors import HazardError, PipelineError
-from aicfg_pipeline.postgres.session import Query, Session, connect
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE
 from aicfg_pipeline.rollback.lock import release_run_lock, take_run_lock
@@ -30,7 +29,8 @@ from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.generated import expected, files, prediction, witness
-from aicfg_pipeline_tests.generated.building import Built, build
+from aicfg_pipeline_tests.generated.building import Built, build, dependent_statement, login
+from aicfg_pipeline_tests.generated.connections import connections
 from aicfg_pipeline_tests.generated.dice import Dice
 from aicfg_pipeline_tests.generated.values import SECRET
 from aicfg_pipeline_tests.generated.witness import Rows
@@ -46,20 +46,6 @@ class Counterexample(AssertionError):
     def __init__(self, kind: str, told: str) -> None:
         self.kind = kind
         super().__init__(f"{kind}: {told}")
-
-
-class LastMoment(Session):
-    """A session of the pipeline's, and someone who writes right before it asks for locks that keep all others out."""
-
-    write: Callable[[], None] | None = None
-
-    def execute(self, query: Query, *given: Any, **named: Any) -> psycopg.Cursor[Any]:
-        if self.write is not None and "ACCESS EXCLUSIVE" in (
-            query if isinstance(query, str) else query.as_string(self.connection)
-        ):
-            write, self.write = self.write, None
-            write()
-        return super().execute(query, *given, **named)
 
 
 class NotBuilt(Exception):
@@ -113,7 +99,9 @@ class Story:
     def tell(self) -> Outcome:
         """Tell it from the beginning. Raises `Counterexample`, or `NotBuilt`."""
         files.write(self.world, self.folder / "sql")
-        with witness.connect(self.place.admin_url) as self.witness:  # type: ignore[misc]
+        with ExitStack() as opened:
+            self.witness = opened.enter_context(witness.connect(self.place.admin_url))
+            self.connections = opened.enter_context(connections())
             self.built = self._built()
             self.migration = self._loaded()
             number = int("".join(map(str, self.world.writes)) or "0")
@@ -173,6 +161,8 @@ class Story:
             )
             return Outcome("refused before the swap", tuple(sorted(self.told)))
         self._write("old", times[1] % 5)
+        for dependent in self.world.later:
+            self.witness.execute(dependent_statement(self.world.pairs[dependent.pair], dependent, later=True))  # type: ignore[call-overload]
         if self._undone(first, times[5] % 4):
             self._write("new", times[2] % 4)
             second = self._look()
@@ -287,6 +277,8 @@ class Story:
                 self._equal("undo: rows of the new table", predicted[pair.old], witness.rows(self.witness, pair, "new"))
         now = self._look()
         now.rows = first.rows
+        if self.world.later:  # accepted: what was made since goes on pointing at the old table, which is kept for it
+            return True
         if not self.merged:
             self._same(first, now, "an undo")
         self._nothing_left("undo")
@@ -302,7 +294,7 @@ class Story:
                 drop_new_tables(run, self.folder / "exports", checks, before_retention_ends=True)
                 lifecycle.finish(run, {})
         except PipelineError as error:
-            if not self.world.dependents and self.world.publication != "table":
+            if not self.world.dependents and self.world.publication not in ("table", "columns", "filter"):
                 raise
             self._no_secret("a drop's refusal", str(error))
             self.refused.append(f"drop: {expected.gist(error)}")
@@ -441,10 +433,7 @@ class Story:
 
     @contextmanager
     def _run(self, *, lock: bool = True) -> Iterator[Run]:
-        from aicfg_pipeline_tests.generated.building import login
-
-        plain = connect(self.place.url(login(self.world)), "aicfg_pipeline generated")
-        session = LastMoment(plain.connection, plain.url)
+        session = self.connections.first(self.place.url(login(self.world)))
         said: list[str] = []
         try:
             if lock:
@@ -467,7 +456,6 @@ class Story:
         finally:
             if lock and not session.connection.closed:
                 release_run_lock(session)
-            session.close()
 
 
 def _name(name: str) -> str:

@@ -24,6 +24,11 @@ def named(*parts: str) -> str:
     return whole.encode()[: MAX_BYTES - len(mark)].decode(errors="ignore") + mark
 
 
+def new_name(old: str) -> str:
+    """Return what the migration calls a table."""
+    return f"cfg_{old}"
+
+
 def beside_values(statement: str) -> str:
     """Return a name or a text as it stands in a statement that has values."""
     return statement.replace("%", "%%")
@@ -39,6 +44,11 @@ class Reference:
     deferred: bool = False
     old: bool = True  # the old table has it
     valid: bool = True  # on the new table
+    between: bool = False  # to another pair: `table` is its old one
+
+    def target(self, side: str) -> tuple[str, str]:
+        """The table that the old or new table's key refers to."""
+        return (self.table[0], new_name(self.table[1])) if self.between and side == "new" else self.table
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,10 @@ class Pair:
     comment: str = ""
     fillfactor: int = 0
     extra_indexes: tuple[Index, ...] = ()  # of the new table only, in no file
+    statistics: tuple[str, ...] = ()  # the same: columns of extended statistics
+    identity: str = ""  # replica identity, in both files
+    new_identity: str = ""  # the new table's own, in no file
+    owner: str = ""  # "" is the world's
 
     def side(self, side: str) -> tuple[Column, ...]:
         """The columns of the old or new table, in its order."""
@@ -184,6 +198,7 @@ class World:
     database_settings: tuple[tuple[str, str], ...] = ()
     role_settings: tuple[tuple[str, str], ...] = ()
     dependents: tuple[Dependent, ...] = ()
-    publication: str = ""  # table, schema, all
+    later: tuple[Dependent, ...] = ()  # made on the old table after the cut-over
+    publication: str = ""  # table, columns, filter, schema, all
     accept: bool = True
     writes: tuple[int, ...] = field(default=())  # numbers that decide the writer's writes

@@ -34,7 +34,7 @@ class Writer:
                 (self.insert, self.insert, self.change, self.change, self.touch, self.rename, self.remove, self.empty)
             )
             table = q("public", pair.table(side))
-            if side == "new" and pair.shape in ("view", "renamed") and self.dice.chance(40):
+            if side == "new" and pair.shape in ("view", "renamed") and not pair.forced and self.dice.chance(40):
                 table = q("public", pair.old)
             act(pair, side, table)
 
@@ -72,6 +72,8 @@ class Writer:
         columns = [pair.column(k) for k in pair.key]
         if any(c.identity == "ALWAYS" for c in columns):
             return
+        if pair.shape == "coexisting" and any(c.unique or c.name in pair.excluded for c in pair.columns):
+            return  # the old table still has the row under its old key, and the two would not go together
         self.update(
             pair, side, table, {c.name: values.key_value(c.key_kind, self.number) for c in columns}, renaming=True
         )
@@ -95,7 +97,9 @@ class Writer:
             self.run(pair, f"DELETE FROM {beside_values(table)} WHERE {self.where(pair)}", [*found])
 
     def empty(self, pair: Pair, side: str, table: str) -> None:
-        if self.dice.chance(30) and not any(d.kind == "key" for d in self.world.dependents):
+        outside = {d.kind for d in (*self.world.dependents, *self.world.later)} & {"key", "partitioned"}
+        between = any(c.reference and c.reference.between for p in self.world.pairs for c in p.columns)
+        if self.dice.chance(30) and not outside and not between:
             self.connection.execute(f"TRUNCATE {q('public', pair.table(side))}")  # type: ignore[call-overload]
             self.told.append(f"TRUNCATE {pair.table(side)}")
 
@@ -116,10 +120,20 @@ class Writer:
             return None
         if column.old and column.new and column.old != column.new:
             return self.dice.pick(column.values or CHANGES[column.new, column.old])
+        if column.reference and column.reference.between:
+            return self.some_cell(column, side)
         if column.reference:
             there = {"uuid": roles.USERS, "integer": ["1", "2", "3", "4"], "text": roles.CODES}[column.kind]
             return self.dice.pick(there)
         return self.dice.pick(column.values or KINDS[column.kind].values)
+
+    def some_cell(self, column: Column, side: str) -> str | None:
+        """A key of the pair that the column refers to, as it is just now."""
+        reference = column.reference
+        assert reference is not None
+        name, table = q(reference.column), q(*reference.target(side))
+        found = self.connection.execute(f"SELECT {name}::text FROM {table} ORDER BY 1").fetchall()  # type: ignore[call-overload]
+        return self.dice.pick([None, *(value for (value,) in found)])
 
     @staticmethod
     def mark(column: Column, side: str) -> str:

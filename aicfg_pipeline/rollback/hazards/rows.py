@@ -6,8 +6,8 @@ is counted in one scan of the live rows, which are not locked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
@@ -25,7 +25,7 @@ from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.tables.counting import sample_keys, tally
 from aicfg_pipeline.rollback.tables.foreign_keys import refers_to_nothing
-from aicfg_pipeline.rollback.tables.mapping import Source
+from aicfg_pipeline.rollback.tables.mapping import Source, constant
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.rollback.tables.sources import back_source, back_way, superseded_way
 from aicfg_pipeline.spec.model import Pair
@@ -87,23 +87,53 @@ def of_columns(session: Session, state: PairState, old: Relation) -> Iterator[Ha
 def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
     pair = state.pair
     source = back_source(session, pair, old, state.new_table, state.superseded)
-    wanted = {c.name: c for c in catalog.columns(session, old.oid)}
+    wanted = {c.name: c for c in catalog.with_expressions(session, old.oid, catalog.columns(session, old.oid))}
+    whole = completed(source, wanted.values())
     # fails at once where a type can't be assigned; copies nothing
     session.execute(
         engine("copy_nothing", target=ident(old.schema, old.name), columns=columns(source.columns), source=source.query)
     )
     rules = [
         *_not_null_rules(source, wanted),
-        *_check_rules(session, old),
+        *_check_rules(session, old, whole),
         *_reference_rules(session, pair, source),
     ]
-    for rule, count in zip(rules, tally(session, source.query, [r.broken for r in rules]), strict=True):
+    for rule, count in zip(rules, tally(session, whole.query, [r.broken for r in rules]), strict=True):
         if count:
-            yield _broken(session, pair, source, rule, count)
-    yield from _uniqueness(session, pair, source, old)
-    yield from exclusion.find(session, pair, source, old)
+            yield _broken(session, pair, whole, rule, count)
+    yield from _uniqueness(session, pair, whole, old)
+    yield from exclusion.find(session, pair, whole, old)
     if state.superseded:
         yield from _conflicts(session, state, old)
+
+
+def completed(source: Source, wanted: Iterable[Column]) -> Source:
+    """Return rows with what the table itself adds: plain defaults, NULL, and generated columns made from these.
+
+    What only the insert itself will know (a sequence, the time) is no column of the rows, nor what is made from it.
+    """
+    without = [c for c in wanted if c.name not in source.columns]
+    added = {c.name: _added(c) for c in without if not c.generated}
+    made = {c.name: text(f"({c.expression})") for c in without if c.generated and c.expression}
+    if None in added.values():
+        made = {}
+    query, columns_ = source.query, list(source.columns)
+    for block, place, given in (
+        ("with_defaults", "defaults", {n: e for n, e in added.items() if e is not None}),
+        ("with_generated", "generated", made),
+    ):
+        if given:
+            listed = comma(sql.SQL("{} AS {}").format(e, ident(n)) for n, e in given.items())
+            query = engine(block, source=query, **{place: listed})
+            columns_ += given
+    return replace(source, query=query, columns=tuple(columns_))
+
+
+def _added(column: Column) -> sql.Composable | None:
+    """Return what a column holds that nothing fills; None where only the insert itself knows it."""
+    if column.has_default and constant(column) is None:
+        return None
+    return sql.SQL("CAST({} AS {})").format(constant(column) or sql.SQL("NULL"), text(column.base_type))
 
 
 def _broken(session: Session, pair: Pair, source: Source, rule: _Rule, count: int) -> Hazard:
@@ -138,9 +168,9 @@ def _not_null_rules(source: Source, wanted: dict[str, Column]) -> Iterator[_Rule
             )
 
 
-def _check_rules(session: Session, old: Relation) -> Iterator[_Rule]:
+def _check_rules(session: Session, old: Relation, source: Source) -> Iterator[_Rule]:
     for row in session.all(engine("constraints"), {"oid": old.oid}):
-        if row.kind == "c":
+        if row.kind == "c" and set(row.reads) <= set(source.columns):
             yield _Rule(
                 "violates_check",
                 f"CHECK {row.name}",
@@ -185,8 +215,8 @@ def _uniqueness(session: Session, pair: Pair, source: Source, old: Relation) -> 
     for row in session.all(engine("constraints"), {"oid": old.oid}):
         if row.kind == "c" or (pair.single_row and [c.strip("()") for c in row.columns] == ["true"]):
             continue
-        if row.kind != "i" and not set(row.columns) <= set(source.columns):
-            continue  # reported as a column that nothing fills
+        if not set(row.reads) <= set(source.columns):
+            continue  # what the insert itself will fill
         yield from _duplicates(session, pair, source, row)
 
 

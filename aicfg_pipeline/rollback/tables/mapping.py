@@ -138,10 +138,9 @@ def merged(pair: Pair, new_rows: Source, old_rows: Source, old: Sequence[Column]
     A column that only one side has is that side's in every row, so that no value of either is lost. A row that the
     side does not have gets the column's default, where that is a plain value, else nothing.
     """
-    defaults = {c.name: constant(c) or sql.SQL("NULL") for c in old}
-    columns = tuple(c.name for c in old if c.name in {*new_rows.columns, *old_rows.columns})
+    columns = tuple(c for c in old if c.name in {*new_rows.columns, *old_rows.columns})
     take = _take(pair, new_rows.columns, old_rows.columns)
-    picked = comma(_picked(pair, c, take, new_rows, old_rows, defaults[c]) for c in columns)
+    picked = comma(_picked(pair, c, take, new_rows, old_rows) for c in columns)
     query = engine(
         "merged_source",
         picked=picked,
@@ -163,7 +162,7 @@ def merged(pair: Pair, new_rows: Source, old_rows: Source, old: Sequence[Column]
             old_key=ident("older", pair.key[0]),
         )
 
-    return Source(query, columns, (*new_rows.tables, *old_rows.tables), of_keys)
+    return Source(query, tuple(c.name for c in columns), (*new_rows.tables, *old_rows.tables), of_keys)
 
 
 def _take(pair: Pair, new: Sequence[str], old: Sequence[str]) -> sql.Composed:
@@ -179,17 +178,12 @@ def _take(pair: Pair, new: Sequence[str], old: Sequence[str]) -> sql.Composed:
     )
 
 
-def _picked(
-    pair: Pair, column: str, take: sql.Composable, new: Source, old: Source, default: sql.Composable
-) -> sql.Composed:
-    if column in new.columns and column in old.columns:
-        sides = {"new_column": ident("newer", column), "old_column": ident("older", column)}
-        return engine("picked_column", take_new=take, column=ident(column), **sides)
-    side = "newer" if column in new.columns else "older"
-    return engine(
-        "only_column",
-        key=ident(side, pair.key[0]),
-        only=ident(side, column),
-        default=default,
-        column=ident(column),
-    )
+def _picked(pair: Pair, column: Column, take: sql.Composable, new: Source, old: Source) -> sql.Composed:
+    name = column.name
+    given = {"column": ident(name), "type": text(column.base_type)}
+    if name in new.columns and name in old.columns:
+        sides = {"new_column": ident("newer", name), "old_column": ident("older", name)}
+        return engine("picked_column", take_new=take, **given, **sides)
+    side = "newer" if name in new.columns else "older"
+    default = constant(column) or sql.SQL("NULL")
+    return engine("only_column", key=ident(side, pair.key[0]), only=ident(side, name), default=default, **given)

@@ -24,7 +24,14 @@ LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum,
     LATERAL (VALUES
         ('type', format_type(a.atttypid, a.atttypmod)),
         ('collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END),
-        ('default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END),
+        ('default', CASE WHEN a.attgenerated <> '' THEN NULL
+                         WHEN EXISTS (  -- whose name depends on which were taken when it was made
+                             SELECT FROM pg_depend own JOIN pg_class s ON s.oid = own.objid AND s.relkind = 'S'
+                             WHERE own.classid = 'pg_class'::regclass::oid AND own.refclassid = 'pg_class'::regclass::oid AND own.refobjid = a.attrelid
+                               AND own.refobjsubid = a.attnum AND own.deptype = 'a'
+                               AND pg_get_expr(d.adbin, d.adrelid) = format('nextval(%L::regclass)', CAST(CAST(s.oid AS regclass) AS text)))
+                              THEN 'the next value of its own sequence'
+                         ELSE pg_get_expr(d.adbin, d.adrelid) END),
         ('generated', CASE WHEN a.attgenerated <> '' THEN a.attgenerated::text || ': ' || pg_get_expr(d.adbin, d.adrelid) END),
         ('identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END),
         ('nullable', CASE WHEN NOT a.attnotnull THEN 'yes'

@@ -1,14 +1,18 @@
 -- What of the rows would not fit into the old tables. Nothing in this file writes.
 
--- name: constraints -- check, unique and primary key constraints of a table, and its unique indexes that are no constraint
+-- name: constraints -- check, unique and primary key constraints of a table, and its unique indexes that are no constraint; with the columns they read
 SELECT c.conname AS name, c.contype::text AS kind, pg_get_expr(c.conbin, c.conrelid) AS expression, NULL AS predicate,
        coalesce((SELECT (to_jsonb(i) ->> 'indnullsnotdistinct')::boolean FROM pg_index i WHERE i.indexrelid = c.conindid), false) AS nulls_are_equal,
        ARRAY(SELECT a.attname FROM unnest(c.conkey) WITH ORDINALITY k(attnum, i)
-             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.i)::text[] AS columns
+             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.i)::text[] AS columns,
+       ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey))::text[] AS reads
 FROM pg_constraint c WHERE c.conrelid = %(oid)s::oid AND c.contype IN ('c', 'u', 'p')
 UNION ALL
 SELECT ic.relname, 'i', NULL, pg_get_expr(i.indpred, i.indrelid), coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
-       ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, true) FROM generate_series(1, i.indnkeyatts) k)::text[]
+       ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, true) FROM generate_series(1, i.indnkeyatts) k)::text[],
+       ARRAY(SELECT a.attname FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+             WHERE d.classid = 'pg_class'::regclass::oid AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass::oid
+               AND d.refobjid = i.indrelid AND d.refobjsubid > 0)::text[]
 FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
 WHERE i.indrelid = %(oid)s::oid AND i.indisunique
   AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
@@ -33,6 +37,12 @@ SELECT has_table_privilege(c.oid, 'SELECT') AS may_select,
        has_table_privilege(c.oid, 'REFERENCES') AS may_reference,
        row_security_active(c.oid) AS hides_rows
 FROM pg_class c WHERE c.oid = %(oid)s::oid;
+
+-- name: with_defaults -- the rows, and what the table itself puts into columns that nothing fills
+(SELECT source.*, {defaults} FROM {source} AS source);
+
+-- name: with_generated -- the rows, and what the table computes from them
+(SELECT source.*, {generated} FROM {source} AS source);
 
 -- name: rows_where -- the rows that a partial index has
 (SELECT * FROM {source} AS source WHERE {broken});

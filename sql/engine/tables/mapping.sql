@@ -13,14 +13,14 @@
 (SELECT {picked} FROM {wanted} AS wanted LEFT JOIN {new_rows} AS newer ON {new_is_wanted} LEFT JOIN {old_rows} AS older ON {old_is_wanted}
  WHERE {new_key} IS NOT NULL OR {old_key} IS NOT NULL) AS source;
 
--- name: picked_column -- the column of whichever version was chosen
-CASE WHEN {take_new} THEN {new_column} ELSE {old_column} END AS {column};
+-- name: picked_column -- the column of whichever version was chosen; a CASE would make a domain's value one of the type below it
+CAST(CASE WHEN {take_new} THEN {new_column} ELSE {old_column} END AS {type}) AS {column};
 
 -- name: padded -- with blanks at the end as a column of a fixed length has it; what is too long stays so, and is refused
 CASE WHEN {full} OPERATOR(pg_catalog.=) {bare} THEN CAST({full} AS bpchar) ELSE {bare} END;
 
 -- name: only_column -- a column that only one side has: that side's, whichever version was chosen
-CASE WHEN {key} IS NULL THEN {default} ELSE {only} END AS {column};
+CAST(CASE WHEN {key} IS NULL THEN {default} ELSE {only} END AS {type}) AS {column};
 
 -- name: take_new_by_time -- the new row, unless there is none or the old one was changed later
 ({old_key} IS NULL OR ({new_key} IS NOT NULL AND coalesce({new_time} OPERATOR(pg_catalog.>=) {old_time}, true)));
