@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -186,6 +186,17 @@ def _foreign_key(path: str, statement: str, complaints: list[str]) -> ForeignKey
         target_columns=tuple(folded(c) for c in schema_node.expressions),
         options=_options(key.args["reference"].args.get("options") or ()),
     )
+
+
+def redirected(statement: str, there: Collection[tuple[str, str]], schema: str) -> str:
+    """Return a statement whose REFERENCES names one of these tables (schema, name) with that table in another schema."""
+    words = tokens(statement)
+    for place, token in enumerate(words[:-3]):
+        owner, dot, table = words[place + 1 : place + 4]
+        named = token.text.upper() == "REFERENCES" and dot.token_type == TokenType.DOT
+        if named and (identifier(owner), identifier(table)) in there:
+            return statement[: owner.start] + schema + statement[owner.end + 1 :]
+    return statement
 
 
 _DEFAULT_OPTIONS = {

@@ -59,7 +59,7 @@ def build(connection: psycopg.Connection, world: World, database: str, superuser
     for dependent in world.dependents:
         run(dependent_statement(world.pairs[dependent.pair], dependent))
     run("RESET ROLE; RESET search_path")
-    _publish(run, world)
+    _publish(run, world, can_choose=_version(connection) >= 150_000)
     _settings(run, world, database)
     return built
 
@@ -172,7 +172,7 @@ def dependent_statement(pair: Pair, dependent: Dependent, *, later: bool = False
     return made[dependent.kind]
 
 
-def _publish(run: Callable[[str], None], world: World) -> None:
+def _publish(run: Callable[[str], None], world: World, *, can_choose: bool) -> None:
     first = world.pairs[0]
     scope = {
         "columns": f"FOR TABLE {q('public', first.new)} ({', '.join(q(k) for k in first.key)})",
@@ -181,8 +181,11 @@ def _publish(run: Callable[[str], None], world: World) -> None:
         "all": "FOR ALL TABLES",
         "schema": "FOR TABLES IN SCHEMA public",
     }
-    if world.publication:
-        run(f"CREATE PUBLICATION generated {scope[world.publication]}")
+    said = world.publication
+    if said and not can_choose:
+        said = {"columns": "table", "filter": "table", "schema": "all"}.get(said, said)
+    if said:
+        run(f"CREATE PUBLICATION generated {scope[said]}")
 
 
 def _settings(run: Callable[[str], None], world: World, database: str) -> None:

@@ -46,6 +46,7 @@ CREATED = replace(
     keep=("created_by",),
 )
 DEFERRED = Reference(("public", "orgs"), "id", deferred=True)
+BETWEEN = Reference(("public", "widgets"), "id", "ON DELETE CASCADE ON UPDATE CASCADE", between=True)
 LOOSE = Reference(("auth", "users"), "id", valid=False, old=False)
 ORPHANED = with_column(
     Column("updated_by", None, "uuid", values=(USER,)), USER, USER, USER,
@@ -156,6 +157,23 @@ CASES = (
     Case(
         "a default that holds a carriage return is what its file says",
         world(with_column(Column("note", "text", "text", old_default="'a\rb'", new_default="'a\rb'"), "x", None, None)),
+    ),
+    Case(
+        "a key from one old table to another goes back and forth with them",
+        World(
+            pairs=(
+                PLAIN,
+                replace(
+                    with_column(Column("of_first", "integer", "integer", values=("1", "2"), reference=BETWEEN), "1", "2", None),
+                    old="gadgets", new="cfg_gadgets",
+                ),
+            ),
+            writes=(3, 4, 3, 3, 3),
+        ),
+    ),
+    Case(
+        "a key of a table to itself goes back and forth with it",
+        world(with_column(Column("parent", "integer", "integer", values=("1", "2"), reference=BETWEEN), "1", "1", None)),
     ),
     Case("nothing at the old name is nothing again after undo", world(replace(PLAIN, shape="none"))),
     Case(

@@ -58,6 +58,8 @@ class Drawing:
     def world(self) -> World:
         dice = self.dice
         pairs = tuple(self.pair(n) for n in range(dice.pick((1, 1, 1, 2, 2, 3))))
+        if self.has("between", 8) and len(pairs) == 1 and pairs[0].shape != "coexisting":
+            pairs = (self.referring(pairs[0], pairs[0]),)
         if any(p.shape == "coexisting" for p in pairs):
             pairs = tuple(replace(p, shape="coexisting" if p.shape == "coexisting" else "view") for p in pairs)
         world = World(
@@ -86,21 +88,27 @@ class Drawing:
     def together(self, world: World) -> World:
         """What is between pairs: a key from one to the first, and owners of their own."""
         first, second, *others = world.pairs
-        kinds = {first.column(k).old for k in first.key} | {first.column(k).new for k in first.key}
         apart = any(p.shape == "coexisting" for p in world.pairs)
-        if self.has("between", 40) and len(first.key) == 1 == len(kinds) and not apart:
-            key, kind = first.key[0], first.column(first.key[0]).new
-            there = tuple(row[n] for row in first.rows for n, c in enumerate(first.columns) if c.name == key)
-            reach = tuple(v for v in there if v is not None)
-            on_delete = self.dice.pick(("ON DELETE CASCADE", "ON DELETE SET NULL"))
-            reference = Reference(("public", first.old), key, f"{on_delete} ON UPDATE CASCADE", between=True)
-            column = Column("of_first", kind, kind, values=reach, reference=reference)
-            rows = tuple((*row, self.dice.pick((None, *reach))) for row in second.rows)
-            second = replace(second, columns=(*second.columns, column), rows=rows, new_order=())
+        if self.has("between", 60) and not apart:
+            second = self.referring(second, first)
         elif self.has("owners", 20):
             world = replace(world, runner="superuser")
             second = replace(second, owner=self.dice.pick([o for o in roles.OWNERS if o != world.owner]))
         return replace(world, pairs=(first, second, *others))
+
+    def referring(self, pair: Pair, target: Pair) -> Pair:
+        """Return a pair with a key to another one, or to itself, on both sides."""
+        kinds = {target.column(k).old for k in target.key} | {target.column(k).new for k in target.key}
+        if len(target.key) != 1 or len(kinds) != 1:
+            return pair
+        key, kind = target.key[0], target.column(target.key[0]).new
+        there = tuple(row[n] for row in target.rows for n, c in enumerate(target.columns) if c.name == key)
+        reach = tuple(v for v in there if v is not None)
+        on_delete = self.dice.pick(("ON DELETE CASCADE", "ON DELETE SET NULL"))
+        reference = Reference(("public", target.old), key, f"{on_delete} ON UPDATE CASCADE", between=True)
+        column = Column("refers_to", kind, kind, values=reach, reference=reference)
+        rows = tuple((*row, self.dice.pick((None, *reach))) for row in pair.rows)
+        return replace(pair, columns=(*pair.columns, column), rows=rows, new_order=())
 
     def runner(self) -> str:
         member, superuser = self.has("member", 20), self.has("superuser", 20)
@@ -214,7 +222,12 @@ class Drawing:
             column = replace(column, not_null=dice.chance(50))
         if column.old == column.new and kinds.text and dice.chance(20):
             column = replace(column, check=f"length({q(name)}::text) < 5000")
-        if self.has("old_check", 4) and column.old and (column.new or "old_only_check" in self.features):
+        if (
+            self.has("old_check", 4)
+            and column.old
+            and "couple" not in (column.old, column.new)
+            and (column.new or "old_only_check" in self.features)
+        ):
             column = replace(column, old_check=f"{q(name)} IS NOT NULL")
         return column
 
@@ -314,7 +327,7 @@ class Drawing:
         if dice.chance(15):
             pair = replace(pair, extra_indexes=(Index("extra", q(pair.key[0]), needs=pair.key),))
         if self.has("identities", 10):
-            pair = replace(pair, identity=dice.pick(("FULL", "NOTHING", "")), new_identity=dice.pick(("FULL", "")))
+            pair = replace(pair, identity=dice.pick(("FULL", "")), new_identity=dice.pick(("FULL", "")))
         if self.has("statistics", 10) and len(plain) > 1:
             pair = replace(pair, statistics=tuple(plain[:2]))
         return pair

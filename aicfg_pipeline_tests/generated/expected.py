@@ -28,7 +28,10 @@ def may_be(hazard: Any, world: World, before: Any, lossless: dict[str, dict[str,
         ),
         "violates_check": lambda p: any(c.old_check for c in p.columns),
         "violates_foreign_key": lambda p: any(
-            c.reference and c.reference.old and not c.reference.valid for c in p.columns
+            c.reference
+            and c.reference.old
+            and (not c.reference.valid or (c.reference.between and p.shape == "renamed"))
+            for c in p.columns
         ),
         "values_change": lambda p: not all(lossless[p.old].values()) or _shifts(p),
         "time_zone": _shifts,

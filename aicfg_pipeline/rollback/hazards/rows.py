@@ -6,7 +6,7 @@ is counted in one scan of the live rows, which are not locked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,9 +26,12 @@ from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.tables.counting import sample_keys, tally
 from aicfg_pipeline.rollback.tables.foreign_keys import refers_to_nothing
 from aicfg_pipeline.rollback.tables.mapping import Source, constant
-from aicfg_pipeline.rollback.tables.scratch import scratch_table
+from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.tables.sources import back_source, back_way, superseded_way
-from aicfg_pipeline.spec.model import Pair
+from aicfg_pipeline.spec.model import ForeignKey, Pair
+
+Name = tuple[str, str]
+"""Schema and name of a table."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,16 @@ def of_pair(subject: Subject, state: PairState) -> Iterator[Hazard]:
     """Look at the rows of one pair."""
     found: list[Hazard] = []
     pair = state.pair
+    coming = {(subject.migration.schema, s.pair.old): s for s in subject.look.in_state(*TO_ROLL_BACK)}
+    targets = {k.references: coming[k.references] for k in pair.old_ddl.foreign_keys if k.references in coming}
+    files = {p.old: p.old_ddl for p in (pair, *(s.pair for s in targets.values()))}
     try:
-        with scratch_table(subject.session, subject.migration, pair.old_ddl, pair.old, "indexes") as old:
+        with scratch_tables(subject.session, subject.migration, files, "indexes") as made:
+            old = made[pair.old]
             found += of_columns(subject.session, state, old)
+            found += _not_unique(subject.session, pair, {t: made[s.pair.old] for t, s in targets.items()})
             if not any(h.facts.get("unreadable") for h in found):
-                found += _rows(subject.session, state, old)
+                found += _rows(subject.session, state, old, targets)
     except DatabaseError as error:
         found.append(
             Hazard(
@@ -84,7 +92,23 @@ def of_columns(session: Session, state: PairState, old: Relation) -> Iterator[Ha
         yield from types.of_way(session, way)
 
 
-def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]:
+def _not_unique(session: Session, pair: Pair, targets: Mapping[Name, Relation]) -> Iterator[Hazard]:
+    """A key to an old table that comes back with this one, or to this one: what is unique there says its file."""
+    for key in (k for k in pair.old_ddl.foreign_keys if k.references in targets):
+        oid = targets[key.references].oid
+        if sorted(key.target_columns) not in [
+            sorted(r.columns) for r in session.all(engine("unique_column_sets"), {"oid": oid})
+        ]:
+            name = f"{'.'.join(key.references)}({', '.join(key.target_columns)})"
+            yield Hazard(
+                "missing_reference",
+                f"{name}, which {key.name} refers to, is not unique in its file.",
+                "Add the unique constraint to the file, or mend the foreign key.",
+                pair.old,
+            )
+
+
+def _rows(session: Session, state: PairState, old: Relation, targets: Mapping[Name, PairState]) -> Iterator[Hazard]:
     pair = state.pair
     source = back_source(session, pair, old, state.new_table, state.superseded)
     wanted = {c.name: c for c in catalog.with_expressions(session, old.oid, catalog.columns(session, old.oid))}
@@ -96,7 +120,7 @@ def _rows(session: Session, state: PairState, old: Relation) -> Iterator[Hazard]
     rules = [
         *_not_null_rules(source, wanted),
         *_check_rules(session, old, whole),
-        *_reference_rules(session, pair, source),
+        *_reference_rules(session, pair, source, targets),
     ]
     for rule, count in zip(rules, tally(session, whole.query, [r.broken for r in rules]), strict=True):
         if count:
@@ -179,9 +203,14 @@ def _check_rules(session: Session, old: Relation, source: Source) -> Iterator[_R
             )
 
 
-def _reference_rules(session: Session, pair: Pair, source: Source) -> Iterator[_Rule]:
+def _reference_rules(
+    session: Session, pair: Pair, source: Source, targets: Mapping[Name, PairState]
+) -> Iterator[_Rule]:
     there = catalog.relations(session, {k.references for k in pair.old_ddl.foreign_keys})
     for key in pair.old_ddl.foreign_keys:
+        if key.references in targets:
+            yield from _between_rules(session, key, source, targets[key.references])
+            continue
         referred = there.get(key.references)
         if referred is None or referred.hides_rows or not set(key.columns) <= set(source.columns):
             continue  # reported as missing_reference, as rls_hides_rows or as a column that nothing fills
@@ -190,12 +219,26 @@ def _reference_rules(session: Session, pair: Pair, source: Source) -> Iterator[_
         broken = refers_to_nothing(
             "source", key.columns, ident(*key.references), key.target_columns, referred.own_equality
         )
-        yield _Rule(
-            "violates_foreign_key",
-            f"foreign key {key.name}",
-            broken,
-            f"Correct these rows, or restore the rows of {'.'.join(key.references)} that they refer to.",
-        )
+        yield _reference_rule(key, broken)
+
+
+def _reference_rule(key: ForeignKey, broken: sql.Composable) -> _Rule:
+    remedy = f"Correct these rows, or restore the rows of {'.'.join(key.references)} that they refer to."
+    return _Rule("violates_foreign_key", f"foreign key {key.name}", broken, remedy)
+
+
+def _between_rules(session: Session, key: ForeignKey, source: Source, target: PairState) -> Iterator[_Rule]:
+    """A key to a table that comes back, too: a row that any of its live tables has will be there."""
+    if not set(key.columns) <= set(source.columns):
+        return
+    for live in target.live_tables:
+        if not set(key.target_columns) <= {c.name for c in catalog.columns(session, live.oid)}:
+            return  # filled by an expression: the key itself will tell
+    nothing = [
+        refers_to_nothing("source", key.columns, ident(r.schema, r.name), key.target_columns, r.own_equality)
+        for r in target.live_tables
+    ]
+    yield _reference_rule(key, sql.SQL("({})").format(sql.SQL(" AND ").join(nothing)))
 
 
 # --- uniqueness and conflicts ----------------------------------------------------------------------------------

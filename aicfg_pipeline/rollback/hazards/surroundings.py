@@ -24,7 +24,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
         yield from _owner(state)
         yield from _shape(subject.session, state)
         yield from _hidden_rows(subject.session, state)
-        yield from _references(subject.session, state)
+        yield from _references(subject, state)
         yield from _bypass(subject.session, state)
         if state.kept_aside and state.kept_aside.is_table:
             yield Hazard(
@@ -153,10 +153,13 @@ def _hidden_rows(session: Session, state: PairState) -> Iterator[Hazard]:
             )
 
 
-def _references(session: Session, state: PairState) -> Iterator[Hazard]:
-    keys = state.pair.old_ddl.foreign_keys
+def _references(subject: Subject, state: PairState) -> Iterator[Hazard]:
+    session, keys = subject.session, state.pair.old_ddl.foreign_keys
+    coming = {(subject.migration.schema, s.pair.old) for s in subject.look.in_state(*TO_ROLL_BACK)}
     there = catalog.relations(session, {k.references for k in keys})
     for key in keys:
+        if key.references in coming:  # an old table that comes back with this one: `rows` has made it
+            continue
         relation = there.get(key.references)
         if relation is None:
             yield Hazard(

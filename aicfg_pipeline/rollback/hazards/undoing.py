@@ -138,8 +138,9 @@ _REMEDY = (
 
 
 def _dependents(session: Session, states: tuple[PairState, ...]) -> Iterator[Hazard]:
+    ours = [s.old_table.oid for s in states]
     for state in states:
-        for found in still_pointing(session, state.old_table.oid):
+        for found in still_pointing(session, state.old_table.oid, ours):
             yield Hazard(
                 "dependents",
                 f"The {found.kind} {found.name} {_STAYS}",

@@ -129,13 +129,16 @@ def _swapping(
         for s in states
         for a in sequences.advance_statements(run.session, s.new_table, models[s.pair.old], schema=PRIVATE_SCHEMA)
     ]
+    ours = {(run.migration.schema, s.pair.old) for s in states}
+    between, outside = ddl.key_statements([s.pair.old_ddl for s in states], ours)
     return Swap(
         step=STEP,
         search_path=ddl.building_path(run),
-        keys=[k for s in states for k in ddl.statements(s.pair.old_ddl, "foreign_keys")],
+        keys=outside,
         tables=lock_order(states),
         replays=[replay_back(run, s, models[s.pair.old]) for s in states],
         moves=[
+            *between,
             *advances,
             *within_swap_schema(
                 run.migration.schema, [*(m for s in states for m in _dressed(run, s)), *_moved(run, states)]

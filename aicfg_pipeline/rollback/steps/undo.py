@@ -40,7 +40,7 @@ from aicfg_pipeline.rollback.tables.forth import (
 from aicfg_pipeline.rollback.tables.losses import guards
 from aicfg_pipeline.rollback.tables.retired import left_by_undo, retiring, settle
 from aicfg_pipeline.rollback.tables.sources import forth_way
-from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
+from aicfg_pipeline.rollback.tables.swap import Swap, exchange, moving, swap, within_swap_schema
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 
 STEP = "undo"
@@ -278,6 +278,7 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
     aways = {s.pair.old: _Away(run, look, s) for s in states}
     keys = [(w.target, k) for w in ways for k in w.foreign_keys]
     referred = catalog.relations(run.session, {tuple(k["references"]) for _, k in keys})
+    between = [foreign_keys.put_on_statement(target, dict(k)) for target, k in keys if foreign_keys.is_between(k)]
     advances = [a for s in states for a in sequences.advance_statements(run.session, s.old_table, s.parked)]
     moved = _moved(run, look, states, aways)
     moved += [
@@ -288,10 +289,10 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
     return Swap(
         step=STEP,
         search_path=ddl.building_path(run, run.migration.schema),
-        keys=[foreign_keys.put_on_statement(target, dict(k)) for target, k in keys],
+        keys=[foreign_keys.put_on_statement(target, dict(k)) for target, k in keys if not foreign_keys.is_between(k)],
         tables=lock_order(states),
         replays=[replay_forth(w) for w in ways],
-        moves=[*advances, *within_swap_schema(run.migration.schema, moved)],
+        moves=[*between, *advances, *within_swap_schema(run.migration.schema, moved)],
         guards=[g for s in states for g in _guards(run, s)],
         look_again=lambda: _must_be_undoable(run, run.look(), states),
         facts={old: {**(proven[old].facts if old in proven else {}), **away.facts} for old, away in aways.items()},
@@ -369,14 +370,15 @@ def works(run: Run, look: Look, states: Sequence[PairState]) -> Iterator[Work]:
     for forth in ways:
         yield replay_forth(forth).work()
     yield _swapping(run, look, states, {}).work
-    for state, forth in zip(states, ways, strict=True):
-        retired = Moving(state.pair.old)
+    for state in states:
         for key in foreign_keys.found(run, state.old_table):
-            yield foreign_keys.taking_off(STEP, state.pair, private(retired.name), key.name)
+            yield foreign_keys.taking_off(STEP, state.pair, private(state.pair.old), key.name)
+    for state, forth in zip(states, ways, strict=True):
         for name in sorted(str(k["name"]) for k in forth.foreign_keys if foreign_keys.held_before(k)):
             table = ident(state.old_table.schema, state.pair.new)
             yield foreign_keys.validating(STEP, state.pair, table, name)
-        yield retiring(run.session, state, state.old_table, before_undo=bool(forth.kept)).work
+        ours = [s.old_table.oid for s in states]
+        yield retiring(run.session, state, state.old_table, ours, before_undo=bool(forth.kept)).work
 
 
 def _leftovers(run: Run, look: Look, state: PairState, forth: Forth) -> Iterator[Work]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from psycopg import sql
 
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, engine, ident, text
+from aicfg_pipeline.postgres.statements import Statement, engine, ident, text, why_of
 from aicfg_pipeline.rollback.run import Run
+from aicfg_pipeline.spec.ddl import redirected
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Ddl, Pair
 
 SECURITY_INVOKER_SINCE = 150_000
@@ -21,6 +24,26 @@ def statements(ddl: Ddl, *blocks: str) -> list[sql.Composable]:
     """Return the statements of some blocks in the given order; none of a block that the file does not have."""
     there = [ddl.blocks[b] for b in blocks if b in ddl.blocks]
     return [Statement(text(s), f"{ddl.path}, {b.name}: {b.description}") for b in there for s in b.statements]
+
+
+def key_statements(
+    files: Sequence[Ddl], ours: Collection[tuple[str, str]]
+) -> tuple[list[sql.Composable], list[sql.Composable]]:
+    """Return what makes the foreign keys of shadows: those to each other, then those to tables of others.
+
+    `ours` are the old tables by schema and name whose shadows are still in the private schema. A key between two shadows
+    must not be there while rows are replayed: a row is taken out and put in again, and its key would cascade.
+    """
+    between: list[sql.Composable] = []
+    outside: list[sql.Composable] = []
+    for file in files:
+        for key, statement in zip(file.foreign_keys, statements(file, "foreign_keys"), strict=True):
+            if key.references in ours:
+                moved = redirected(statement.as_string(None), ours, PRIVATE_SCHEMA)
+                between.append(Statement(text(moved), why_of(statement)))
+            else:
+                outside.append(statement)
+    return between, outside
 
 
 def run_blocks(session: Session, ddl: Ddl, *blocks: str) -> None:

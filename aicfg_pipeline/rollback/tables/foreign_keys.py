@@ -20,7 +20,7 @@ from aicfg_pipeline.postgres.statements import engine, ident, text
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
-from aicfg_pipeline.spec.model import Pair
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Pair
 
 TAKEN_OFF = "foreign_key_taken_off"
 VIOLATED = "23503"
@@ -130,6 +130,11 @@ def taken_off(book: Ledger, pair: Pair, parked: Relation) -> list[dict[str, Any]
     entries = [e for e in book.entries if e.id > since and e.pair == pair.old and e.outcome == TAKEN_OFF]
     named = {e.facts["name"]: dict(e.facts) for e in entries if e.facts["table"] == parked.name}
     return list(named.values())
+
+
+def is_between(facts: Mapping[str, Any]) -> bool:
+    """Say whether a key refers to a parked table: it is put on after the replay, which would cascade through it."""
+    return bool(facts["references"][0] == PRIVATE_SCHEMA)
 
 
 def held_before(facts: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ The swap itself is `undo`'s.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,22 +50,19 @@ def settle(run: Run) -> dict[str, Any]:
     """
     done: dict[str, Any] = {}
     look = run.look()
-    for state in look.pairs:
-        swap = left_by_undo(look, state)
-        if swap is None:
+    states = [s for s in look.pairs if left_by_undo(look, s) is not None]
+    retired_ = {s.pair.old: r for s in states if (r := _retired(look, s)) is not None}
+    ours = [r.oid for r in retired_.values()]
+    off = {s.pair.old: _keys_off(run, s, retired_[s.pair.old]) for s in states if s.pair.old in retired_}
+    held = [retired_[old] for old, removed in off.items() if removed is None]
+    pointed_at = {k.ref_oid for r in held for k in foreign_keys.found(run, r)}
+    for state in states:
+        retired, removed = retired_.get(state.pair.old), off.get(state.pair.old, [])
+        if retired is not None and (removed is None or retired.oid in pointed_at):
+            done[state.pair.old] = {"open": [retired.name]}
             continue
-        retired = state.private_old
-        if retired is not None and retired.oid == swap.facts["retired_oid"]:
-            try:
-                removed = foreign_keys.take_off(run, state.pair, retired, step=STEP)
-            except LockTimeoutError as error:  # its drop would lock all that it refers to
-                run.say(f"{state.pair.old}: OPEN: the retired table stays until the next run. {error.found}")
-                done[state.pair.old] = {"open": [retired.name]}
-                continue
-        else:
-            retired, removed = None, []
         validated, broken = _validated(run, state, retired)
-        kept = _retire(run, state, retired, validated, broken)
+        kept = _retire(run, state, retired, ours, validated, broken)
         done[state.pair.old] = {"foreign_keys_taken_off": removed, "validated": validated, "not_validated": broken}
         run.say(
             f"{state.pair.old}: {counted(len(validated), 'foreign key')} of {state.pair.new} validated;"
@@ -72,6 +70,21 @@ def settle(run: Run) -> dict[str, Any]:
             + "".join(f"; NOT valid: {b}" for b in broken)
         )
     return done
+
+
+def _retired(look: Look, state: PairState) -> Relation | None:
+    """Return the old table that an undo has retired, where it is still there."""
+    swap, retired = left_by_undo(look, state), state.private_old
+    return retired if swap and retired and retired.oid == swap.facts["retired_oid"] else None
+
+
+def _keys_off(run: Run, state: PairState, retired: Relation) -> list[str] | None:
+    """Take a retired table's foreign keys off, or None: its drop would lock all that it refers to."""
+    try:
+        return foreign_keys.take_off(run, state.pair, retired, step=STEP)
+    except LockTimeoutError as error:
+        run.say(f"{state.pair.old}: OPEN: the retired table stays until the next run. {error.found}")
+        return None
 
 
 def _validated(run: Run, state: PairState, retired: Relation | None) -> tuple[list[str], list[str]]:
@@ -110,10 +123,15 @@ def _mended(run: Run, state: PairState, retired: Relation, proven: set[str]) -> 
     run.with_locks(work, what=f"{state.pair.new}: mending references", oids=[state.new_table.oid])
 
 
-def still_pointing(session: Session, oid: int) -> list[Any]:
-    """Return what of others refers to a table: kind, name, and the statement that makes it again."""
+def still_pointing(session: Session, oid: int, ours: Sequence[int]) -> list[Any]:
+    """Return what of others refers to a table: kind, name, and the statement that makes it again.
+
+    `ours` are the tables that come along: their foreign keys to this one are taken off before it goes.
+    """
     with session.transaction(read_only=True):  # an empty search path: every name is qualified
-        return find_dependents(session, [oid])
+        found, others = find_dependents(session, [oid]), find_dependents(session, [oid, *ours])
+    of_others = {(f.kind, f.name) for f in others}
+    return [f for f in found if (f.kind, f.name) in of_others]
 
 
 @dataclass(frozen=True)
@@ -124,14 +142,16 @@ class Retiring:
     kept: tuple[str, ...] = ()
 
 
-def retiring(session: Session, state: PairState, table: Relation | None, *, before_undo: bool) -> Retiring:
+def retiring(
+    session: Session, state: PairState, table: Relation | None, ours: Sequence[int], *, before_undo: bool
+) -> Retiring:
     """Return how the retired old table goes; `table` is it, or before the swap the table that will be it.
 
-    `before_undo` says whether parked rows were remembered for the undo.
+    `ours` are all that retire; `before_undo` says whether parked rows were remembered for the undo.
     """
     statements: list[sql.Composable] = []
     kept: tuple[str, ...] = ()
-    if table is not None and (still_pointing(session, table.oid) or _loses(session, state, table)):
+    if table is not None and (still_pointing(session, table.oid, ours) or _loses(session, state, table)):
         name, statements = set_aside(session, replace(table, name=state.pair.old))
         kept = (name,)
     elif table is not None:
@@ -151,11 +171,18 @@ def _loses(session: Session, state: PairState, table: Relation) -> bool:
         return bool(lost(session, forth_way(session, state.pair, table, new)))
 
 
-def _retire(run: Run, state: PairState, table: Relation | None, validated: list[str], broken: list[str]) -> list[str]:
+def _retire(
+    run: Run,
+    state: PairState,
+    table: Relation | None,
+    ours: Sequence[int],
+    validated: list[str],
+    broken: list[str],
+) -> list[str]:
     """Let the retired table go; return the names under which it is kept, if it is."""
 
     def work() -> list[str]:
-        how = retiring(run.session, state, table, before_undo=state.before_undo is not None)
+        how = retiring(run.session, state, table, ours, before_undo=state.before_undo is not None)
         with begun(run, how.work) as session:
             session.script(how.work.then)
             facts = {"dropped": table is not None and not how.kept, "kept": list(how.kept)}
