@@ -4,6 +4,7 @@ most statements. What the engine asks of the catalog again and again is prepared
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,10 +13,8 @@ from unittest.mock import patch
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from aicfg_pipeline.postgres.session import Query, Session, connect
+from aicfg_pipeline.postgres.session import Query, Session, connect, observer
 from aicfg_pipeline.postgres.statements import engine, why_of
-from aicfg_pipeline.rollback import lock, run
-from aicfg_pipeline.rollback.steps import copy_back
 
 OFTEN = frozenset(
     engine(name).why
@@ -81,7 +80,9 @@ def connections() -> Iterator[Connections]:
     kept = Connections()
     with ExitStack() as patched:
         patched.callback(kept.close)
-        for module in (lock, run, copy_back):
+        for module in [m for n, m in sys.modules.items() if n.startswith("aicfg_pipeline.rollback.")]:
+            if getattr(module, "observer", None) is not observer:
+                continue
             patched.enter_context(patch.object(module, "observer", kept.observer))
         yield kept
 
