@@ -95,6 +95,18 @@ def test_plan_rollback_verify_undo_as_a_person_reads_them(
     assert "  rows       40 before and after, all equal," in " ".join(undo)
 
 
+def test_a4_after_a_migration_forward_code_and_deploy_are_a_persons(
+    old_database: Database, run_job: RunJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A4: no service is told of the job migrate, so none is looked after."""
+    capfd.readouterr()
+    variables = {"AICFG_DATABASE_URL": old_database.url, "AICFG_HOME": str(tmp_path)}
+    assert run_job("migrate", variables, confirmed(old_database.name)).success
+    lines = shown(capfd)
+    judged(lines)
+    assert lines.count("The database is migrated. 4 steps are yours now.") == 2
+
+
 def test_a_failure_is_said_once(
     migrated_database: Database, run_job: RunJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

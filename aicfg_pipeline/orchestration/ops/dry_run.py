@@ -1,6 +1,7 @@
 """The plan of a job, shown: what a dry run of any job is, and what the job `plan` does for a rollback."""
 
 import logging
+from collections.abc import Sequence
 
 from dagster import AssetObservation, MetadataValue
 
@@ -11,10 +12,12 @@ from aicfg_pipeline.orchestration.metadata import plan_markdown
 from aicfg_pipeline.orchestration.ops.approve import WITH_SERVICES, services_meant
 from aicfg_pipeline.orchestration.ops.by_hand import left_to_a_person, try_services
 from aicfg_pipeline.orchestration.ops.step import Step
+from aicfg_pipeline.orchestration.steps_told import named
 from aicfg_pipeline.orchestration.terminal import show
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.steps import plan
-from aicfg_pipeline.runbook.by_hand import open_steps
+from aicfg_pipeline.runbook.by_hand import ManualStep, open_steps
 from aicfg_pipeline.runbook.ready import refuse
 
 
@@ -34,10 +37,10 @@ def show_plan(step: Step, job: str) -> plan.Plan:
         else:
             context.log.warning(str(hazard))
     files = plan_told.keep(found, job, step.target.told, step.commands, step.request, _next(step, job))
-    _observe(step, found, files)
+    steps = left_to_a_person(step) if found.statements else ()
+    _observe(step, found, files, steps)
     tries = job in WITH_SERVICES and not blocking and not _untouched(step, found)
     services = try_services(step) if tries else None
-    steps = left_to_a_person(step) if found.statements else ()
     show(plan_told.plan_lines(found, job, accepted, files=files, steps=steps, request=step.request))
     if step.looks:
         show(
@@ -62,7 +65,8 @@ def _next(step: Step, job: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([step.commands.job(job, **asked), step.commands.dg(job, **asked)]))
 
 
-def _observe(step: Step, found: plan.Plan, files: plan_told.PlanFiles) -> None:
+def _observe(step: Step, found: plan.Plan, files: plan_told.PlanFiles, steps: Sequence[ManualStep]) -> None:
+    stays = [f"**{counted(len(open_steps(steps)), 'step')} outside the database: yours**: {named(steps)}", ""]
     shown = plan_markdown(
         found, step.run.settings.accept_hazards, target=step.target.told, commands=step.commands, request=step.request
     )
@@ -71,6 +75,6 @@ def _observe(step: Step, found: plan.Plan, files: plan_told.PlanFiles) -> None:
         AssetObservation(
             asset_key=asset_key(found.look.pairs[0].pair, "old"),
             description=f"plan {found.hash}",
-            metadata={"plan": MetadataValue.md(shown), **where},
+            metadata={"plan": MetadataValue.md("\n".join([*(stays if open_steps(steps) else []), shown])), **where},
         )
     )
