@@ -31,5 +31,5 @@ def test_a_row_that_the_old_table_would_refuse_is_a_warning_that_says_why_and_si
     check = look(migrated_database)["org_prompt_engineering"]
     assert not check.passed
     assert check.severity == "WARN"
-    assert check.summary.startswith("A rollback is not possible because 1 rows of ai_cfg_org_prompts break CHECK")
+    assert check.summary.startswith("A rollback is not possible because 1 row of ai_cfg_org_prompts breaks CHECK")
     assert "at least since 2026-02-03 04:05:06+00:00" in check.summary

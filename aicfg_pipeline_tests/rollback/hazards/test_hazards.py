@@ -528,7 +528,7 @@ def test_foreign_key_that_rows_break(migrated_database: Database) -> None:
     migrated_database.execute(f"ALTER TABLE {NEW} DROP CONSTRAINT ai_cfg_org_prompts_org_id_fkey")
     migrated_database.query(f"UPDATE {NEW} SET org_id = gen_random_uuid() WHERE id = %s", (first,))
     hazards = refused(migrated_database)
-    found = f"1 rows of {NEW} break foreign key {OLD}_org_id_fkey of {OLD}, for example {shown([first])}."
+    found = f"1 row of {NEW} breaks foreign key {OLD}_org_id_fkey of {OLD}, for example {shown([first])}."
     assert told(hazards) == [("violates_foreign_key", OLD, found)]
     assert hazards[0].remedy == "Correct these rows, or restore the rows of public.orgs that they refer to."
 
@@ -538,7 +538,7 @@ def test_not_null_that_rows_break(migrated_database: Database) -> None:
     migrated_database.execute(f"ALTER TABLE {NEW} ALTER COLUMN org_id DROP NOT NULL")
     migrated_database.query(f"UPDATE {NEW} SET org_id = NULL WHERE id = %s", (first,))
     hazards = refused(migrated_database)
-    found = f"1 rows of {NEW} break NOT NULL of org_id of {OLD}, for example {shown([first])}."
+    found = f"1 row of {NEW} breaks NOT NULL of org_id of {OLD}, for example {shown([first])}."
     assert told(hazards) == [("violates_not_null", OLD, found)]
 
 
