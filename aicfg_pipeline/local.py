@@ -50,6 +50,11 @@ def dagster_home() -> Path:
 def dagster_environment() -> dict[str, str]:
     """Return the environment in which Dagster keeps its runs in PostgreSQL (the embedded one unless named)."""
     environment = everything()
+    named = environment.get("DAGSTER_HOME")
+    if named is not None and not Path(named).is_dir():
+        raise ConfigError(
+            f"DAGSTER_HOME names {named!r}, which is no folder.", remedy="Make it, or unset DAGSTER_HOME."
+        )
     if DAGSTER_POSTGRES_URL.value() is None:
         environment[DAGSTER_POSTGRES_URL.name] = embedded().dagster_url
     environment.setdefault("DAGSTER_HOME", str(dagster_home()))
@@ -96,11 +101,26 @@ def dev(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one job on AICFG_DATABASE_URL, or on the demo with its services; -c names its run.yaml."""
-    config = ["-c", str(Path(arguments.config).absolute())] if arguments.config else []
+    config = ["-c", _readable(Path(arguments.config).absolute())] if arguments.config else []
     command = _dagster("job", "execute", "-m", MODULE, "-j", arguments.job, *config)
     environment = _with_target()
     os.chdir(_project())
     os.execvpe(command[0], command, environment)  # noqa: S606 - the run takes this process's place: Ctrl-C is its own
+
+
+def _readable(config: Path) -> str:
+    """Return the path of a run.yaml. Raises `ConfigError` where it is none: Dagster would say so by a traceback."""
+    if config.is_char_device() or config.is_fifo():
+        return str(config)  # /dev/stdin, which can be read once
+    try:
+        yaml.safe_load(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{config} can't be read: {error.strerror}.", remedy="Name a run.yaml.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "it can't be decoded"
+        raise ConfigError(f"{config} is not YAML: {where}.", remedy="The job plan writes a complete one.") from None
+    return str(config)
 
 
 def demo(arguments: argparse.Namespace) -> int:

@@ -256,6 +256,20 @@ def test_a_used_port_is_said_at_once_and_nothing_is_started(own_home: Path, capf
     assert not own_home.exists()
 
 
+def test_a_broken_run_yaml_and_a_broken_dagster_home_are_told_by_make_without_a_traceback(
+    own_home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.yaml").write_text("confirm_database: [\n")
+    assert local.main(["run", "plan", "-c", str(tmp_path / "run.yaml")]) == 1
+    assert "run.yaml is not YAML: line 2" in capfd.readouterr().err
+    assert local.main(["run", "plan", "-c", str(tmp_path / "none.yaml")]) == 1
+    assert "can't be read: No such file" in capfd.readouterr().err
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "nowhere"))
+    assert local.main(["run", "plan"]) == 1
+    assert "which is no folder" in capfd.readouterr().err
+    assert not own_home.exists()
+
+
 def test_make_help_names_what_a_person_needs() -> None:
     """15.3"""
     told = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
