@@ -15,7 +15,6 @@ from aicfg_pipeline_tests.tools.servers import Database
 
 NEW = "public.ai_cfg_org_prompts"
 VIEW = "public.org_prompt_engineering"
-POLICY = "sys_admin_select_ai_cfg_org_prompts"
 
 CHANGES = {
     f"ALTER TABLE {NEW} DISABLE ROW LEVEL SECURITY": {"row level security"},
