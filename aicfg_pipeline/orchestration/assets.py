@@ -110,8 +110,9 @@ def _metadata(migration: Migration, table: str, ddl: Ddl) -> dict[str, object]:
 def column_schema(ddl: Ddl) -> TableSchema | None:
     """Read the columns from the DDL file's CREATE TABLE; None where its form is beyond the parser."""
     try:
-        tree = sqlglot.parse_one(ddl.blocks["table"].statements[0], read="postgres")
-    except (SqlglotError, KeyError):
+        made = next(s for s in ddl.blocks["table"].statements if s[:6].upper() == "CREATE" and "TABLE" in s.upper())
+        tree = sqlglot.parse_one(made, read="postgres")
+    except (SqlglotError, KeyError, StopIteration):
         return None
     columns = [
         TableColumn(

@@ -90,7 +90,13 @@ def _verdict(look: Look, job: str, wanted: Sequence[ManualStep], checks: Sequenc
 def _state_told(look: Look, job: str) -> str:
     states = {s.state for s in look.pairs}
     if states <= {State.ROLLED_BACK} and job != "undo_rollback":
-        return "The database is rolled back for good; the new tables are exported and dropped."
+        gone = all(look.ledger.last("drop", pair=s.pair.old, outcome="done") for s in look.pairs)
+        told = (
+            "the new tables are exported and dropped"
+            if gone
+            else "the new tables are gone, without a drop in the ledger"
+        )
+        return f"The database is rolled back for good; {told}."
     if states <= {State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED}:
         return "The database is rolled back." if State.CUT_OVER in states else "There was nothing to roll back."
     if job == "undo_rollback" and not states & set(RESTORED):

@@ -23,12 +23,16 @@ _HEADER = re.compile(r"^-- name: (?P<name>\w+)(?: -- (?P<description>.+))?[ \t]*
 
 @dataclass(frozen=True)
 class Block:
-    """One named block: its text, and the same text cut into statements (without the semicolons)."""
+    """One named block: its text, and the same text cut into statements (without the semicolons), each with its line.
+
+    Where the text names the schema of what the file makes, the statements leave it out (`spec.places`).
+    """
 
     name: str
     description: str
     sql: str
     statements: tuple[str, ...]
+    lines: tuple[int, ...] = ()
 
 
 def tokens(text: str) -> list[Token]:
@@ -73,7 +77,8 @@ def parse_blocks(text: str, where: str) -> Mapping[str, Block]:
     blocks: dict[str, Block] = {}
     for header, following in zip_longest(headers, headers[1:]):
         name = header["name"]
-        body = text[header.end() : following.start() if following else len(text)].strip()
+        whole = text[header.end() : following.start() if following else len(text)]
+        body = whole.strip()
         try:
             statements = split_statements(body)
         except SqlglotError as error:
@@ -85,12 +90,22 @@ def parse_blocks(text: str, where: str) -> Mapping[str, Block]:
             complaints.append(f"{where}: block {name} has no description (-- name: {name} -- what it is for)")
         if not statements:
             complaints.append(f"{where}: block {name} holds no statement")
-        blocks[name] = Block(name, header["description"] or "", body, statements)
+        first = text.count("\n", 0, header.end() + len(whole) - len(whole.lstrip())) + 1
+        blocks[name] = Block(name, header["description"] or "", body, statements, _lines(body, statements, first))
     if not headers:
         complaints.append(f"{where}: holds no block (a line `-- name: table -- what it is for`)")
     if complaints:
         raise SpecError(f"{where} can't be used.", complaints=complaints)
     return blocks
+
+
+def _lines(body: str, statements: tuple[str, ...], first: int) -> tuple[int, ...]:
+    found, place = [], 0
+    for statement in statements:
+        place = body.index(statement, place)
+        found.append(first + body.count("\n", 0, place))
+        place += len(statement)
+    return tuple(found)
 
 
 def load_blocks(path: Path, where: str | None = None) -> Mapping[str, Block]:

@@ -17,6 +17,7 @@ from sqlglot.tokens import Token, TokenType
 from aicfg_pipeline.errors import SpecError
 from aicfg_pipeline.spec.blocks import Block, identifier, load_blocks, tokens
 from aicfg_pipeline.spec.model import Ddl, ForeignKey, Pair
+from aicfg_pipeline.spec.places import Around, resolve
 
 TABLE_BLOCKS = ("table", "indexes", "foreign_keys", "validate", "triggers", "row_level_security", "grants", "comments")
 
@@ -102,8 +103,8 @@ def folded(identifier: Any) -> str:
     return identifier.name if identifier.args.get("quoted") else identifier.name.lower()
 
 
-def read_ddl(folder: Path, path: str, kind: str, name: str, complaints: list[str]) -> Ddl:
-    """Read one DDL file and add what is wrong with it to `complaints`."""
+def read_ddl(folder: Path, path: str, kind: str, around: Around, complaints: list[str]) -> Ddl:
+    """Read one DDL file and add what is wrong with it to `complaints`. Its statements run wherever the search path says."""
     known, required = (
         (TABLE_BLOCKS, _REQUIRED_TABLE_BLOCKS) if kind == "TABLE" else (VIEW_BLOCKS, _REQUIRED_VIEW_BLOCKS)
     )
@@ -114,31 +115,33 @@ def read_ddl(folder: Path, path: str, kind: str, name: str, complaints: list[str
         return Ddl(path, {})
     complaints += [f"{path}: block {n} is not known (known: {', '.join(known)})" for n in blocks if n not in known]
     complaints += [f"{path}: block {n} is missing" for n in required if n not in blocks]
-    complaints += [f"{path}: {c}" for c in _creation_complaints(blocks.get(kind.lower()), kind, name)]
+    complaints += [f"{path}: {c}" for c in _creation_complaints(blocks.get(kind.lower()), kind, around)]
     keys = blocks.get("foreign_keys")
-    parsed = [_foreign_key(path, s, complaints) for s in keys.statements] if keys else []
-    return Ddl(path, blocks, tuple(k for k in parsed if k))
+    parsed = [_foreign_key(path, s, complaints) for s in keys.statements if not _is_comment(s)] if keys else []
+    of_known = {n: b for n, b in blocks.items() if n in known}
+    return Ddl(path, resolve(path, of_known, known, around, complaints), tuple(k for k in parsed if k))
 
 
-def _creation_complaints(block: Block | None, kind: str, name: str) -> list[str]:
-    """Say what is wrong with the block that makes a table or view: it makes this one, and nothing that stays behind."""
+def _is_comment(statement: str) -> bool:
+    return statement[:7].upper() == "COMMENT"
+
+
+def _creation_complaints(block: Block | None, kind: str, around: Around) -> list[str]:
+    """Say what is wrong with the block that makes a table or view: it makes this one, once, and an ordinary one."""
     if block is None:
         return []
-    complaints, made = [], 0
+    complaints, made, name = [], 0, around.relation
     for statement in block.statements:
         words = tokens(statement)
         head = [t.text.upper() for t in words[:4]]
-        if head[:1] != ["CREATE"]:
-            continue
-        if head[1:2] != [kind]:
-            complaints.append(
-                f"block {block.name}: {' '.join(head[:3])} … would stay in the private schema; make it beforehand and"
-                f" name it under `requires`, or in another block"
-            )
+        if head[:2] != ["CREATE", kind]:
             continue
         made += 1
-        if len(words) < 4 or words[3].text == "." or identifier(words[2]) != name:
-            complaints.append(f"block {block.name}: it must make {name}, under this very name and without a schema")
+        said = [identifier(w) for w in words[2:5]]
+        if said != [around.schema, ".", name] and (said[:1] != [name] or said[1:2] == ["."]):
+            complaints.append(
+                f"block {block.name}: it must make {name}, under this very name; with the schema {around.schema} or none"
+            )
         if kind == "TABLE" and {"PARTITION", "INHERITS"} & set(_top_level_words(words)):
             complaints.append(
                 f"block {block.name}: {name} is partitioned or inherits; only ordinary tables are supported"
@@ -233,7 +236,12 @@ Function = tuple[str, str]
 
 def trigger_functions(pair: Pair, schema: str, *, new: bool = False) -> list[tuple[Function, str]]:
     """Return the functions that the block `triggers` of the old (or new) file makes, each with its statement."""
-    block = (pair.new_ddl if new else pair.old_ddl).blocks.get("triggers")
+    return functions_made(pair.new_ddl if new else pair.old_ddl, schema)
+
+
+def functions_made(table_ddl: Ddl, schema: str) -> list[tuple[Function, str]]:
+    """Return the functions that the block `triggers` of a file makes, each with its statement."""
+    block = table_ddl.blocks.get("triggers")
     statements = block.statements if block else ()
     return [
         ((identifier(name[0]) if len(name) == 2 else schema, identifier(name[-1])), statement)

@@ -21,6 +21,7 @@ from aicfg_pipeline import environment
 from aicfg_pipeline.errors import SpecError
 from aicfg_pipeline.spec.ddl import expression_complaint, folded, query_complaint, read_ddl, with_functions_in
 from aicfg_pipeline.spec.model import MAX_NAME_BYTES, PRIVATE_SCHEMA, Migration, Outside, Pair, Persona, shortened
+from aicfg_pipeline.spec.places import Around
 
 
 def _short_enough(name: str) -> str:
@@ -69,7 +70,7 @@ class _PairFile(_Strict):
     single_row: bool = False
     old_sql: Name
     new_sql: Name
-    view_sql: Name
+    view_sql: Name | None = None
     back: dict[Name, Name] = {}
     forth: dict[Name, Name] = {}
     keep: tuple[Name, ...] = ()
@@ -166,7 +167,7 @@ def _load(folder: Path, _files: object) -> Migration:
             remedy="Mend the lines named above; the file that came with the project shows every key.",
         ) from None
     complaints: list[str] = []
-    pairs = [_pair(folder, p, read.schema_, complaints) for p in read.pairs]
+    pairs = [_pair(folder, read, p, complaints) for p in read.pairs]
     required_tables = [_qualified(t, read.schema_, complaints) for t in read.requires.tables]
     complaints += _duplicates(read)
     if complaints:
@@ -228,7 +229,16 @@ def _qualified(name: str, schema: str, complaints: list[str]) -> tuple[str, str]
     return (folded(table.args.get("db")) or schema, folded(table.this) or name)
 
 
-def _pair(folder: Path, read: _PairFile, schema: str, complaints: list[str]) -> Pair:
+def _pair(folder: Path, whole: _MigrationFile, read: _PairFile, complaints: list[str]) -> Pair:
+    olds, place = [p.old for p in whole.pairs], whole.pairs.index(read)
+    at_old = Around(
+        whole.schema_,
+        read.old,
+        earlier=frozenset(olds[:place]),
+        later=frozenset(olds[place + 1 :]),
+        leaving=frozenset(p.new for p in whole.pairs),
+    )
+    at_new = Around(whole.schema_, read.new)
     return Pair(
         old=read.old,
         new=read.new,
@@ -238,9 +248,11 @@ def _pair(folder: Path, read: _PairFile, schema: str, complaints: list[str]) -> 
         back=dict(read.back),
         forth=dict(read.forth),
         keep=read.keep,
-        old_ddl=with_functions_in(read_ddl(folder, read.old_sql, "TABLE", read.old, complaints), schema),
-        new_ddl=with_functions_in(read_ddl(folder, read.new_sql, "TABLE", read.new, complaints), schema),
-        view_ddl=read_ddl(folder, read.view_sql, "VIEW", read.old, complaints),
+        old_ddl=with_functions_in(read_ddl(folder, read.old_sql, "TABLE", at_old, complaints), whole.schema_),
+        new_ddl=with_functions_in(read_ddl(folder, read.new_sql, "TABLE", at_new, complaints), whole.schema_),
+        view_ddl=read_ddl(folder, read.view_sql, "VIEW", Around(whole.schema_, read.old), complaints)
+        if read.view_sql
+        else None,
     )
 
 

@@ -75,7 +75,7 @@ class Pair:
     keep: tuple[str, ...]
     old_ddl: Ddl
     new_ddl: Ddl
-    view_ddl: Ddl
+    view_ddl: Ddl | None
 
     @property
     def change_log(self) -> str:
@@ -141,7 +141,7 @@ class Migration:
             [self.name, self.schema],
             *(
                 [p.old, p.new, p.key, dict(p.back), dict(p.forth), p.keep]
-                + [d.digest for d in (p.old_ddl, p.new_ddl, p.view_ddl)]
+                + [d.digest for d in (p.old_ddl, p.new_ddl, p.view_ddl) if d]
                 for p in self.pairs
             ),
         ]

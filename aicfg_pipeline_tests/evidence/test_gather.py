@@ -8,6 +8,7 @@ import pytest
 
 from aicfg_pipeline.evidence import Known, gather
 from aicfg_pipeline.evidence.facts import Comparison, Database, DifferingKey, ExportFile, Hazard, Side
+from aicfg_pipeline.evidence.verdict import verdict
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.checks.check import Check
@@ -186,6 +187,15 @@ def test_undo():
 )
 def test_outcomes(more, outcome):
     assert one_pair(**more).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    "known", [{"before": None}, {"unexplained": 1}, {"unexplained": None}], ids=["no rows", "one differs", "not looked"]
+)
+def test_rows_are_proven_equal_only_where_they_were_compared_and_none_differs(known):
+    proven = one_pair().pairs[0].model_copy(update={"differences": 0})
+    assert "proven equal" in verdict("rollback", "succeeded", [proven], None)
+    assert "proven equal" not in verdict("rollback", "succeeded", [proven.model_copy(update=known)], None)
 
 
 def test_failure_after_the_cut_over_names_both_ways_on():

@@ -194,11 +194,11 @@ def test_schema_that_is_not_for_tables(folder: Path, schema: str) -> None:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ("CREATE TABLE other (id int);", "it must make thing, under this very name and without a schema"),
-        ("CREATE TABLE public.thing (id int);", "it must make thing, under this very name and without a schema"),
+        ("CREATE TABLE other (id int);", "it must make thing, under this very name; with the schema public or none"),
+        ("CREATE TABLE else_where.thing (id int);", "it changes else_where.thing, which this file does not make"),
         ("CREATE TABLE IF NOT EXISTS thing (id int);", "it must make thing, under this very name"),
-        ("CREATE TYPE m AS ENUM ('a'); CREATE TABLE thing (m m);", "CREATE TYPE M … would stay in the private schema"),
-        ("CREATE SEQUENCE s; CREATE TABLE thing (id int);", "CREATE SEQUENCE S … would stay in the private schema"),
+        ("CREATE TYPE m AS ENUM ('a'); CREATE TABLE thing (m m);", "would stay in the private schema"),
+        ("CREATE SEQUENCE s; CREATE TABLE thing (id int);", "CREATE SEQUENCE s … would stay in the private schema"),
         ("CREATE UNLOGGED TABLE thing (id int);", "would stay in the private schema"),
         ("SELECT 1;", "it holds 0 statements CREATE TABLE, expected one"),
         ("CREATE TABLE thing (id int) PARTITION BY HASH (id);", "only ordinary tables are supported"),

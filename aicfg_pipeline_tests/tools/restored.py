@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 from psycopg.types.json import Jsonb
 
-from aicfg_pipeline.rollback.checks.visibility import FACT, visible_rows_facts
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps.compare import compare
 from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.drop import drop_new_tables
+from aicfg_pipeline.rollback.tables.personas import FACT, visible_rows_facts
 from aicfg_pipeline_tests.tools.migration import running
 from aicfg_pipeline_tests.tools.servers import Database
 
@@ -22,7 +22,7 @@ OUR_TRIGGERS = ("aicfg_rollback_change_log", "aicfg_rollback_change_log_truncate
 
 def cut_over_all(run: Run) -> None:
     """Every step of a rollback up to the cut-over, and what the personas saw before it."""
-    before = {s.pair.old: visible_rows_facts(run.session, run.migration, s.pair, s.new_table) for s in run.look().pairs}
+    before = {s.pair.old: visible_rows_facts(run.session, run.migration, s.new_table) for s in run.look().pairs}
     for pair in run.migration.pairs:
         copy_back(run, pair.old)
     compare(run)

@@ -37,7 +37,8 @@ def _migrate(step: Step) -> Mapping[str, Any]:
     for old, count in rows.items():
         pair, seen = step.migration.pair(old), {"dagster/row_count": count}
         step.context.log_event(AssetMaterialization(asset_key=asset_key(pair, "new"), metadata=seen))
-        step.context.log_event(AssetMaterialization(asset_key=asset_key(pair, "view"), metadata=seen))
+        if pair.view_ddl:
+            step.context.log_event(AssetMaterialization(asset_key=asset_key(pair, "view"), metadata=seen))
     steps = manual_steps(ServicesSettings(), step.migration, Way.FORTH, swapped=datetime.now(UTC)) if rows else ()
     told = summary(step.run, step.commands, job=step.context.job_name, steps=steps)
     quietly(step.context.log, logging.INFO, told.outcome)

@@ -51,7 +51,9 @@ def _undo(step: Step) -> Mapping[str, Any]:
         pair = step.migration.pair(old)
         log(AssetMaterialization(asset_key=asset_key(pair, "new"), description="undone", metadata=seen))
         log(AssetObservation(asset_key=asset_key(pair, "old"), description="undone", metadata=seen))
-        log(AssetObservation(asset_key=asset_key(pair, "view"), description="undone: a view again"))
+        there = run.look()[old].at_old_name
+        described = "undone: a view again" if there and there.is_view else "undone: there is no view"
+        log(AssetObservation(asset_key=asset_key(pair, "view"), description=described))
     return facts
 
 

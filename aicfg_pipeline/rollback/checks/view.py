@@ -17,7 +17,7 @@ from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, WITH_SHADOW, State
 from aicfg_pipeline.rollback.tables.ddl import SECURITY_INVOKER_SINCE
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
-from aicfg_pipeline.spec.model import Pair
+from aicfg_pipeline.spec.model import Ddl, Pair
 
 ADVISED = "A rollback is advised because"
 
@@ -29,23 +29,25 @@ def _view(inspection: Inspection, pair: Pair) -> Relation | None:
 
 
 def _no_view(inspection: Inspection, pair: Pair) -> Verdict:
-    return not_applicable(f"There is no view to look at ({inspection.state(pair).state}).")
+    file = "" if pair.view_ddl else "; migration.yaml names no file of one"
+    return not_applicable(f"There is no view to look at ({inspection.state(pair).state}{file}).")
 
 
 @check("view_agrees", asset="view", severity="WARN")
 def view_agrees(inspection: Inspection, pair: Pair) -> Verdict:
     """The view is a plain select of every column of the new table, so that both names show the same rows."""
     state, view = inspection.state(pair), _view(inspection, pair)
-    if view is None and state.state in (State.MIGRATED, State.MIGRATED_AGAIN, *WITH_SHADOW):
+    nothing = state.state in (State.MIGRATED, State.MIGRATED_AGAIN, *WITH_SHADOW)
+    if view is None and pair.view_ddl and nothing:
         return failed(f"{ADVISED} nothing has the old name {pair.old}: code that still uses it fails.")
-    if view is None:
+    if view is None or pair.view_ddl is None:
         return _no_view(inspection, pair)
-    return _agrees(inspection, pair, view)
+    return _agrees(inspection, pair, view, pair.view_ddl)
 
 
-def _agrees(inspection: Inspection, pair: Pair, view: Relation) -> Verdict:
+def _agrees(inspection: Inspection, pair: Pair, view: Relation, file: Ddl) -> Verdict:
     session, table = inspection.session, inspection.state(pair).new_table
-    with scratch_table(session, inspection.migration, pair.view_ddl, pair.old, "view") as made:
+    with scratch_table(session, inspection.migration, file, pair.old, "view") as made:
         expected = session.one(engine("view_definition"), {"oid": made.oid})
     with session.transaction(snapshot=True, read_only=True, search_path=(view.schema, "extensions")):
         found = session.one(engine("view_definition"), {"oid": view.oid})

@@ -117,7 +117,7 @@ def lost_by_undo(session: Session, migration: Migration, state: PairState) -> li
 
 def _lost_by_undo(session: Session, pair: Pair, change: Change, sequences: Mapping[str, str]) -> Hazard:
     who = "everyone (PUBLIC)" if change.role == EVERYONE else change.role
-    names = [pair.new, pair.old] if "view" in pair.view_ddl.blocks else [pair.new]
+    names = [pair.new, pair.old] if pair.view_ddl else [pair.new]
     mends = [m.as_string(session.connection) for n in names for m in mending(pair, change, sequences, table=n)]
     return Hazard(
         "access_changes",

@@ -9,6 +9,7 @@ from aicfg_pipeline.errors import LockTimeoutError
 from aicfg_pipeline.rollback.hazards import (
     access,
     dropping,
+    files,
     forward,
     names,
     rows,
@@ -16,8 +17,9 @@ from aicfg_pipeline.rollback.hazards import (
     shared,
     surroundings,
     undoing,
+    visibility,
 )
-from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
+from aicfg_pipeline.rollback.hazards.hazard import ACCEPTABLE, Hazard, Subject
 
 _NO_SCRATCH = frozenset({"unsupported_version", "unsupported_encoding", "replica", "pooled_connection"})
 
@@ -41,6 +43,11 @@ def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:
         found += _unless_locked_out(subject, "The names that will be needed can't be read", names.find)
         found += _unless_locked_out(subject, "The rows can't be read", rows.find)
         found += _unless_locked_out(subject, "Who may do what can't be read", access.find)
+        # where a table can't be made or its rows can't be copied, that is told already
+        if not any(h.blocks(tuple(ACCEPTABLE)) for h in found):
+            found += _unless_locked_out(subject, "The old tables can't be made", files.find)
+        if not any(h.blocks(tuple(ACCEPTABLE)) for h in found):
+            found += _unless_locked_out(subject, "Who sees which rows can't be read", visibility.find)
     return found
 
 

@@ -21,11 +21,15 @@ ACCEPTABLE = frozenset(
         "access_changes",
         "shared_function",
         "not_encrypted",
+        "visibility_changes",
+        "old_name_goes",
     }
 )
 """An operator may accept these by naming the code in `accept_hazards`."""
 
-INFORMATIVE = frozenset({"view_bypasses_rls", "old_table_kept_aside", "expression_not_used", "open_schema"})
+INFORMATIVE = frozenset(
+    {"view_bypasses_rls", "old_table_kept_aside", "expression_not_used", "open_schema", "persona_not_tried"}
+)
 """These are reported and never block."""
 
 CODES = frozenset(
@@ -37,7 +41,8 @@ CODES = frozenset(
         "old_table_kept_aside", "unsupported_table", "undo_in_part", "not_undoable", "retained",
         "parked_in_use", "values_change", "time_zone",
         "expression_not_used", "name_taken", "too_few_connections", "in_use_elsewhere", "access_changes", "shared_function",
-        "open_schema", "not_encrypted", "unsupported_encoding", "violates_exclusion",
+        "open_schema", "not_encrypted", "unsupported_encoding", "violates_exclusion", "visibility_changes",
+        "persona_not_tried", "old_name_goes", "file_fails",
     }
 )  # fmt: skip
 

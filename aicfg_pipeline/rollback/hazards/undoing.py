@@ -29,6 +29,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
         yield from _lost_keys(subject.session, subject.look, state)
         yield from _log(subject.session, state)
         yield from _pointing_at_parked(subject.session, state)
+        yield from _nothing_at_old_name(subject.look, state)
         yield from of_columns(subject, state)
         yield from access.lost_by_undo(subject.session, subject.migration, state)
     yield from _dependents(subject.session, states)
@@ -124,6 +125,20 @@ def _pointing_at_parked(session: Session, state: PairState) -> Iterator[Hazard]:
             f"{old}: foreign key {key.name} of {key.table} refers to the parked table; replaying would reach into"
             f" {key.table}.",
             "Take it off, and put it on again after the undo.",
+        )
+
+
+def _nothing_at_old_name(look: Look, state: PairState) -> Iterator[Hazard]:
+    """Where both tables stood side by side, only a view of the file can take the old one's name."""
+    swap = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
+    if swap and swap.facts.get("superseded") and state.pair.view_ddl is None:
+        yield Hazard(
+            "old_name_goes",
+            f"Before the rollback a table had the name {state.pair.old}, beside {state.pair.new}. After the undo nothing has it:"
+            f" the rows are in {state.pair.new}, the table of before is kept in the private schema, and migration.yaml names"
+            " no view (view_sql). Code that uses the old name will fail.",
+            "Name a view's file in migration.yaml; or accept it.",
+            state.pair.old,
         )
 
 

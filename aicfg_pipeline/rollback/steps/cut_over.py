@@ -18,12 +18,14 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
-from aicfg_pipeline.rollback.checks import kept, surroundings, visibility
+from aicfg_pipeline.rollback.checks import kept, surroundings
+from aicfg_pipeline.rollback.hazards import visibility
+from aicfg_pipeline.rollback.hazards.hazard import Hazard
 from aicfg_pipeline.rollback.hazards.rows import of_columns
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import WITH_SHADOW, Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
-from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants, sequences, trigger_functions
+from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants, personas, sequences, trigger_functions
 from aicfg_pipeline.rollback.tables.losses import guards
 from aicfg_pipeline.rollback.tables.sources import back_way, superseded_way
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
@@ -59,12 +61,31 @@ def _seen_before(run: Run, look: Look, state: PairState) -> dict[str, Any]:
     around = surroundings.remember(session, migration, state)
     around[kept.FACT] = kept.new_table_facts(session, migration, new)
     return {
-        visibility.FACT: visibility.visible_rows_facts(session, migration, state.pair, new),
+        personas.FACT: personas.visible_rows_facts(session, migration, new),
+        personas.FORETOLD: personas.as_fact(_must_be_seen_as_accepted(run, state)),
         surroundings.FACT: around,
         trigger_functions.FACT: trigger_functions.as_facts(
             trigger_functions.former_functions(session, migration, look, state.pair)
         ),
     }
+
+
+def _must_be_seen_as_accepted(run: Run, state: PairState) -> list[personas.Foretold]:
+    """The plan's look at who will see what once more: a policy may have changed since. Returns what verify expects then."""
+    foretold = personas.foretell(run.session, run.migration, state)
+    found = visibility.of_foretold(state.pair, foretold)
+    _refuse([h for h in found if h.blocks(run.settings.accept_hazards)])
+    return foretold
+
+
+def _refuse(blocking: list[Hazard]) -> None:
+    if blocking:
+        raise HazardError(
+            "Not cut over: the tables have changed since the plan. Nothing has changed for anyone.",
+            codes=[h.code for h in blocking],
+            complaints=[h.complaint for h in blocking],
+            remedy="Mend or accept what is named above, and run the job rollback again.",
+        )
 
 
 def _must_be_proven(look: Look, states: tuple[PairState, ...]) -> None:
@@ -163,14 +184,7 @@ def _must_lose_nothing(run: Run, states: tuple[PairState, ...], models: Mapping[
     """The plan's look at columns and types once more: the tables are in use, and may have got a column since."""
     with run.session.transaction(read_only=True, search_path=run.search_path) as session:
         found = [h for s in states for h in of_columns(session, s, models[s.pair.old])]
-    blocking = [h for h in found if h.blocks(run.settings.accept_hazards)]
-    if blocking:
-        raise HazardError(
-            "Not cut over: the tables have changed since the plan. Nothing has changed for anyone.",
-            codes=[h.code for h in blocking],
-            complaints=[h.complaint for h in blocking],
-            remedy="Mend or accept what is named above, and run the job rollback again.",
-        )
+    _refuse([h for h in found if h.blocks(run.settings.accept_hazards)])
 
 
 def _facts(run: Run, state: PairState, seen: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,9 @@ def migrate(run: Run) -> dict[str, Any]:
 
     rows, _ = run.with_locks(work, what="migrate", oids=[s.old_table.oid for s in todo])
     for old, count in rows.items():
-        run.say(f"{old}: {counted(count, 'row')} moved to {run.migration.pair(old).new}; {old} is a view now")
+        pair = run.migration.pair(old)
+        view = f"; {old} is a view now" if pair.view_ddl else ""
+        run.say(f"{old}: {counted(count, 'row')} moved to {pair.new}{view}")
     return rows
 
 

@@ -342,7 +342,10 @@ def _parked_view(state: PairState) -> Relation | None:
 
 
 def _made(run: Run, look: Look, state: PairState) -> list[sql.Composable]:
-    """Return the view of the file, where the old name was to be found and the view of before is not there."""
+    """Return the view of the file, where the old name was to be found and the view of before is not there.
+
+    The view of before comes back as it was, options and all; where there is none and no file of one, none is made.
+    """
     if _parked_view(state) or not _had_view(look, state):
         return []
     return ddl.view_statements(run.session, state.pair, own.on_behalf_of(run.session, state.parked.owner))

@@ -53,7 +53,12 @@ def run_blocks(session: Session, ddl: Ddl, *blocks: str) -> None:
 
 
 def view_statements(session: Session, pair: Pair, owner: str | None = None) -> list[sql.Composable]:
-    """Return what makes the view at the old name, with the readers' own rights where the server can; for `owner`."""
+    """Return what makes the view at the old name, for `owner`; nothing where the migration has none.
+
+    Its block `security_invoker`, if it has one, is for servers that can.
+    """
+    if pair.view_ddl is None:
+        return []
     hardened = ("security_invoker",) if session.version >= SECURITY_INVOKER_SINCE else ()
     given = [engine("give_view", view=ident(pair.old), owner=ident(owner))] if owner else []
     return [
