@@ -62,11 +62,14 @@ def _told(place: Arena, draw_world: Callable[[int], World], numbers: list[int], 
     ends: Counter[str] = Counter()
     hazards: Counter[str] = Counter()
     refused: Counter[str] = Counter()
+    blocked: dict[str, Counter[str]] = {"accepted": Counter(), "nothing accepted": Counter()}
     wrong: dict[str, list[int]] = {}
     began = last = time.monotonic()
     for told, number in enumerate(numbers, 1):
         try:
-            outcome = place.tell(draw_world(number))
+            world = draw_world(number)
+            outcome = place.tell(world)
+            blocked["accepted" if world.accept else "nothing accepted"].update(outcome.blocked)
             ends[outcome.end] += 1
             hazards.update(outcome.hazards)
             refused.update(outcome.refused)
@@ -85,6 +88,8 @@ def _told(place: Arena, draw_world: Callable[[int], World], numbers: list[int], 
     print(f"{len(numbers)} databases in {seconds:.0f} s ({len(numbers) / seconds:.1f} a second): {_listed(ends)}")
     print(f"processor: {_processor(place, len(numbers)):.2f} s a database")
     print(f"hazards: {_listed(hazards)}")
+    for how, counted in blocked.items():
+        print(f"plans refused by, {how}: {_listed(counted)}")
     print(f"refused later, with a reason: {_listed(refused)}")
     for kind, found in sorted(wrong.items(), key=lambda item: -len(item[1])):
         print(f"{len(found):5} × {kind}: {found[:8]}")

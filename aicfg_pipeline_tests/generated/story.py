@@ -54,11 +54,12 @@ class NotBuilt(Exception):
 
 @dataclass
 class Outcome:
-    """How a story has ended: refused, or whole; the codes of the hazards, and what else was refused."""
+    """How a story has ended: refused, or whole; the codes of the hazards, what else was refused, which hazards refused it."""
 
     end: str
     hazards: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Story:
         first = self._look()
         hazards = self._planned(first, again=False)
         if hazards is None:
-            return Outcome("refused", tuple(sorted(self.told)))
+            return Outcome("refused", tuple(sorted(self.told)), blocked=self.blocked)
         try:
             self._rolled_back(first, times[0] % 4)
         except HazardError as error:  # what was written since the plan is a hazard that nobody has accepted
@@ -167,7 +168,7 @@ class Story:
             self._write("new", times[2] % 4)
             second = self._look()
             if self._planned(second, again=True) is None:
-                return Outcome("refused again", tuple(sorted(self.told)), tuple(self.refused))
+                return Outcome("refused again", tuple(sorted(self.told)), tuple(self.refused), self.blocked)
             self._rolled_back(second, times[3] % 4, again=True)
             self._write("old", times[4] % 4)
         self._dropped()
@@ -188,7 +189,9 @@ class Story:
             raise Counterexample(
                 f"{self.chapter}: {unfounded[0].code} without a reason", "\n".join(map(str, unfounded))
             )
+        # who accepts nothing accepts nothing: a refusal of such a world says which hazards there are, no more
         self.accepted = tuple(sorted(ACCEPTABLE)) if self.world.accept else ()
+        self.blocked = tuple(sorted({h.code for h in found.hazards if h.blocks(self.accepted)}))
         try:
             plan.gate(found, self.accepted)
         except HazardError as error:
