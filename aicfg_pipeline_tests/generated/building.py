@@ -48,13 +48,7 @@ def build(connection: psycopg.Connection, world: World, database: str, superuser
     for pair in world.pairs:
         _as_owner(run, pair.owner or world.owner)
         _migrated(run, connection, pair, pair.owner or world.owner)
-    run("RESET ROLE")
-    for pair in world.pairs:
-        if pair.shape not in ("renamed", "coexisting"):
-            run(f"DROP TABLE {q('public', pair.old)} CASCADE")
-    for pair in world.pairs:
-        _as_owner(run, pair.owner or world.owner)
-        _view(run, connection, pair)
+    _old_names(run, connection, world)
     run("RESET ROLE")
     for dependent in world.dependents:
         run(dependent_statement(world.pairs[dependent.pair], dependent))
@@ -62,6 +56,21 @@ def build(connection: psycopg.Connection, world: World, database: str, superuser
     _publish(run, world, can_choose=_version(connection) >= 150_000)
     _settings(run, world, database)
     return built
+
+
+def _old_names(run: Callable[[str], None], connection: psycopg.Connection, world: World) -> None:
+    """The old tables go, and their names become the views'."""
+    run("RESET ROLE")
+    for pair in world.pairs:
+        if pair.shape not in ("renamed", "coexisting"):
+            run(f"DROP TABLE {q('public', pair.old)} CASCADE")
+    copied = {("public", p.old) for p in world.pairs if p.shape != "renamed"}
+    for pair in world.pairs:
+        _as_owner(run, pair.owner or world.owner)
+        if pair.shape == "renamed":  # its key to a table that was copied went with the old one
+            for statement in files.keys_to(pair, copied):
+                run(statement)
+        _view(run, connection, pair)
 
 
 def _as_owner(run: Callable[[str], None], owner: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import yaml
@@ -146,6 +146,13 @@ def index_statement(table: str, index: Index) -> str:
 
 def _referring(pair: Pair, side: str) -> list[Column]:
     return [c for c in pair.side(side) if c.reference and (side == "new" or c.reference.old)]
+
+
+def keys_to(pair: Pair, there: Collection[tuple[str, str]]) -> Iterator[str]:
+    """Yield what makes the new table's keys to these pairs' new tables."""
+    for column in _referring(pair, "new"):
+        if column.reference and column.reference.between and column.reference.table in there:
+            yield _key(pair.new, column, "new")
 
 
 def _key_name(table: str, column: Column) -> str:
