@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-NOT_OURS = {".git", ".venv", ".cache", "__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+CACHES = {".cache", "__pycache__", ".hypothesis", ".import_linter_cache", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+NOT_OURS = {".git", ".venv", *CACHES}
 """What git and the tools keep there."""
 WRITTEN_BY_PEOPLE = {".py", ".sql", ".md"}
 """Who adds a file of these while tests run is a person."""
