@@ -73,17 +73,20 @@ class Request(Config):
 
     def complaints(self) -> list[str]:
         """Say what can't be meant, besides what the types say: Dagster's schema has no bounds."""
-        if 0 <= self.retain_days <= MOST_DAYS:
-            return []
-        return [
-            f"retain_days is {self.retain_days}: a number of days from 0 (drop at the end of this run) to {MOST_DAYS}"
-        ]
+        told = []
+        if not 0 <= self.retain_days <= MOST_DAYS:
+            told.append(
+                f"retain_days is {self.retain_days}: a number of days from 0 (drop at the end of this run) to {MOST_DAYS}"
+            )
+        if self.approved_by.strip() and not self.approved_plan.strip():
+            told.append("approved_by says who approved, but approved_plan does not say what: the hash of a plan")
+        return told
 
     def settings(self) -> Settings:
         """Return these as the engine's settings. Raises `ConfigError`."""
         complaints = self.complaints()
         if complaints:
-            raise ConfigError(f"{complaints[0]}. Nothing was touched.", remedy="Correct it in run.yaml.")
+            raise ConfigError(f"{'; '.join(complaints)}. Nothing was touched.", remedy="Correct it in run.yaml.")
         return Settings(
             confirm_database=self.confirm_database or None,
             dry_run=self.dry_run,

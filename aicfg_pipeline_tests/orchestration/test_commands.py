@@ -180,7 +180,8 @@ def test_what_a_job_uses_is_said_in_its_description() -> None:
         ({"retain_day": 3}, 'Received unexpected config entry "retain_day"'),
         ({"accept_hazards": ["violates_check"]}, "accept_hazards[0] not in enum"),
         ({"ops": {"plan": {"config": {}}}}, 'Received unexpected config entry "ops"'),
-        ({"retain_days": 400}, "retain_days is 400"),
+        ({"confirm_database": "app", "retain_days": 400, "approved_by": "Ada"}, "retain_days is 400"),
+        ({"confirm_database": "app", "retain_days": 400, "approved_by": "Ada"}, "approved_by says who approved"),
     ],
 )
 def test_a_run_yaml_that_cant_be_used_is_told_without_a_traceback(
