@@ -175,6 +175,10 @@ CASES = (
         "a key of a table to itself goes back and forth with it",
         world(with_column(Column("parent", "integer", "integer", values=("1", "2"), reference=BETWEEN), "1", "1", None)),
     ),
+    Case(
+        "a composite value without a single field is a value, and told where it has no place",
+        world(with_column(Column("pair", None, "couple"), "(,)", "(1,)", None)), "D4", told=("unmapped_column",),
+    ),
     Case("nothing at the old name is nothing again after undo", world(replace(PLAIN, shape="none"))),
     Case(
         "a view outside that reads the new table stops the drop and nothing else",

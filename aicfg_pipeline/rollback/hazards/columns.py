@@ -71,7 +71,7 @@ def _passed_over(way: Way) -> Iterator[Hazard]:
 
 def _unplaced(session: Session, way: Way) -> Iterator[Hazard]:
     columns = [c for c in way.have if c.name in way.mapping.unplaced]
-    filled = [sql.SQL("{} IS NOT NULL").format(ident("source", c.name)) for c in columns]
+    filled = [sql.SQL("{} IS DISTINCT FROM NULL").format(ident("source", c.name)) for c in columns]
     for column, count in zip(columns, tally(session, way.table, filled), strict=True):
         needed = way.is_new and column.not_null and not column.has_default
         if count or needed:

@@ -7,7 +7,7 @@ record_image_ne(ROW({column}), ROW(CAST(CAST({column} AS {other}) AS {own})));
 ({column} IS DISTINCT FROM CAST(CAST({column} AS {other}) AS {own}));
 
 -- name: has_a_value -- where there is no way back at all
-({column} IS NOT NULL);
+({column} IS DISTINCT FROM NULL);
 
 -- name: try_cast -- nothing is read: only whether the server knows how
 SELECT {expression} FROM {table} AS source LIMIT 0;
