@@ -87,8 +87,8 @@ def _unencrypted(subject: Subject) -> Iterator[Hazard]:
             "not_encrypted",
             f"The connection to {host} goes over a network without TLS: whoever is on the way reads and changes what goes"
             " through it.",
-            "Add sslmode=verify-full and sslrootcert=FILE to AICFG_DATABASE_URL (README, TLS). Where the way is protected"
-            " otherwise (a tunnel, a private network), accept it.",
+            "Add sslmode=verify-full and sslrootcert=FILE to AICFG_DATABASE_URL (docs/own-database.md). Where the way is"
+            " protected otherwise (a tunnel, a private network), accept it.",
             facts={"host": host},
         )
 
