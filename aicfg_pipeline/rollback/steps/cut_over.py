@@ -6,13 +6,13 @@ after. `undo` takes the swap back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import GateError, HazardError, LockTimeoutError
+from aicfg_pipeline.errors import DatabaseError, GateError, HazardError, LockTimeoutError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident, private
@@ -267,10 +267,25 @@ def _validated(run: Run, state: PairState) -> list[str]:
     waiting = [k.name for k in catalog.foreign_keys(run.session, state.old_table.oid) if not k.validated]
     if waiting:
         validating = _validating(run, state)
-        with begun(run, validating) as session:
-            carry_out(session, validating.then)
-            run.record("settle", "validated", pair=state.pair.old, facts={"foreign_keys": waiting})
+        try:
+            with begun(run, validating) as session:
+                carry_out(session, validating.then)
+                run.record("settle", "validated", pair=state.pair.old, facts={"foreign_keys": waiting})
+        except DatabaseError as error:
+            if getattr(error, "sqlstate", None) != foreign_keys.VIOLATED:
+                raise
+            raise _refers_to_nothing(state, waiting) from error
     return waiting
+
+
+def _refers_to_nothing(state: PairState, waiting: Sequence[str]) -> GateError:
+    """The new table did not have this key, so rows could lose what they refer to until the names changed."""
+    return GateError(
+        f"{state.pair.old} is in use again, and everything in it is kept, but it has rows that refer to nothing.",
+        complaints=[f"{state.pair.old}: the foreign key {name} is not validated" for name in waiting],
+        expected="every row to refer to one that is there; new writes are held to that already",
+        remedy="Mend or delete these rows and run the job rollback again: it validates. Or undo_rollback.",
+    )
 
 
 # --- what it does, as data -------------------------------------------------------------------------------------
