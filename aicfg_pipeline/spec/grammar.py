@@ -157,10 +157,13 @@ def _create(words: _Words) -> Sentence:
         return _made("CREATE VIEW", "VIEW", words.name(), "view")
     if words.skip("SEQUENCE"):
         words.skip("IF", "NOT", "EXISTS")
-        made = _made("CREATE SEQUENCE", "SEQUENCE", words.name(), "table")
-        return replace(made, owner=_owned_by(words))
+        return replace(_made("CREATE SEQUENCE", "SEQUENCE", words.name(), "table"), owner=_owned_by(words))
     if words.one_of("INDEX", "UNIQUE INDEX"):
         return _create_index(words)
+    if words.skip("STATISTICS"):
+        words.skip("IF", "NOT", "EXISTS")
+        made = words.name()
+        return Sentence("CREATE STATISTICS", "TABLE", ("indexes",), (_after(words, "FROM"),), (made.parts[-1],))
     if words.one_of("TRIGGER", "CONSTRAINT TRIGGER"):
         part = words.single()
         return Sentence("CREATE TRIGGER", "TABLE", ("triggers",), (_after(words, "ON"),), part=part)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import psycopg
@@ -70,12 +71,12 @@ class Counter:
 
 
 def _script(session: Session, statements: Sequence[sql.Composable], **kwargs: Any) -> None:
-    """Each statement alone; settings, which nobody would miss, go together as they are."""
-    settings = [s for s in statements if s.as_string(session.connection).startswith("SET LOCAL")]
-    if settings:
-        _EXECUTE(session, sql.SQL(";\n").join(settings), **kwargs)
-    for statement in statements:
-        if statement not in settings:
+    """Each statement alone and in order; settings that follow each other, which nobody would miss, go together."""
+    for are_settings, group in groupby(statements, lambda s: s.as_string(session.connection).startswith("SET LOCAL")):
+        if are_settings:
+            _EXECUTE(session, sql.SQL(";\n").join(group), **kwargs)
+            continue
+        for statement in group:
             session.execute(statement, **kwargs)
 
 

@@ -178,6 +178,10 @@ def normalised(dump: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
+EVERYWHERE = ("postgres", "anon", "authenticated", "service_role", "authenticator", SUPERUSER)
+"""The roles that a database is filled with: they stay what they are."""
+
+
 class Server:
     """One running server and the templates on it."""
 
@@ -186,6 +190,7 @@ class Server:
         self.version = version
         self._numbers = itertools.count(1)
         self._templates: set[str] = set()
+        self._members: dict[str, set[tuple[str, str]]] = {}
 
     def __repr__(self) -> str:
         return f"Server({self.version})"
@@ -232,14 +237,30 @@ class Server:
 
     def create(self, name: str, template: str | None = None) -> Database:
         """Create a database, empty or as a clone."""
+        self._members[name] = self._memberships()
         owned = " OWNER postgres" if template else ""  # an empty one gets its owner with the roles
         self._execute("CREATE DATABASE {} TEMPLATE {}" + owned, name, template or "template1")
         return Database(self.cluster.url(OWNER, name), self.cluster.url(SUPERUSER, name), name, self.cluster)
 
     def drop(self, database: Database) -> None:
-        """Drop a database, whoever is still connected to it."""
+        """Drop a database, whoever is still connected to it, and who has become whose member while it was there.
+
+        Roles belong to the server: a test that follows would find them in the facts of a template that was made before.
+        """
         database.close()
         self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name)
+        for role, member in self._memberships() - self._members.pop(database.name, set()):
+            self._execute("REVOKE {} FROM {}", role, member)
+
+    def _memberships(self) -> set[tuple[str, str]]:
+        """Return who is whose member, but for the roles that every database of the demo has."""
+        with self._maintenance() as connection:
+            rows = connection.execute(
+                "SELECT g.rolname, m.rolname FROM pg_auth_members a JOIN pg_roles g ON g.oid = roleid"
+                " JOIN pg_roles m ON m.oid = member WHERE m.rolname <> ALL (%s) AND m.rolname NOT LIKE 'pg\\_%%'",
+                (list(EVERYWHERE),),
+            )
+            return set(rows.fetchall())
 
     def _execute(self, statement: str, *names: str) -> None:
         with self._maintenance() as connection:

@@ -144,6 +144,6 @@ def _gate(results: dict[str, Comparison]) -> None:
 def _told(old: str, result: Comparison) -> str:
     shown = ", ".join(f"{s['key']} ({s['kind']})" for s in result.differences.sample[:5])
     return (
-        f"{old}: {counted(result.differences.unexplained, 'row')} differ without an entry in the change log"
+        f"{old}: {counted(result.differences.unexplained, 'row differs', 'rows differ')} without an entry in the change log"
         f" (before {result.before}, after {result.after}): {shown or 'no key, the checksums differ'}"
     )

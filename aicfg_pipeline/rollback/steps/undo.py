@@ -239,7 +239,7 @@ def _proven(run: Run, states: Sequence[PairState]) -> dict[str, Comparison]:
         raise GateError(
             "The parked tables are not what the old tables hold. The old tables stay in use, the new ones parked.",
             complaints=[
-                f"{old}: {counted(r.differences.unexplained, 'row')} differ without an entry in the change log:"
+                f"{old}: {counted(r.differences.unexplained, 'row differs', 'rows differ')} without an entry in the change log:"
                 f" {', '.join(str(s['key']) for s in r.differences.sample[:5]) or 'no key, the checksums differ'}"
                 for old, r in wrong.items()
             ],

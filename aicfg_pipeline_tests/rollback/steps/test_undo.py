@@ -289,7 +289,7 @@ def test_a_write_past_the_change_log_stops_it(migrated_database: Database) -> No
         UPDATE {OLD} SET citation_style = 'endnote' WHERE id = (SELECT min(id::text)::uuid FROM {OLD});
         ALTER TABLE {OLD} ENABLE ALWAYS TRIGGER aicfg_rollback_change_log; COMMIT"""
     )
-    with pytest.raises(GateError, match="1 rows differ without an entry"):
+    with pytest.raises(GateError, match="1 row differs without an entry"):
         undone(migrated_database)
     assert states(migrated_database) == {State.CUT_OVER}
 

@@ -210,7 +210,7 @@ def test_value_that_is_not_the_same_in_the_copy_stops_the_run(
         lifecycle.begin(run, "rollback")
         copy_back(run, "thing")
         plain_database.execute(f"UPDATE aicfg_rollback.thing SET value = {changed}")
-        with pytest.raises(GateError, match=r"1 rows differ without an entry in the change log"):
+        with pytest.raises(GateError, match=r"1 row differs without an entry in the change log"):
             compare(run)
 
 

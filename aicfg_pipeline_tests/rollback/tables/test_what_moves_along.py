@@ -14,10 +14,8 @@ from aicfg_pipeline_tests.tools.servers import Database
 
 COLUMNS = "id integer NOT NULL, a integer, b integer, touched integer"
 INSERT = "INSERT INTO thing SELECT i, i, i, 0 FROM generate_series(1, 20) i"
-STATISTICS = """
--- name: comments -- statistics on two columns, of one name before and after
-CREATE STATISTICS both_columns ON a, b FROM {};
-"""
+STATISTICS = "CREATE STATISTICS public.both_columns ON a, b FROM public.{};\n"
+"""On two columns, of one name before and after, as a dump has it; the block `indexes` goes on."""
 TRIGGERS = """
 -- name: triggers -- a function without a schema
 CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.touched = 1; RETURN NEW; END$$;
