@@ -89,6 +89,9 @@ def why_stale(run: Run, state: PairState) -> str | None:
         return "its change log is gone"
     if made.facts.get("identity") != shadow_identity(run, state):
         return "the new table or the migration's files have changed since"
+    live, made_as = (catalog.columns(run.session, r.oid) for r in (state.new_table, state.shadow))
+    if not change_log.holds_keys_of(catalog.columns(run.session, state.log.oid), state.pair.key, live, made_as):
+        return "its change log is an earlier version's, and may not hold every key"
     for relation in state.live_tables:
         triggers = catalog.our_triggers(run.session, relation.oid, state.pair.change_log)
         if any(triggers.get(t) != "A" for t in change_log.TRIGGERS):

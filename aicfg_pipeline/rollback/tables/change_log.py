@@ -58,6 +58,18 @@ def key_columns(key: Sequence[str], one: Sequence[Column], other: Sequence[Colum
     return comma(_key_column(left.get(k, right[k]), right[k]) for k in key)
 
 
+OWN_COLUMNS = frozenset({"aicfg_seq", "aicfg_whole_table", "aicfg_replayed"})
+
+
+def holds_keys_of(log: Sequence[Column], key: Sequence[str], one: Sequence[Column], other: Sequence[Column]) -> bool:
+    """Say whether a log is one that this version would make: an earlier one's had the new table's types."""
+    left, right, there = {c.name: c for c in one}, {c.name: c for c in other}, {c.name: c for c in log}
+    wanted = {k: common_type(left.get(k, right[k]), right[k]) or left.get(k, right[k]).base_type for k in key}
+    return there.keys() == {*key, *OWN_COLUMNS} and all(
+        type_ in (there[name].base_type, there[name].core) for name, type_ in wanted.items()
+    )
+
+
 def _key_column(one: Column, other: Column) -> sql.Composed:
     collations = [c for c in (one.collation, other.collation) if c not in (None, DEFAULT_COLLATION)]
     return engine(

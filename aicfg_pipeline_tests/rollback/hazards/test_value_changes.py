@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.steps import plan
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline_tests.tools.folders import set_up
 from aicfg_pipeline_tests.tools.migration import migrate_forward, roll_back, running
 from aicfg_pipeline_tests.tools.planning import planned, refused
@@ -167,3 +169,30 @@ def test_o10_keys_that_no_type_holds_are_told_by_the_plan(
     (hazard,) = refused(plain_database)
     assert hazard.code == "type_mismatch"
     assert hazard.found.startswith('The key id is uuid in new_thing and text COLLATE pg_catalog."default" in thing')
+
+
+def test_o10_a_change_log_of_an_earlier_version_is_not_gone_on_with(
+    plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key had the new table's type: after the cut-over a larger number could not be noted, and not be written."""
+    columns = "id {} NOT NULL, v text"
+    new = columns.format("integer")
+    set_up(
+        plain_database,
+        tmp_path,
+        monkeypatch,
+        columns.format("bigint"),
+        "INSERT INTO thing VALUES (1, 'a')",
+        new_columns=new,
+    )
+    migrate_forward(plain_database.url)
+    with running(plain_database.url) as run:
+        lifecycle.begin(run, "rollback")
+        copy_back(run, "thing")
+        plain_database.execute("ALTER TABLE aicfg_rollback.change_log_thing ALTER COLUMN id TYPE integer")
+        said: list[str] = []
+        run.say = said.append
+        roll_back(run)
+    assert [line for line in said if "its change log is an earlier version's" in line] != []
+    plain_database.execute("INSERT INTO thing VALUES (5000000000, 'b')")
+    assert plain_database.query("SELECT id FROM aicfg_rollback.change_log_thing") == [(5000000000,)]
