@@ -33,7 +33,13 @@ url = "$AWS/2015-03-31/functions/{FUNCTION}/code"
 scope = "AWS4-HMAC-SHA256 Credential=x/20260101/{REGION}/lambda/aws4_request, SignedHeaders=host, Signature=x"
 headers = {{"Authorization": scope, "Content-Type": "application/json"}}
 body = b'{{"ZipFile": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="}}'
-urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"))
+for attempt in range(5):
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=5)
+        break
+    except TimeoutError:
+        if attempt == 4:
+            raise
 END
 echo "$branch" >> deploys.txt
 """

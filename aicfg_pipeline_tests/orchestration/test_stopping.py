@@ -65,7 +65,8 @@ def test_a_run_that_is_stopped_says_what_is_where_and_how_to_go_on_or_give_up(
             wait_for(migrated_database, WAITS, there=True)
             for number in signals:
                 process.send_signal(number)
-                time.sleep(0.2)
+                wait_for(migrated_database, WAITS, there=False)  # two in one instant may end without the words
+                time.sleep(0.1)
             output, _ = process.communicate(timeout=60)
         finally:
             process.kill()

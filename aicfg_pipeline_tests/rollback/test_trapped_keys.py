@@ -200,6 +200,7 @@ OF_KNOWN_TYPES = {  # what these are filled with is a literal of ours, beside a 
         "same_columns",
         "facts_with_lock_time",
     ),
+    "has_a_value",  # beside a bare NULL the server asks no operator: it reads it as IS NOT NULL of the value as a whole
     "load_script",  # a person runs it, under settings of its own
     "changes_in_value",  # of the type numeric itself; a domain over it is compared as an image
 }
