@@ -31,9 +31,14 @@ def tell(log: logging.Logger, line: str) -> bool:
     """Tell people: in the sensor's log, and by the webhook where there is one. Returns whether it was delivered."""
     log.error(line)
     url = WEBHOOK_URL.value()
-    if not url:
+    return post(log, WebhookService(url) if url else None, line)
+
+
+def post(log: logging.Logger, webhook: WebhookService | None, line: str) -> bool:
+    """Post a line, and log how that ended. Returns whether it was delivered; where there is no webhook it is."""
+    if webhook is None:
         return True
-    posted = WebhookService(url).post(line)
+    posted = webhook.post(line)
     (log.info if posted.ok else log.error)(f"webhook: {posted.reason}")
     return posted.ok
 

@@ -6,7 +6,6 @@ It asks for the job `prepare` again, which goes on with what is there. Work does
 import json
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -24,8 +23,8 @@ from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.sensors import interval_seconds
-from aicfg_pipeline.orchestration.under_way import run_under_way
-from aicfg_pipeline.rollback.glance import glance
+from aicfg_pipeline.orchestration.under_way import blind, looking_again
+from aicfg_pipeline.rollback.glance import who_works
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import Look, State, look, prepared_by
 from aicfg_pipeline.rollback.tables.preparation import Preparation, preparation
@@ -67,12 +66,11 @@ def build_preparation_sensor(migration: Migration) -> SensorDefinition:
                 found = [p for s in seen.pairs if (p := preparation(session, seen.ledger, s))]
                 if not found:
                     return SkipReason("Nothing is prepared.")
-                glanced = glance(session, migration)
+                skipped = looking_again(context, *who_works(session))
         except PipelineError as error:
-            return SkipReason(f"The database can't be looked at, of which verification_sensor tells people: {error}")
-        busy = glanced.running or run_under_way(context, glanced.sessions, datetime.now(UTC))
-        if busy:
-            return SkipReason(f"A run is under way: {busy}. Looking again at the next tick.")
+            return SkipReason(blind(error))
+        if skipped:
+            return SkipReason(skipped)
         cursor = json.loads(context.cursor) if context.cursor else {}
         now = time.time()
         why = needs(found, float(cursor.get("asked_at", 0)), now)

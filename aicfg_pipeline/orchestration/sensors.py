@@ -26,7 +26,7 @@ from aicfg_pipeline.orchestration.alerts import build_failure_alert, tell
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.home import named_target
 from aicfg_pipeline.orchestration.resources import PostgresResource
-from aicfg_pipeline.orchestration.under_way import run_under_way
+from aicfg_pipeline.orchestration.under_way import looking_again
 from aicfg_pipeline.orchestration.verified import Verified, last_verification
 from aicfg_pipeline.rollback.glance import Glance, glance
 from aicfg_pipeline.services.heartbeat import beat
@@ -102,9 +102,9 @@ def _verification_sensor(migration: Migration) -> SensorDefinition:
         except PipelineError as error:
             return _outage(context, cursor, error)
         cursor = _over(context, cursor)
-        busy = seen.running or run_under_way(context, seen.sessions, datetime.now(UTC))
-        if busy:
-            return _looking_again(context, cursor, busy)
+        skipped = looking_again(context, seen.running, seen.sessions)
+        if skipped:
+            return _skipped(context, cursor, skipped)
         return _judged(context, migration, seen, cursor)
 
     return verification_sensor
@@ -128,13 +128,12 @@ def _judged(
     return SensorResult(run_requests=[RunRequest(run_key=key, tags=tags)], **result)
 
 
-def _looking_again(context: SensorEvaluationContext, cursor: Mapping[str, Any], busy: str) -> SensorResult:
+def _skipped(context: SensorEvaluationContext, cursor: Mapping[str, Any], why: str) -> SensorResult:
     last = last_verification(context.instance)
     wrong = f" STILL OPEN since the {last.told}: {'; '.join(last.wrong)}." if last and last.wrong else ""
     if not wrong:
         _sign_of_life(context)
-    reason = f"A run is under way: {busy}. Looking again at the next tick.{wrong}"
-    return SensorResult(skip_reason=reason, cursor=json.dumps(cursor))
+    return SensorResult(skip_reason=f"{why}{wrong}", cursor=json.dumps(cursor))
 
 
 def _outage(context: SensorEvaluationContext, cursor: Mapping[str, Any], error: PipelineError) -> SensorResult:

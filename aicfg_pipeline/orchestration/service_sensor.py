@@ -4,8 +4,6 @@ While the migration is in effect it weighs the runbook's four reasons to roll ba
 several times in a row. It never rolls back.
 """
 
-from datetime import UTC, datetime
-
 from dagster import (
     DefaultSensorStatus,
     RunRequest,
@@ -17,12 +15,13 @@ from dagster import (
 )
 
 from aicfg_pipeline.errors import PipelineError
+from aicfg_pipeline.orchestration.alerts import post
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.sensors import interval_seconds
 from aicfg_pipeline.orchestration.service_checks import Looked, look_at_services, looked_events
 from aicfg_pipeline.orchestration.services import ServicesResource
-from aicfg_pipeline.orchestration.under_way import run_under_way
-from aicfg_pipeline.rollback.glance import glance
+from aicfg_pipeline.orchestration.under_way import blind, looking_again
+from aicfg_pipeline.rollback.glance import who_works
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec.model import Migration
 
@@ -47,13 +46,12 @@ def build_service_sensors(migration: Migration) -> list[SensorDefinition]:
             return SkipReason("No endpoint and no log is configured, so there is nothing to watch.")
         try:
             with postgres.session("aicfg_pipeline sensor") as session:
-                seen = glance(session, migration)
-                busy = seen.running or run_under_way(context, seen.sessions, datetime.now(UTC))
-                if busy:
-                    return SkipReason(f"A run is under way: {busy}. Looking again at the next tick.")
+                skipped = looking_again(context, *who_works(session))
+                if skipped:
+                    return SkipReason(skipped)
                 looked = look_at_services(session, migration, settings, context.instance, quick=True)
         except PipelineError as error:
-            return SkipReason(f"The database can't be looked at, of which verification_sensor tells people: {error}")
+            return SkipReason(blind(error))
         advised = ", ".join(looked.weighed.advised) if looked.weighed else ""
         events = looked_events(migration, looked)
         if not advised or advised == context.cursor:
@@ -81,6 +79,4 @@ def _tell_people(context: SensorEvaluationContext, settings: ServicesSettings, l
     except PipelineError as error:
         context.log.error(f"webhook: {error}")
         return
-    if webhook is not None:
-        posted = webhook.post(line)
-        (context.log.info if posted.ok else context.log.error)(f"webhook: {posted.reason}")
+    post(context.log, webhook, line)

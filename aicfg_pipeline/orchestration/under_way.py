@@ -4,10 +4,11 @@ Dagster alone does not know: a run whose process was killed stays STARTED there 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from dagster import DagsterRunStatus, RunRecord, RunsFilter, SensorEvaluationContext
 
+from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.alerts import WATCHED
 from aicfg_pipeline.orchestration.home import TARGET_TAG, named_target
 
@@ -21,6 +22,17 @@ IN_PROGRESS = [
 LOOKS_ONLY = "plan"
 STARTS_WITHIN_SECONDS = 600
 """Until then a run need not have come to the database yet: it may wait in the queue, or for its process."""
+
+
+def looking_again(context: SensorEvaluationContext, running: str | None, sessions: Sequence[str]) -> str | None:
+    """Say why a tick leaves the database alone, or None: a run holds the run lock, or lives (see `run_under_way`)."""
+    busy = running or run_under_way(context, sessions, datetime.now(UTC))
+    return f"A run is under way: {busy}. Looking again at the next tick." if busy else None
+
+
+def blind(error: PipelineError) -> str:
+    """Say why a tick can't look, where that is verification_sensor's to tell people."""
+    return f"The database can't be looked at, of which verification_sensor tells people: {error}"
 
 
 def run_under_way(context: SensorEvaluationContext, sessions: Sequence[str], now: datetime) -> str | None:

@@ -60,16 +60,21 @@ def _other(before: Mapping[str, Any], what: str, now: Mapping[str, Any]) -> list
 def glance(session: Session, migration: Migration) -> Glance:
     """Look once."""
     found = look(session, migration)
-    holder = session.one(engine("lock_holder"), RUN_LOCK)
     rows, estimated = {}, False
     for state in found.pairs:
         for relation in (state.at_old_name, state.at_new_name):
             if relation is not None and relation.is_table:
                 rows[relation.name], guessed = _count(session, relation)
                 estimated = estimated or guessed
-    running = f"pid {holder.pid} ({holder.application})" if holder else None
-    sessions = tuple(r.name for r in session.all(engine("our_sessions")))
+    running, sessions = who_works(session)
     return Glance(dict(found.summary), rows, estimated, running, _catalog(session, migration, found), sessions)
+
+
+def who_works(session: Session) -> tuple[str | None, tuple[str, ...]]:
+    """Return who holds the run lock, if anybody, and the application names of all sessions of this pipeline here."""
+    holder = session.one(engine("lock_holder"), RUN_LOCK)
+    running = f"pid {holder.pid} ({holder.application})" if holder else None
+    return running, tuple(r.name for r in session.all(engine("our_sessions")))
 
 
 def _catalog(session: Session, migration: Migration, found: Look) -> dict[str, str]:

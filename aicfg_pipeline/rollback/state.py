@@ -87,6 +87,11 @@ class PairState:
         return self.at_old_name if self.at_old_name and self.at_old_name.is_table and self.at_new_name else None
 
     @property
+    def untouched(self) -> State:
+        """What a pair that is migrated was before we made or parked anything of it."""
+        return State.COEXISTING if self.superseded else State.MIGRATED
+
+    @property
     def live_tables(self) -> list[Relation]:
         """The tables that are written to while the shadow is made: the new one, and a coexisting old one."""
         return [self.new_table, *([self.superseded] if self.superseded else [])]

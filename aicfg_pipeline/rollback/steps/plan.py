@@ -22,7 +22,7 @@ from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, Look, PairState, State
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, WITH_SHADOW, Look, PairState, State
 from aicfg_pipeline.rollback.steps import abandon, compare, copy_back, cut_over, drop, migrate, prepare, undo
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.work import Work
@@ -64,12 +64,14 @@ class Plan:
 def make_plan(run: Run, *, must_confirm: bool, job: Job = "rollback", also: Sequence[str] = ()) -> Plan:
     """Look at everything that concerns a job, and change nothing. `also` is what the job does outside the database."""
     session = run.session
-    identity = session.one(engine("identity"))._asdict()
+    identity = session.one(engine("identity"))
     look = run.look()
     hazards = find_hazards(Subject(session, run.migration, look, run.settings, must_confirm), job)
-    statements = tuple(_planned(run, _works(run, look, job)))
-    meaning = stands_for(run, look, job, also)
-    return Plan(identity, look, tuple(hazards), statements, hash_of(meaning), meaning)
+    works = _works(run, look, job)
+    start = _from_the_start(look, job)
+    meaning = _meaning(run, identity, job, works if start is look else _works(run, start, job), also)
+    statements = tuple(_planned(run, works))
+    return Plan(identity._asdict(), look, tuple(hazards), statements, hash_of(meaning), meaning)
 
 
 def stands_for(run: Run, look: Look, job: Job, also: Sequence[str] = ()) -> tuple[str, ...]:
@@ -78,10 +80,13 @@ def stands_for(run: Run, look: Look, job: Job, also: Sequence[str] = ()) -> tupl
     Not how many rows there are, nor when, nor how far an earlier attempt has got: what was approved is still that when it
     is prepared, or goes on after it was killed.
     """
-    identity = run.session.one(engine("identity"))
+    works = _works(run, _from_the_start(look, job), job)
+    return _meaning(run, run.session.one(engine("identity")), job, works, also)
+
+
+def _meaning(run: Run, identity: Any, job: Job, works: Sequence[Work], also: Sequence[str]) -> tuple[str, ...]:
     accepted = ", ".join(sorted(run.settings.accept_hazards)) or "none"
-    works = [w for w in _works(run, _from_the_start(look, job), job) if w.outcome != "discarded"]
-    statements = _planned(run, works)
+    statements = _planned(run, [w for w in works if w.outcome != "discarded"])
     return (
         f"job {job}",
         f"database {identity.database} on server {identity.system_identifier}",
@@ -98,15 +103,14 @@ def hash_of(meaning: Sequence[str]) -> str:
 
 
 def _from_the_start(look: Look, job: Job) -> Look:
-    """Return the look as it was before any shadow was made."""
-    if job != "rollback":
+    """Return the look as it was before any shadow was made: the very same where there is none."""
+    if job != "rollback" or not look.in_state(*WITH_SHADOW):
         return look
-    return replace(look, pairs=tuple(_without_shadow(s) if s.state in TO_ROLL_BACK else s for s in look.pairs))
+    return replace(look, pairs=tuple(_without_shadow(s) if s.state in WITH_SHADOW else s for s in look.pairs))
 
 
 def _without_shadow(state: PairState) -> PairState:
-    before = State.COEXISTING if state.superseded else State.MIGRATED
-    return replace(state, state=before, private_old=None, log=None)
+    return replace(state, state=state.untouched, private_old=None, log=None)
 
 
 def gate(plan: Plan, accepted: Sequence[str]) -> None:

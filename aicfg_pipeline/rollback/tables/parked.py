@@ -15,7 +15,7 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.ledger import Ledger
-from aicfg_pipeline.rollback.state import PairState, State
+from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.rollback.tables.aside import set_aside
 from aicfg_pipeline.rollback.work import Work
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
@@ -71,9 +71,4 @@ def setting_aside(session: Session, state: PairState) -> SettingAside:
 
 def without_parked(state: PairState) -> PairState:
     """Return what a pair is once its earlier parked tables are set aside."""
-    return replace(
-        state,
-        state=State.COEXISTING if state.superseded else State.MIGRATED,
-        private_old=None,
-        private_new=None,
-    )
+    return replace(state, state=state.untouched, private_old=None, private_new=None)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.state import PairState, State, prepared_by
 
@@ -42,7 +43,7 @@ class Preparation:
     def __str__(self) -> str:
         proven = f"{self.proven_at:%Y-%m-%d %H:%M} UTC" if self.proven_at else "never"
         stale = "; the verification is stale" if self.proof_is_stale else ""
-        entries = "1 entry" if self.behind == 1 else f"{self.behind:,} entries"
+        entries = counted(self.behind, "entry", "entries")
         return f"prepared since {self.since:%Y-%m-%d %H:%M} UTC, {entries} behind, last proven {proven}{stale}"
 
 
