@@ -110,7 +110,8 @@ SAID: dict[str, dict[str, str]] = {
         "compared with {}": "orchestration/test_command_line.py::test_a_later_verify_compares_the_database_with_the_last_report"
     },
     "orchestration/preparation_sensor.py": {
-        "Where a rollback is prepared": "orchestration/test_preparation.py::test_a_comparison_of_an_hour_ago_is_made_again"
+        "Where a rollback is prepared": "orchestration/test_preparation.py::test_a_comparison_of_an_hour_ago_is_made_again",
+        "the last comparison has not proven": "orchestration/test_preparation.py::test_what_is_fresh_and_caught_up_needs_nothing",
     },
     "orchestration/plan_told.py": {"; none blocks": REFUSED},
     "orchestration/sensors.py": {
@@ -194,9 +195,6 @@ SAID: dict[str, dict[str, str]] = {
     "rollback/lifecycle.py": {
         "Not confirmed": "orchestration/test_command_line.py::test_an_unconfirmed_database_is_not_touched"
     },
-    "rollback/state.py": {
-        "{} is proven and follows": "rollback/steps/test_prepare.py::test_the_state_says_that_it_is_prepared_and_how_far_behind"
-    },
     "rollback/steps/compare.py": {
         "The copy is not what": WRONG_COPY,
         "rely on what was proven": "rollback/steps/test_prepare.py::test_a_proof_of_more_than_an_hour_ago_is_stale_and_made_again",
@@ -240,7 +238,8 @@ SAID: dict[str, dict[str, str]] = {
         "The export of {} reads back": "rollback/steps/test_nothing_changed.py::test_an_export_that_the_disk_did_not_keep_drops_nothing",
     },
     "rollback/tables/preparation.py": {
-        "prepared since {}": "rollback/steps/test_prepare.py::test_a_rollback_that_was_undone_is_not_prepared_any_more"
+        "{}, {} behind, last proven": "rollback/steps/test_prepare.py::test_a_shadow_that_can_not_be_gone_on_with_is_not_said_to_follow",
+        "{}, {} behind; the last comparison": "rollback/steps/test_prepare.py::test_the_state_says_that_it_is_prepared_and_how_far_behind",
     },
     "rollback/tables/swap.py": {
         "{}: while this waited": (

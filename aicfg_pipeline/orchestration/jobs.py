@@ -39,7 +39,7 @@ JOBS = {
     "prepare": Told(
         NOTHING,
         "Changes nothing for anyone. Does all of a rollback but the switch: copies, compares, and keeps the copies up to"
-        " date, so that the job rollback switches within seconds, when you say. No service is touched.",
+        " date, so that the job rollback has only to catch up and to swap, when you say. No service is touched.",
     ),
     "verify": Told(NOTHING, "Changes nothing. Runs every asset check; fails if one fails."),
     "undo_rollback": Told(
@@ -53,7 +53,8 @@ JOBS = {
         NOTHING,
         "Changes nothing for anyone: gives a rollback up that has not cut over, so shadows, logs and triggers go.",
     ),
-    "migrate": Told(NAMES, "Changes which tables have the new names: old tables become new tables and views. Forward again."),
+    "migrate": Told(NAMES, "Changes which tables have the new names: old tables become new tables, with a view where the"
+        " migration has one. Forward again."),
 }  # fmt: skip
 
 

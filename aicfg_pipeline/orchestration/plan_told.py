@@ -21,7 +21,7 @@ from aicfg_pipeline.orchestration.terminal import bold, labelled
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.hazards import Hazard
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, WITH_SHADOW, PairState
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.steps.plan import Plan
 from aicfg_pipeline.runbook.by_hand import ManualStep
 
@@ -135,8 +135,7 @@ def _table(state: PairState) -> str:
 
 def _copied(plan: Plan) -> list[Relation]:
     """The tables whose rows are still to be copied."""
-    states = plan.look.in_state(*TO_ROLL_BACK)
-    return [s.new_table for s in states if s.state not in WITH_SHADOW]
+    return [plan.look[old].new_table for old in plan.to_copy]
 
 
 def _size(tables: Sequence[Relation], job: str) -> str:

@@ -41,6 +41,12 @@ def needs(found: Sequence[Preparation], asked_at: float, now: float) -> str | No
     """Say why the job prepare should run again, or None. Pure: the whole policy is here."""
     if now - asked_at < AGAIN_SECONDS:
         return None
+    void = [f"{p.old} is not usable any more" for p in found if p.void]
+    if void:
+        return ", ".join(void)
+    unproven = [p.old for p in found if p.proven_at is None]
+    if unproven:
+        return f"the last comparison has not proven {', '.join(unproven)}"
     stale = [p.old for p in found if p.proof_is_stale]
     if stale:
         return f"the last comparison of {', '.join(stale)} is an hour old"
@@ -63,7 +69,7 @@ def build_preparation_sensor(migration: Migration) -> SensorDefinition:
         try:
             with postgres.session("aicfg_pipeline preparation") as session:
                 seen = look(session, migration)
-                found = [p for s in seen.pairs if (p := preparation(session, seen.ledger, s))]
+                found = [p for s in seen.pairs if (p := preparation(session, migration, seen.ledger, s))]
                 if not found:
                     return SkipReason("Nothing is prepared.")
                 skipped = looking_again(context, *who_works(session))

@@ -193,7 +193,7 @@ def _judge(
     if new_is_table and private_old is not None and private_old.is_table:
         ready = prepared_by(book, pair, private_old)
         if ready is not None:
-            return State.PREPARED, f"{private_old} is proven and follows {at_new} since {ready.at:%Y-%m-%d %H:%M} UTC"
+            return State.PREPARED, f"{private_old} was prepared from {at_new} at {ready.at:%Y-%m-%d %H:%M} UTC"
         return State.COPYING, f"{private_old} is being made from {at_new}"
     if new_is_table and old_is_table:
         return State.COEXISTING, f"{at_old} stands beside {at_new}"

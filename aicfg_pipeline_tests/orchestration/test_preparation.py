@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,6 +36,16 @@ def test_what_is_fresh_and_caught_up_needs_nothing() -> None:
 
 def test_a_comparison_of_an_hour_ago_is_made_again() -> None:
     assert needs(found(proven_minutes_ago=61), 0.0, 1e9) == "the last comparison of t is an hour old"
+
+
+def test_what_can_not_be_gone_on_with_is_prepared_anew() -> None:
+    void = [replace(p, void="its change log is gone") for p in found()]
+    assert needs(void, 0.0, 1e9) == "t is not usable any more"
+
+
+def test_what_the_last_comparison_has_not_proven_is_compared_again() -> None:
+    unproven = [replace(p, proven_at=None) for p in found()]
+    assert needs(unproven, 0.0, 1e9) == "the last comparison has not proven t"
 
 
 def test_what_is_far_behind_is_caught_up_with() -> None:

@@ -90,9 +90,11 @@ def _of_an_attempt(inspection: Inspection, state: PairState) -> Verdict:
         size = inspection.session.scalar(engine("relation_bytes"), {"oid": state.log.oid}) if state.log and rows else 0
     found = [_named(r) for r in rows]
     facts = {"found": found, "log_bytes": size or 0}
-    ready = preparation(inspection.session, inspection.ledger, state)
+    ready = preparation(inspection.session, inspection.migration, inspection.ledger, state)
     if ready is not None:
         told = f"{ready}. The log has {_size(size or 0)}. Switch with the job rollback, or give it up with abandon."
+        if ready.void:
+            return failed(f"Each write to the table is logged for nothing: {told}", facts, severity="WARN")
         if not ready.waits_too_long:
             return not_applicable(f"Left on purpose: {told}", facts)
         return failed(f"Prepared for more than {PREPARE_DAYS} days: {told}", facts, severity="WARN")

@@ -26,6 +26,7 @@ from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, Replay, catch
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.parked import setting_aside, without_parked
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
+from aicfg_pipeline.rollback.tables.shadows import identity_of, why_stale
 from aicfg_pipeline.rollback.tables.sources import back_way, shadow_source
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
@@ -65,44 +66,10 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
 # --- the shadow and its change log -----------------------------------------------------------------------------
 
 
-def shadow_identity(run: Run, state: PairState) -> dict[str, Any]:
-    """Return what a shadow must have been made from to be trusted."""
-    return {
-        "old_ddl": state.pair.old_ddl.digest,
-        "migration": run.migration.digest,
-        "live": {
-            r.name: [r.oid, [[c.name, c.type] for c in catalog.columns(run.session, r.oid)]] for r in state.live_tables
-        },
-    }
-
-
-def why_stale(run: Run, state: PairState) -> str | None:
-    """Say why a shadow that is there can't be trusted, or None."""
-    assert state.shadow is not None
-    made = run.look().ledger.last("copy_back", pair=state.pair.old, outcome="prepared")
-    if made is None or made.facts.get("shadow_oid") != state.shadow.oid:
-        return "the ledger does not know it"
-    swap = foreign_keys.last_swap(run.look().ledger, state.pair)
-    if swap is not None and swap.id > made.id:
-        return "it was in use as the old table since, and is what an undo has left"
-    if state.log is None:
-        return "its change log is gone"
-    if made.facts.get("identity") != shadow_identity(run, state):
-        return "the new table or the migration's files have changed since"
-    live, made_as = (catalog.columns(run.session, r.oid) for r in (state.new_table, state.shadow))
-    if not change_log.holds_keys_of(catalog.columns(run.session, state.log.oid), state.pair.key, live, made_as):
-        return "its change log is an earlier version's, and may not hold every key"
-    for relation in state.live_tables:
-        triggers = catalog.our_triggers(run.session, relation.oid, state.pair.change_log)
-        if any(triggers.get(t) != "A" for t in change_log.TRIGGERS):
-            return f"the change log's triggers on {relation.name} are gone or disabled"
-    return None
-
-
 def remains(run: Run, state: PairState) -> str | None:
     """Say what is there of an older attempt that can't be gone on with, or None."""
     if state.shadow:
-        stale = why_stale(run, state)
+        stale = why_stale(run.session, run.migration, run.look().ledger, state)
         return f"a shadow of an older attempt is there, but {stale}" if stale else None
     has_triggers = any(catalog.our_triggers(run.session, r.oid, state.pair.change_log) for r in state.live_tables)
     return "remains of an older attempt" if state.log or has_triggers else None
@@ -135,7 +102,7 @@ def _prepared(run: Run, state: PairState, facts: dict[str, Any]) -> PairState:
 
 def _prepare(run: Run, state: PairState) -> None:
     pair = state.pair
-    identity = shadow_identity(run, state)
+    identity = identity_of(run.session, run.migration, state)
     with scratch_table(run.session, run.migration, pair.old_ddl, pair.old) as model:
         preparing = _preparing(run, state, model)
 

@@ -50,6 +50,8 @@ class Plan:
     statements: tuple[Planned, ...]
     hash: str
     meaning: tuple[str, ...]
+    to_copy: tuple[str, ...]
+    """The old tables whose rows are copied: not those whose shadow is there and can be gone on with."""
 
     def blocking(self, accepted: Sequence[str]) -> list[Hazard]:
         """Return the hazards that stop a run, given which codes the operator accepts."""
@@ -71,7 +73,8 @@ def make_plan(run: Run, *, must_confirm: bool, job: Job = "rollback", also: Sequ
     start = _from_the_start(look, job)
     meaning = _meaning(run, identity, job, works if start is look else _works(run, start, job), also)
     statements = tuple(_planned(run, works))
-    return Plan(identity._asdict(), look, tuple(hazards), statements, hash_of(meaning), meaning)
+    to_copy = tuple(w.pair for w in works if w.pair and w.step == copy_back.STEP and w.outcome == "copied")
+    return Plan(identity._asdict(), look, tuple(hazards), statements, hash_of(meaning), meaning, to_copy)
 
 
 def stands_for(run: Run, look: Look, job: Job, also: Sequence[str] = ()) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def prepare(run: Run) -> dict[str, Preparation]:
         with begun(run, waiting(state)):
             run.record(*PREPARED_BY, pair=state.pair.old, facts=facts)
     look = run.look()
-    found = [preparation(run.session, look.ledger, s) for s in look.in_state(State.PREPARED)]
+    found = [preparation(run.session, run.migration, look.ledger, s) for s in look.in_state(State.PREPARED)]
     return {p.old: p for p in found if p is not None}
 
 

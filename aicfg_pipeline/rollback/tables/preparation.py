@@ -13,6 +13,8 @@ from aicfg_pipeline.postgres.statements import engine, private
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.state import PairState, State, prepared_by
+from aicfg_pipeline.rollback.tables.shadows import why_stale
+from aicfg_pipeline.spec.model import Migration
 
 PROOF_MINUTES = 60
 """A comparison that is older has to be made again: nobody has looked at the shadow since."""
@@ -23,12 +25,16 @@ PREPARE_DAYS = 7
 
 @dataclass(frozen=True)
 class Preparation:
-    """One prepared pair. `behind` counts entries of the change log that are not replayed yet."""
+    """One prepared pair. `behind` counts entries of the change log that are not replayed yet.
+
+    `proven_at` is None where the newest comparison has not proven the shadow; `void` says why it can't be gone on with.
+    """
 
     old: str
     since: datetime
     proven_at: datetime | None
     behind: int
+    void: str | None = None
 
     @property
     def proof_is_stale(self) -> bool:
@@ -41,21 +47,30 @@ class Preparation:
         return datetime.now(UTC) - self.since > timedelta(days=PREPARE_DAYS)
 
     def __str__(self) -> str:
-        proven = f"{self.proven_at:%Y-%m-%d %H:%M} UTC" if self.proven_at else "never"
-        stale = "; the verification is stale" if self.proof_is_stale else ""
+        since = f"prepared since {self.since:%Y-%m-%d %H:%M} UTC"
+        if self.void:
+            return f"{since}, but not usable any more: {self.void}. prepare and rollback make it anew"
         entries = counted(self.behind, "entry", "entries")
-        return f"prepared since {self.since:%Y-%m-%d %H:%M} UTC, {entries} behind, last proven {proven}{stale}"
+        if self.proven_at is None:
+            return f"{since}, {entries} behind; the last comparison has not proven it"
+        stale = "; the verification is stale" if self.proof_is_stale else ""
+        return f"{since}, {entries} behind, last proven {self.proven_at:%Y-%m-%d %H:%M} UTC{stale}"
 
 
-def preparation(session: Session, book: Ledger, state: PairState) -> Preparation | None:
+def preparation(session: Session, migration: Migration, book: Ledger, state: PairState) -> Preparation | None:
     """Return how well a pair is prepared, or None where it is not."""
     if state.state != State.PREPARED or state.shadow is None:
         return None
     since, proof = prepared_by(book, state.pair, state.shadow), last_proof(book, state)
     assert since is not None
+    void = why_stale(session, migration, book, state)
+    behind = 0 if void else _behind(session, state)  # of a log that may be gone, or has a gap, a count says nothing
+    return Preparation(state.pair.old, since.at, proof.at if proof else None, behind, void)
+
+
+def _behind(session: Session, state: PairState) -> int:
     with session.transaction(read_only=True):
-        behind = session.scalar(engine("entries_behind", log=private(state.pair.change_log)))
-    return Preparation(state.pair.old, since.at, proof.at if proof else None, int(behind))
+        return int(session.scalar(engine("entries_behind", log=private(state.pair.change_log))))
 
 
 def last_proof(book: Ledger, state: PairState) -> Entry | None:

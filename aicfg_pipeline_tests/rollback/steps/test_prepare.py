@@ -68,7 +68,7 @@ def test_the_state_says_that_it_is_prepared_and_how_far_behind(migrated_database
     with running(migrated_database.url) as run:
         look = run.look()
         assert dict(look.summary) == {"sys_rag": "prepared", PROMPTS: "prepared"}
-        found = preparation(run.session, look.ledger, look[PROMPTS])
+        found = preparation(run.session, run.migration, look.ledger, look[PROMPTS])
     assert found is not None
     assert (found.behind, found.proof_is_stale, found.waits_too_long) == (1, False, False)
 
@@ -92,7 +92,7 @@ def test_a_proof_of_more_than_an_hour_ago_is_stale_and_made_again(migrated_datab
     make(migrated_database, prepared)
     age(migrated_database, "61 minutes")
     with running(migrated_database.url) as run:
-        found = preparation(run.session, run.look().ledger, run.look()[PROMPTS])
+        found = preparation(run.session, run.migration, run.look().ledger, run.look()[PROMPTS])
         assert found is not None
         assert "verification is stale" in str(found)
         switched(run)
@@ -125,7 +125,7 @@ def test_preparing_twice_catches_up_and_proves_again(migrated_database: Database
     migrated_database.execute(TOUCH)
     make(migrated_database, prepared)
     with running(migrated_database.url) as run:
-        found = preparation(run.session, run.look().ledger, run.look()[PROMPTS])
+        found = preparation(run.session, run.migration, run.look().ledger, run.look()[PROMPTS])
     assert found is not None
     assert (found.behind, comparisons(migrated_database)) == (0, ["proven"] * 4)
 
@@ -172,3 +172,51 @@ def test_what_is_cut_over_is_not_prepared(cut_over_database: Database) -> None:
     with running(cut_over_database.url) as run, pytest.raises(StateError) as refused:
         prepare.must_be_possible(run)
     assert "cut_over" in str(refused.value)
+
+
+SPOIL = {
+    "triggers that were off": "ALTER TABLE ai_cfg_org_prompts DISABLE TRIGGER ALL",
+    "triggers that came back as others do": "ALTER TABLE ai_cfg_org_prompts DISABLE TRIGGER ALL;"
+    " ALTER TABLE ai_cfg_org_prompts ENABLE TRIGGER ALL",
+    "another column": "ALTER TABLE ai_cfg_org_prompts ADD COLUMN note text",
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOIL)
+def test_a_shadow_that_can_not_be_gone_on_with_is_not_said_to_follow(migrated_database: Database, spoiled: str) -> None:
+    """A restore with --disable-triggers, for one: nothing is behind in the log, because nothing was logged."""
+    make(migrated_database, prepared)
+    with migrated_database.admin() as admin:
+        admin.execute(SPOIL[spoiled])
+    with running(migrated_database.url) as run:
+        look = run.look()
+        found = preparation(run.session, run.migration, look.ledger, look[PROMPTS])
+        (check,) = verify.run_checks(run.session, run.migration, only=[(PROMPTS, "nothing_left")])
+    assert found is not None
+    assert found.void is not None
+    assert f"not usable any more: {found.void}" in str(found)
+    assert "behind" not in str(found)
+    assert (check.failed, check.severity) == (True, "WARN")
+
+
+def test_a_comparison_that_failed_since_is_told(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(f"UPDATE aicfg_rollback.{PROMPTS} SET created_at = now()")
+    with running(migrated_database.url) as run:
+        lifecycle.begin(run, "prepare")
+        with pytest.raises(GateError):
+            compare(run, anew=True)
+        look = run.look()
+        found = preparation(run.session, run.migration, look.ledger, look[PROMPTS])
+    assert found is not None
+    assert "the last comparison has not proven it" in str(found)
+    assert "proven" not in look[PROMPTS].because
+
+
+def test_the_plan_says_that_a_shadow_which_is_made_anew_is_copied(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    with running(migrated_database.url) as run:
+        before = plan.make_plan(run, must_confirm=False).to_copy
+        migrated_database.execute("ALTER TABLE ai_cfg_org_prompts ADD COLUMN note text")
+        after = plan.make_plan(run, must_confirm=False).to_copy
+    assert (before, after) == ((), (PROMPTS,))
