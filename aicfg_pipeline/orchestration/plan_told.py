@@ -88,6 +88,8 @@ def plan_lines(
     yield from yours(steps, done=False)
     for number, state in enumerate(plan.look.pairs):
         yield from labelled("" if number else "Tables", _table(state))
+    for number, found in enumerate(plan.prepared):
+        yield from labelled("" if number else "Prepared", f"{found.old}: {found}")
     if plan.statements:
         if job in ("rollback", "prepare") and (copied := _copied(plan)):
             yield from labelled("To copy", _size(copied, job))

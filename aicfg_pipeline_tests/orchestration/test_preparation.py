@@ -120,3 +120,18 @@ def test_a_tick_during_a_run_asks_for_nothing(
         result = tick(migrated_database, instance, monkeypatch)
     assert isinstance(result, SkipReason)
     assert "under way" in str(result.skip_message)
+
+
+def test_the_plan_says_how_well_it_is_prepared(
+    migrated_database: Database,
+    instance: DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run_job("prepare", migrated_database, instance, monkeypatch)
+    age(migrated_database, "2 hours")
+    capfd.readouterr()
+    assert run_job("plan", migrated_database, instance, monkeypatch).success
+    told = " ".join(capfd.readouterr().out.split())
+    assert "Prepared sys_rag: prepared since" in told
+    assert "the verification is stale" in told

@@ -24,6 +24,7 @@ from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, fi
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, WITH_SHADOW, Look, PairState, State
 from aicfg_pipeline.rollback.steps import abandon, compare, copy_back, cut_over, drop, migrate, prepare, undo
+from aicfg_pipeline.rollback.tables.preparation import Preparation, preparation
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.work import Work
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
@@ -52,6 +53,7 @@ class Plan:
     meaning: tuple[str, ...]
     to_copy: tuple[str, ...]
     """The old tables whose rows are copied: not those whose shadow is there and can be gone on with."""
+    prepared: tuple[Preparation, ...]
 
     def blocking(self, accepted: Sequence[str]) -> list[Hazard]:
         """Return the hazards that stop a run, given which codes the operator accepts."""
@@ -74,7 +76,8 @@ def make_plan(run: Run, *, must_confirm: bool, job: Job = "rollback", also: Sequ
     meaning = _meaning(run, identity, job, works if start is look else _works(run, start, job), also)
     statements = tuple(_planned(run, works))
     to_copy = tuple(w.pair for w in works if w.pair and w.step == copy_back.STEP and w.outcome == "copied")
-    return Plan(identity._asdict(), look, tuple(hazards), statements, hash_of(meaning), meaning, to_copy)
+    prepared = tuple(p for s in look.pairs if (p := preparation(session, run.migration, look.ledger, s)))
+    return Plan(identity._asdict(), look, tuple(hazards), statements, hash_of(meaning), meaning, to_copy, prepared)
 
 
 def stands_for(run: Run, look: Look, job: Job, also: Sequence[str] = ()) -> tuple[str, ...]:
