@@ -119,7 +119,7 @@ CONFIRM = (
 FIELDS = tuple(Request.model_fields)
 
 USED_BY = {
-    "plan": ("confirm_database", "accept_hazards"),
+    "plan": ("confirm_database", "accept_hazards", "retain_days", "terminate_blockers"),
     "rollback": (
         "confirm_database",
         "reason",

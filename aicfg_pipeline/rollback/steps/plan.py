@@ -90,6 +90,17 @@ def stands_for(run: Run, look: Look, job: Job, also: Sequence[str] = ()) -> tupl
     return _meaning(run, run.session.one(engine("identity")), job, works, also)
 
 
+ASKED: dict[Job, tuple[str, ...]] = {
+    "rollback": ("retain_days", "terminate_blockers"),
+    "prepare": ("terminate_blockers",),
+    "undo_rollback": ("terminate_blockers",),
+    "drop_new_tables": ("terminate_blockers", "before_retention_ends"),
+    "migrate": ("terminate_blockers",),
+    "abandon": ("terminate_blockers",),
+}
+"""The settings of a job that no statement shows, and that whoever approves it has to mean, too."""
+
+
 def _meaning(run: Run, identity: Any, job: Job, works: Sequence[Work], also: Sequence[str]) -> tuple[str, ...]:
     accepted = ", ".join(sorted(run.settings.accept_hazards)) or "none"
     statements = _planned(run, [w for w in works if w.outcome != "discarded"])
@@ -98,6 +109,7 @@ def _meaning(run: Run, identity: Any, job: Job, works: Sequence[Work], also: Seq
         f"database {identity.database} on server {identity.system_identifier}",
         f"migration {run.migration.name}, files {run.migration.digest}",
         f"hazards accepted: {accepted}",
+        *(f"{name}: {getattr(run.settings, name)}" for name in ASKED[job]),
         *also,
         *(f"{s.step}{f' {s.pair}' if s.pair else ''}: {s.sql}" for s in statements),
     )

@@ -46,6 +46,8 @@ def test_each_thing_that_would_be_done_otherwise_changes_it(migrated_database: D
     seen = {
         "as it is": hash_of(migrated_database),
         "dropped at the end": hash_of(migrated_database, retain_days=0),
+        "undone for longer": hash_of(migrated_database, retain_days=30),
+        "sessions of others ended": hash_of(migrated_database, terminate_blockers=True),
         "another hazard accepted": hash_of(migrated_database, accept_hazards=("dependents",)),
         "another service": hash_of(migrated_database, "deploys with ./deploy.sh"),
         "another job": hash_of(migrated_database, job="prepare"),
@@ -62,3 +64,8 @@ def test_a_restored_copy_is_another_place(migrated_database: Database) -> None:
         migrated_database.query("SELECT system_identifier::text FROM pg_control_system()")[0][0] in line
         for line in here
     )
+
+
+def test_a_drop_before_the_retention_ends_is_another_plan_than_one_after(cut_over_database: Database) -> None:
+    in_time = hash_of(cut_over_database, job="drop_new_tables")
+    assert hash_of(cut_over_database, job="drop_new_tables", before_retention_ends=True) != in_time
