@@ -16,6 +16,7 @@ from sqlglot.tokens import Token, TokenType
 
 from aicfg_pipeline.errors import SpecError
 from aicfg_pipeline.spec.blocks import Block, identifier, load_blocks, tokens
+from aicfg_pipeline.spec.inline_keys import lifted
 from aicfg_pipeline.spec.model import Ddl, ForeignKey, Pair
 from aicfg_pipeline.spec.places import Around, resolve
 
@@ -113,6 +114,8 @@ def read_ddl(folder: Path, path: str, kind: str, around: Around, complaints: lis
     except SpecError as error:
         complaints += error.complaints or (error.found,)
         return Ddl(path, {})
+    if kind == "TABLE":
+        blocks = lifted(blocks, around)
     complaints += [f"{path}: block {n} is not known (known: {', '.join(known)})" for n in blocks if n not in known]
     complaints += [f"{path}: block {n} is missing" for n in required if n not in blocks]
     complaints += [f"{path}: {c}" for c in _creation_complaints(blocks.get(kind.lower()), kind, around)]

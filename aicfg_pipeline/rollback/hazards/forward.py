@@ -6,14 +6,14 @@ looks once more under its lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.hazards import columns, types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import State
-from aicfg_pipeline.rollback.tables.dependents import find_dependents
+from aicfg_pipeline.rollback.tables.dependents import find_others
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.rollback.tables.sources import Way, forth_way
 
@@ -22,11 +22,13 @@ FROM = (State.NEVER_MIGRATED, State.ROLLED_BACK)
 
 def find(subject: Subject) -> Iterator[Hazard]:
     """Look at every pair that would go forward."""
-    for state in subject.look.in_state(*FROM):
+    states = subject.look.in_state(*FROM)
+    ours = [s.old_table.oid for s in states]
+    for state in states:
         pair, found = state.pair, list[Hazard]()
         try:
             with scratch_table(subject.session, subject.migration, pair.new_ddl, pair.new, "indexes") as new:
-                found += of_way(subject.session, forth_way(subject.session, pair, state.old_table, new))
+                found += of_way(subject.session, forth_way(subject.session, pair, state.old_table, new), ours)
         except DatabaseError as error:
             found.append(
                 Hazard(
@@ -39,11 +41,11 @@ def find(subject: Subject) -> Iterator[Hazard]:
         yield from found
 
 
-def of_way(session: Session, way: Way) -> Iterator[Hazard]:
-    """Look at one old table on its way into a new one."""
+def of_way(session: Session, way: Way, ours: Sequence[int]) -> Iterator[Hazard]:
+    """Look at one old table on its way into a new one. `ours` are all that go with it."""
     yield from columns.of_way(session, way)
     yield from types.of_way(session, way)
-    for dependent in find_dependents(session, [way.source.oid]):
+    for dependent in find_others(session, way.source.oid, ours):
         yield Hazard(
             "dependents",
             f"The {dependent.kind} {dependent.name} refers to the old table, which is dropped or kept aside.",

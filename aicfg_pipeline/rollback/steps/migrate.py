@@ -24,7 +24,7 @@ from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import ddl, grants, sequences
 from aicfg_pipeline.rollback.tables.aside import set_aside
-from aicfg_pipeline.rollback.tables.dependents import find_dependents
+from aicfg_pipeline.rollback.tables.dependents import find_others
 from aicfg_pipeline.rollback.tables.losses import lost
 from aicfg_pipeline.rollback.tables.sources import forth_source, forth_way
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
@@ -32,7 +32,10 @@ from aicfg_pipeline.spec.ddl import trigger_functions
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Pair
 
 STEP = "migrate"
-LATER_BLOCKS = ("indexes", "foreign_keys", "validate", "triggers", "row_level_security", "grants", "comments")
+LATER_BLOCKS = ("indexes", "triggers", "row_level_security", "grants", "comments")
+KEY_BLOCKS = ("foreign_keys", "validate")
+"""After the tables of all pairs: they may refer to each other, in a circle too."""
+
 START_STATES = (State.NEVER_MIGRATED, State.ROLLED_BACK)
 
 
@@ -49,7 +52,10 @@ def migrate(run: Run) -> dict[str, Any]:
     def work() -> dict[str, int]:
         with begun(run, _migrating(run, todo)) as session:
             session.execute(engine("reload_api"))  # heard when the transaction commits
-            return {s.pair.old: _migrated(run, s) for s in todo}
+            _referring_taken_off(run, todo)
+            rows = {s.pair.old: _migrated(run, s, todo) for s in todo}
+            _referring_again(run, todo)
+            return rows
 
     rows, _ = run.with_locks(work, what="migrate", oids=[s.old_table.oid for s in todo])
     for old, count in rows.items():
@@ -72,16 +78,43 @@ def _todo(look: Look) -> list[PairState]:
     return [s for s in look.pairs if s.state in START_STATES]
 
 
-def _migrated(run: Run, state: PairState) -> int:
+def _referring_taken_off(run: Run, states: Sequence[PairState]) -> None:
+    off = _keys_between(run, states)
+    carry_out(run.session, [s for _, s in off])
+    if off:
+        facts = {"foreign_keys": [name for name, _ in off]}
+        run.record(STEP, "foreign_keys_taken_off", facts=facts)
+
+
+def _referring_again(run: Run, states: Sequence[PairState]) -> None:
+    for state in states:
+        statements = ddl.statements(state.pair.new_ddl, *KEY_BLOCKS)
+        carry_out(run.session, statements)
+        if statements:
+            run.record(STEP, "foreign_keys", pair=state.pair.old)
+
+
+def _keys_between(run: Run, states: Sequence[PairState]) -> list[tuple[str, sql.Composable]]:
+    """Return the keys from one old table to another that goes, by name, and what takes each off: neither could go else."""
+    going = {s.old_table.oid for s in states}
+    return [
+        (key.name, engine("drop_constraint", table=ident(old.schema, old.name), constraint=ident(key.name)))
+        for old in (s.old_table for s in states)
+        for key in catalog.foreign_keys(run.session, old.oid)
+        if key.ref_oid in going - {old.oid}
+    ]
+
+
+def _migrated(run: Run, state: PairState, states: Sequence[PairState]) -> int:
     pair, session = state.pair, run.session
     carry_out(session, _making(pair))
     place = (run.migration.schema, pair.new)
     new = catalog.relations(session, [place])[place]
-    gate(run, forward.of_way(session, forth_way(session, pair, state.old_table, new)))
+    gate(run, forward.of_way(session, forth_way(session, pair, state.old_table, new), _oids(states)))
     copy, *others = _filling(run, state, new)
     rows = carry_out(session, [copy])
     found = _compared(run, state, new)
-    away, kept = _leaving(run, state, new)
+    away, kept = _leaving(run, state, new, states)
     view = ddl.view_statements(session, pair, own.on_behalf_of(session, state.old_table.owner))
     carry_out(session, [*others, *away, *view])
     run.record(STEP, "done", pair=pair.old, facts={"rows": rows, "kept": kept, "checksum": found})
@@ -135,13 +168,23 @@ def _proofs(run: Run, state: PairState, new: Relation) -> list[sql.Composable]:
     ]
 
 
-def _leaving(run: Run, state: PairState, new: Relation) -> tuple[list[sql.Composable], list[str]]:
-    """Return how the old table goes, and the name under which it is kept where values of it are nowhere else."""
-    session, old = run.session, state.old_table
-    if not lost(session, forth_way(session, state.pair, old, new)) and not find_dependents(session, [old.oid]):
+def _oids(states: Sequence[PairState]) -> list[int]:
+    return [s.old_table.oid for s in states]
+
+
+def _leaving(
+    run: Run, state: PairState, new: Relation, states: Sequence[PairState]
+) -> tuple[list[sql.Composable], list[str]]:
+    """Return how the old table goes, and the name under which it is kept where values of it are nowhere else.
+
+    Keys between the old tables of `states` are off by then.
+    """
+    session, old, going = run.session, state.old_table, set(_oids(states))
+    pointed_at = find_others(session, old.oid, _oids(states))
+    if not pointed_at and not lost(session, forth_way(session, state.pair, old, new)):
         return [engine("drop_table", table=ident(old.schema, old.name))], []
     name, aside = set_aside(session, old)
-    keys = [k.name for k in catalog.foreign_keys(session, old.oid)]
+    keys = [k.name for k in catalog.foreign_keys(session, old.oid) if k.ref_oid not in going - {old.oid}]
     table = ident(old.schema, old.name)
     return [
         *(engine("drop_constraint", table=table, constraint=ident(k)) for k in keys),
@@ -156,14 +199,15 @@ def _leaving(run: Run, state: PairState, new: Relation) -> tuple[list[sql.Compos
 def works(run: Run, states: Sequence[PairState], models: Mapping[str, Relation]) -> Iterator[Work]:
     """Yield what this step does. `models` are made like the new tables."""
     if states:
-        each: list[sql.Composable] = []
+        each: list[sql.Composable] = [off for _, off in _keys_between(run, states)]
         for state in states:
             new = models[state.pair.old]
             copy, *others = _filling(run, state, new)
             each += [*_making(state.pair), copy, *_proofs(run, state, new)]
-            each += [*others, *_leaving(run, state, new)[0]]
+            each += [*others, *_leaving(run, state, new, states)[0]]
             owner = own.on_behalf_of(run.session, state.old_table.owner)
             each += ddl.view_statements(run.session, state.pair, owner)
+        each += [k for s in states for k in ddl.statements(s.pair.new_ddl, *KEY_BLOCKS)]
         yield replace(_migrating(run, states), then=[engine("reload_api"), *each])
 
 

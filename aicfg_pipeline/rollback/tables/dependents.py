@@ -31,3 +31,10 @@ def find_dependents(session: Session, oids: Sequence[int], name_patterns: Sequen
     """
     parts = sql.SQL("\nUNION ALL\n").join(engine(part) for part in PARTS)
     return session.all(engine("dependents", parts=parts), {"oids": list(oids), "name_patterns": list(name_patterns)})
+
+
+def find_others(session: Session, oid: int, ours: Sequence[int]) -> list[Any]:
+    """Return the same for one table, without what its companions `ours` have: their keys come off before it goes."""
+    found, others = find_dependents(session, [oid]), find_dependents(session, [oid, *ours])
+    of_others = {(f.kind, f.name) for f in others}
+    return [f for f in found if (f.kind, f.name) in of_others]

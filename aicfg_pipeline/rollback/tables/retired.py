@@ -22,7 +22,7 @@ from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.aside import set_aside
-from aicfg_pipeline.rollback.tables.dependents import find_dependents
+from aicfg_pipeline.rollback.tables.dependents import find_others
 from aicfg_pipeline.rollback.tables.forth import mend_references, way_forth
 from aicfg_pipeline.rollback.tables.losses import lost
 from aicfg_pipeline.rollback.tables.sources import forth_source, forth_way
@@ -129,9 +129,7 @@ def still_pointing(session: Session, oid: int, ours: Sequence[int]) -> list[Any]
     `ours` are the tables that come along: their foreign keys to this one are taken off before it goes.
     """
     with session.transaction(read_only=True):  # an empty search path: every name is qualified
-        found, others = find_dependents(session, [oid]), find_dependents(session, [oid, *ours])
-    of_others = {(f.kind, f.name) for f in others}
-    return [f for f in found if (f.kind, f.name) in of_others]
+        return find_others(session, oid, ours)
 
 
 @dataclass(frozen=True)
