@@ -47,7 +47,20 @@ DATABASE_URL = Variable(
 HOME = Variable(
     "AICFG_HOME", "embedded server, reports, exports, Dagster's home", "`.aicfg`", empty_is_unset=True
 )  # fmt: skip
-EXPORT_DIR = Variable("AICFG_EXPORT_DIR", "where exports go", "`$AICFG_HOME/exports`", empty_is_unset=True)
+STORE = Variable(
+    "AICFG_STORE",
+    "where exports are kept: a folder, or `s3://`, `gs://`, `az://` (extra `store`)",
+    "`$AICFG_HOME`",
+    empty_is_unset=True,
+)
+STORE_IS_DURABLE = Variable(
+    "AICFG_STORE_IS_DURABLE",
+    "1: exports may go to a disk that looks like a container's own, or like memory",
+    "0",
+    empty_is_unset=True,
+)
+EXPORT_DIR = Variable("AICFG_EXPORT_DIR", "where exports go instead", "`$AICFG_STORE/exports`", empty_is_unset=True)
+S3_ENDPOINT = Variable("AWS_ENDPOINT_URL_S3", "where S3 is spoken to", "AWS's own", empty_is_unset=True)
 MIGRATION_DIR = Variable(
     "AICFG_MIGRATION_DIR", "the folder with `migration.yaml`", "the bundled `sql`", empty_is_unset=True
 )
@@ -84,6 +97,8 @@ NO_COLOR = Variable(
 VARIABLES = (
     DATABASE_URL,
     HOME,
+    STORE,
+    STORE_IS_DURABLE,
     EXPORT_DIR,
     MIGRATION_DIR,
     SERVICES,
@@ -93,6 +108,7 @@ VARIABLES = (
     WEBHOOK_URL,
     HEARTBEAT_URL,
     DAGSTER_POSTGRES_URL,
+    S3_ENDPOINT,
     NO_COLOR,
 )
 

@@ -90,6 +90,7 @@ def home_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     before = checkout.files()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AICFG_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("AICFG_STORE_IS_DURABLE", "1")  # tests write to memory, and say that they know
         yield
     assert checkout.files() - before == set(), "tests have written into the checkout"
 

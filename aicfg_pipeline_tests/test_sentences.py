@@ -71,6 +71,10 @@ SAID: dict[str, dict[str, str]] = {
         "Changes which tables": "rollback/test_round_trip.py::test_four_writers_notice_nothing_and_lose_nothing",
         "names, can be undone": "rollback/steps/test_undo.py::test_everything_is_as_before_the_rollback",
     },
+    "orchestration/keeping.py": {
+        "Exports can't be written": "orchestration/test_keeping.py::test_a_bucket_that_is_not_there_is_told_before_a_rollback_that_drops",
+        "The parked tables are dropped": "orchestration/test_keeping.py::test_a_drop_is_refused_where_its_exports_would_not_last",
+    },
     "orchestration/loading.py": {
         "The run config can't be used": "orchestration/test_commands.py::test_a_run_yaml_that_cant_be_used_is_told_without_a_traceback"
     },
@@ -233,7 +237,7 @@ SAID: dict[str, dict[str, str]] = {
     "rollback/tables/comparison.py": {"{} on both sides": WRONG_COPY},
     "rollback/tables/export.py": {
         "Does the same": "rollback/tables/test_export.py::test_rows_that_are_not_those_exported_are_not_loaded",
-        "Set AICFG_EXPORT_DIR": "rollback/tables/test_export.py::test_a_folder_that_can_not_be_written_to_is_told",
+        "Set AICFG_STORE": "rollback/tables/test_export.py::test_a_folder_that_can_not_be_written_to_is_told",
         "The export of {} can't be read": "rollback/steps/test_nothing_changed.py::test_an_export_that_the_disk_did_not_keep_drops_nothing",
         "The export of {} reads back": "rollback/steps/test_nothing_changed.py::test_an_export_that_the_disk_did_not_keep_drops_nothing",
     },

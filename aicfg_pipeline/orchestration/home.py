@@ -53,11 +53,6 @@ def home() -> Path:
     return Path(environment.HOME.value() or ".aicfg").resolve()
 
 
-def export_folder() -> Path:
-    """Return where exports go."""
-    return Path(environment.EXPORT_DIR.value() or home() / "exports").resolve()
-
-
 def report_folder() -> Path:
     """Return where reports go."""
     return home() / "reports"

@@ -28,6 +28,7 @@ from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.store.folder import Folder
 from aicfg_pipeline_tests.generated import expected, files, prediction, witness
 from aicfg_pipeline_tests.generated.building import Built, build, dependent_statement, login
 from aicfg_pipeline_tests.generated.connections import connections
@@ -294,7 +295,7 @@ class Story:
             with self._run() as run:
                 lifecycle.begin(run, "drop_new_tables")
                 checks = verify.run_checks(run.session, run.migration)
-                drop_new_tables(run, self.folder / "exports", checks, before_retention_ends=True)
+                drop_new_tables(run, Folder(self.folder / "exports"), checks, before_retention_ends=True)
                 lifecycle.finish(run, {})
         except PipelineError as error:
             outside = self.world.dependents or self.world.later

@@ -16,6 +16,7 @@ from dagster import DagsterInstance, ExecuteInProcessResult
 from aicfg_pipeline.demo.aws import stamp_deploys
 from aicfg_pipeline.demo.project import CODE, CONCURRENCY, FUNCTION, LOG_GROUP, REGION, DemoProject
 from aicfg_pipeline_tests.services.conftest import SECRET_KEY, Aws, aws, aws_login, moto_url  # noqa: F401
+from aicfg_pipeline_tests.store.conftest import s3  # noqa: F401
 from aicfg_pipeline_tests.tools.jobs import confirmed
 from aicfg_pipeline_tests.tools.servers import Database
 

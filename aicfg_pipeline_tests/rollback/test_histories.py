@@ -25,6 +25,7 @@ from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.migrate import migrate
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
+from aicfg_pipeline.store.folder import Folder
 from aicfg_pipeline_tests.tools.everything import EVERYTHING
 from aicfg_pipeline_tests.tools.kills import counting, survived
 from aicfg_pipeline_tests.tools.migration import migrate_forward, running
@@ -175,7 +176,7 @@ class History:
         undo_rollback(run)
 
     def dropping(self, run: Run) -> None:
-        drop_new_tables(run, self.folder, [], before_retention_ends=True)
+        drop_new_tables(run, Folder(self.folder), [], before_retention_ends=True)
 
     def migrating(self, run: Run) -> None:
         migrate(run)

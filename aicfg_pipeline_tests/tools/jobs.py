@@ -36,7 +36,12 @@ def execute(
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
         words += ["-c", str(file)]
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AICFG_", "DAGSTER_"))}
-    kept |= {"AICFG_HOME": str(home), **({"AICFG_DATABASE_URL": url} if url else {}), **environment}
+    kept |= {
+        "AICFG_HOME": str(home),
+        "AICFG_STORE_IS_DURABLE": "1",
+        **({"AICFG_DATABASE_URL": url} if url else {}),
+        **environment,
+    }
     return Executed(*run_module("dagster", *words, environment=kept))
 
 

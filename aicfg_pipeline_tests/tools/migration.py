@@ -19,6 +19,7 @@ from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.migrate import migrate
 from aicfg_pipeline.rollback.steps.prepare import must_be_possible, prepare
 from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.store.folder import Folder
 
 
 @contextmanager
@@ -62,4 +63,4 @@ def roll_back(run: Run) -> None:
 def drop_parked(run: Run, folder: Path) -> None:
     """Drop what is parked, whatever the retention says."""
     checks = verify.run_checks(run.session, run.migration)
-    drop_new_tables(run, folder, checks, before_retention_ends=True)
+    drop_new_tables(run, Folder(folder), checks, before_retention_ends=True)

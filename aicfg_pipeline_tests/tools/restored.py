@@ -14,6 +14,7 @@ from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.tables.personas import FACT, visible_rows_facts
+from aicfg_pipeline.store.folder import Folder
 from aicfg_pipeline_tests.tools.migration import running
 from aicfg_pipeline_tests.tools.servers import Database
 
@@ -43,7 +44,7 @@ def fill_cut_over(database: Database) -> None:
 def fill_dropped(database: Database) -> None:
     """Drop what is parked in a copy of the database before."""
     with running(database.url) as run, tempfile.TemporaryDirectory() as folder:
-        drop_new_tables(run, Path(folder), [], before_retention_ends=True)
+        drop_new_tables(run, Folder(Path(folder)), [], before_retention_ends=True)
 
 
 def silently(connection: psycopg.Connection, table: str, *statements: str) -> None:

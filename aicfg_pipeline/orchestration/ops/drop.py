@@ -7,7 +7,7 @@ from dagster import AssetObservation, OpDefinition
 
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.console import quietly
-from aicfg_pipeline.orchestration.home import export_folder
+from aicfg_pipeline.orchestration.keeping import export_store
 from aicfg_pipeline.orchestration.metadata import metadata
 from aicfg_pipeline.orchestration.ops.end import finish
 from aicfg_pipeline.orchestration.ops.making import step_op
@@ -57,6 +57,7 @@ def report_op(migration: Migration) -> OpDefinition:
 def _drop(step: Step) -> dict[str, Any]:
     run = step.run
     lifecycle.must_have_begun(run, "drop")
+    export_store(step.target)
     lifecycle.begin(run, step.context.job_name, step.origin)
     facts = _dropped(step, before_retention_ends=step.request.before_retention_ends)
     return {**finish(step, verify.run_checks(run.session, run.migration)), **facts}
@@ -77,8 +78,9 @@ def _report(step: Step) -> dict[str, Any]:
 
 def _dropped(step: Step, *, before_retention_ends: bool) -> dict[str, Any]:
     run = step.run
+    store = export_store(step.target)
     checks = verify.run_checks(run.session, run.migration)
-    facts = drop.drop_new_tables(run, export_folder(), checks, before_retention_ends=before_retention_ends)
+    facts = drop.drop_new_tables(run, store, checks, before_retention_ends=before_retention_ends)
     for old, found in facts.items():
         key = asset_key(run.migration.pair(old), "new")
         step.context.log_event(

@@ -8,6 +8,7 @@ from dagster import AssetObservation, MetadataValue
 from aicfg_pipeline.orchestration import plan_told
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.console import quietly
+from aicfg_pipeline.orchestration.keeping import export_store
 from aicfg_pipeline.orchestration.metadata import plan_markdown
 from aicfg_pipeline.orchestration.ops.approve import WITH_SERVICES, services_meant
 from aicfg_pipeline.orchestration.ops.by_hand import left_to_a_person, try_services
@@ -27,6 +28,8 @@ def show_plan(step: Step, job: str) -> plan.Plan:
     Raises `HazardError` naming every hazard that blocks, and `ServiceError` naming every service that can't be used.
     """
     context, accepted = step.context, step.run.settings.accept_hazards
+    if job == "drop_new_tables" or (job == "rollback" and step.run.settings.retain_days == 0):
+        export_store(step.target)
     found = plan.make_plan(step.run, must_confirm=step.must_confirm, job=job, also=services_meant(step, job))  # type: ignore[arg-type]
     blocking = found.blocking(accepted)
     for state in found.look.pairs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 from psycopg import sql
@@ -28,12 +28,13 @@ from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.export import export_table
 from aicfg_pipeline.rollback.tables.parked import parked_relations, still_retained
 from aicfg_pipeline.rollback.work import Work, begun
+from aicfg_pipeline.store.kept import Store
 
 STEP = "drop"
 
 
 def drop_new_tables(
-    run: Run, folder: Path, checks: Sequence[Check], *, before_retention_ends: bool = False
+    run: Run, store: Store, checks: Sequence[Check], *, before_retention_ends: bool = False
 ) -> dict[str, Any]:
     """Export and drop what is parked. `checks` are those of this moment; one that fails stops the drop.
 
@@ -48,12 +49,12 @@ def drop_new_tables(
     _must_be_recorded(book, [*states, *earlier])
     if not before_retention_ends:
         _retention_over(book, [*states, *earlier])
-    gone = _drop_earlier(run, earlier, folder) if earlier else {}
+    gone = _drop_earlier(run, earlier, store) if earlier else {}
     if not states:
         return gone
     gate(checks, remedy="Nothing was dropped. Mend what the checks name, or go back with the job undo_rollback.")
     _no_dependents(run, states)
-    exports = {s.pair.old: _exported(run, s, folder) for s in states}
+    exports = {s.pair.old: _exported(run, s, store) for s in states}
 
     def work() -> dict[str, dict[str, Any]]:
         return _drop_once(run, states, exports)
@@ -61,15 +62,15 @@ def drop_new_tables(
     oids = [r.oid for s in states for r in (s.at_old_name, *_parked(run, s)) if r is not None]
     done, _ = run.with_locks(work, what="drop", oids=oids)
     for old, facts in done.items():
-        files = ", ".join(Path(e["file"]).name for e in facts["exports"])
+        files = ", ".join(PurePosixPath(e["file"]).name for e in facts["exports"])
         run.say(f"{old}: {', '.join(facts['dropped'])} dropped; export: {files}")
     return {**gone, **done}
 
 
-def _drop_earlier(run: Run, states: Sequence[PairState], folder: Path) -> dict[str, dict[str, Any]]:
+def _drop_earlier(run: Run, states: Sequence[PairState], store: Store) -> dict[str, dict[str, Any]]:
     """Export and drop what is parked of pairs that others have migrated again: there is nothing to compare it with."""
     _no_dependents(run, states)
-    exports = {s.pair.old: _exported(run, s, folder) for s in states}
+    exports = {s.pair.old: _exported(run, s, store) for s in states}
 
     def work() -> dict[str, dict[str, Any]]:
         dropping = _dropping_earlier(run, states)
@@ -153,13 +154,13 @@ def _no_dependents(run: Run, states: Sequence[PairState]) -> None:
         )
 
 
-def _exported(run: Run, state: PairState, folder: Path) -> list[dict[str, Any]]:
+def _exported(run: Run, state: PairState, store: Store) -> list[dict[str, Any]]:
     for relation in _parked_tables(run, state):  # a key that is left would have the drop lock what it refers to
         foreign_keys.take_off(run, state.pair, relation)
     exports = []
     for relation in _parked_tables(run, state):
-        run.say(f"{relation.name}: exporting to {folder}")
-        exports.append(export_table(run.session, relation, folder, relation.name, run.run_id).facts)
+        run.say(f"{relation.name}: exporting to {store.name}")
+        exports.append(export_table(run.session, relation, store, relation.name, run.run_id).facts)
     return exports
 
 

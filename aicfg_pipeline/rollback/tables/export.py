@@ -1,7 +1,7 @@
-"""Writes a parked table to a file before it is dropped, and proves that the file reads back as the table.
+"""Writes a parked table to a store before it is dropped, and proves that it reads back from there as the table.
 
 Three files: the rows (COPY's text format, gzip), a script that loads them again with psql and checks them, and a manifest
-that says what both are. Only this user may read them. Streams: memory does not grow with rows. Whether a table may be
+that says what both are. Streams: memory does not grow with rows. Whether a table may be
 dropped is `drop`'s business.
 
 CSV will not do: psql takes a line `\\.` inside a quoted text for the end of the data. In the text format no value can look
@@ -13,20 +13,17 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from aicfg_pipeline.errors import ExportError
-from aicfg_pipeline.files import make_private_folder
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.boundary import server_errors
 from aicfg_pipeline.postgres.catalog import Column, Relation
@@ -34,9 +31,9 @@ from aicfg_pipeline.postgres.fingerprint import Fingerprint
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.settings import AS_TEXT
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, text
+from aicfg_pipeline.store.kept import Store, put
 
 CHUNK = 1 << 20
-OWNER_ONLY = 0o600
 WHILE_LOADING = {**AS_TEXT, "row_security": "off", "statement_timeout": "0"}
 
 
@@ -89,35 +86,42 @@ class _Source:
         return engine("plain_column", **parts)
 
 
-def export_table(session: Session, relation: Relation, folder: Path, name: str, run_id: str) -> Export:
-    """Write `relation` to `folder` and read it back. Raises `ExportError`; half a file is never left under its name."""
+def export_table(session: Session, relation: Relation, store: Store, name: str, run_id: str) -> Export:
+    """Write `relation` to `store` and read it back from there. Raises `ExportError`; then nothing of it stays.
+
+    The manifest comes last: rows without one are not an export.
+    """
     source = _source(session, relation)
     stem = _stem(name)
-    file, partial = folder / f"{stem}.copy.gz", folder / f"{stem}.partial"
+    rows, manifest, script = f"{stem}.copy.gz", f"{stem}.json", f"{stem}.load.sql"
     try:
-        make_private_folder(folder)
-        whole, digest = _write_rows(session, source, partial)
-        _read_back(session, source, partial, whole)
+        whole, digest = _write_rows(session, source, store, rows)
+        _read_back(session, source, store, rows, whole, digest)
         export = Export(
-            str(file), str(folder / f"{stem}.json"), whole.rows, whole.checksum, digest, partial.stat().st_size
+            store.location(rows), store.location(manifest), whole.rows, whole.checksum, digest, store.size(rows)
         )
-        _write_whole(folder / f"{stem}.load.sql", _load_script(session, source, export, stem))
-        _write_whole(Path(export.manifest), _manifest(session, source, export, stem, run_id))
-        partial.rename(file)
-    except OSError as error:
-        raise ExportError(
-            f"The export of {relation} can't be written to {folder}: {error.strerror or error}.",
-            expected="a folder that this process may write to, with room for the table",
-            remedy="Set AICFG_EXPORT_DIR to such a folder and run the job drop_new_tables. Nothing was dropped.",
-        ) from None
-    finally:
-        _remove(partial)
+        put(store, script, _load_script(session, source, export, stem))
+        put(store, manifest, _manifest(session, source, export, stem, run_id))
+    except BaseException as error:
+        _remove(store, rows, script, manifest)
+        if isinstance(error, OSError):
+            raise _not_written(relation, store, error) from None
+        raise
     return export
 
 
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # what is wrong with the folder is told already
-        path.unlink()
+def _not_written(relation: Relation, store: Store, error: OSError) -> ExportError:
+    return ExportError(
+        f"The export of {relation} can't be written to {store.name}: {error.strerror or error}.",
+        expected="a place that this process may write to, with room for the table",
+        remedy="Set AICFG_STORE or AICFG_EXPORT_DIR to such a place and run the job drop_new_tables. Nothing was dropped.",
+    )
+
+
+def _remove(store: Store, *files: str) -> None:
+    for file in files:
+        with suppress(OSError):  # what is wrong with the store is told already
+            store.remove(file)
 
 
 def _source(session: Session, relation: Relation) -> _Source:
@@ -136,13 +140,13 @@ def _stem(name: str) -> str:
     return f"{safe}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(3)}"
 
 
-def _write_rows(session: Session, source: _Source, path: Path) -> tuple[Fingerprint, str]:
+def _write_rows(session: Session, source: _Source, store: Store, file: str) -> tuple[Fingerprint, str]:
     digest = hashlib.sha256()
     with session.transaction(snapshot=True, read_only=True):
         whole = fingerprint.take(session, source.table, source.names, hashable=source.hashable)
         statement = engine("copy_out", columns=columns(source.names), table=source.table)
         with (
-            _private_file(path) as raw,
+            store.writer(file) as raw,
             gzip.open(raw, "wb", compresslevel=6) as out,
             server_errors(session.url),
             session.connection.cursor() as cursor,
@@ -154,21 +158,12 @@ def _write_rows(session: Session, source: _Source, path: Path) -> tuple[Fingerpr
     return whole, digest.hexdigest()
 
 
-@contextmanager
-def _private_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file that only this user may read from its first byte on; it is on the disk when this ends."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as out:
-        yield out
-        out.flush()
-        os.fsync(out.fileno())
-
-
 class _Undo(Exception):
     """Leaves the transaction of the read-back, so that nothing of it stays."""
 
 
-def _read_back(session: Session, source: _Source, path: Path, whole: Fingerprint) -> None:
-    """Load the file into a scratch table, compare the fingerprint, and roll back."""
+def _read_back(session: Session, source: _Source, store: Store, file: str, whole: Fingerprint, digest: str) -> None:
+    """Load the file from the store into a scratch table, compare fingerprint and SHA-256, and roll back."""
     relation = source.relation
     schema = f"aicfg_rollback_scratch_{secrets.token_hex(4)}"
     place = ident(schema, "loaded")
@@ -176,30 +171,36 @@ def _read_back(session: Session, source: _Source, path: Path, whole: Fingerprint
         with session.transaction():
             session.execute(engine("scratch_schema", schema=ident(schema)))
             session.execute(source.plain_table(place))
-            _load(session, place, source.names, path)
+            read = _load(session, place, source.names, store, file)
             found = fingerprint.take(session, place, source.names, hashable=source.hashable)
             raise _Undo
     except _Undo:
         pass
     except (psycopg.Error, EOFError, gzip.BadGzipFile) as error:
         raise ExportError(f"The export of {relation} can't be read back: {error}. Nothing was dropped.") from None
-    if found != whole:
+    if found != whole or read != digest:
         raise ExportError(
-            f"The export of {relation} reads back as {found}; the table is {whole}. Nothing was dropped.",
+            f"The export of {relation} reads back as {found}, SHA-256 {read}; the table is {whole}, SHA-256 {digest}."
+            " Nothing was dropped.",
             remedy="Look for a full disk or a failing one, then run the job drop_new_tables again.",
         )
 
 
-def _load(session: Session, table: sql.Identifier, names: list[str], path: Path) -> None:
+def _load(session: Session, table: sql.Identifier, names: list[str], store: Store, file: str) -> str:
+    """Fill a table from a file of the store and return the SHA-256 of what was read."""
     statement = engine("copy_in", table=table, columns=columns(names))
+    digest = hashlib.sha256()
     with (
-        gzip.open(path, "rb") as lines,
+        store.reader(file) as raw,
+        gzip.open(raw, "rb") as lines,
         server_errors(session.url),
         session.connection.cursor() as cursor,
         cursor.copy(statement) as copy,
     ):
         while block := lines.read(CHUNK):
+            digest.update(block)
             copy.write(block)
+    return digest.hexdigest()
 
 
 # --- how to have it again --------------------------------------------------------------------------------------
@@ -264,13 +265,3 @@ def _manifest(session: Session, source: _Source, export: Export, stem: str, run_
         " names, made from the migration's new/*.sql, say. Generated columns are left to that table.",
     }
     return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-
-
-def _write_whole(path: Path, text_: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with _private_file(partial) as out:
-            out.write(text_.encode())
-        partial.rename(path)
-    finally:
-        _remove(partial)

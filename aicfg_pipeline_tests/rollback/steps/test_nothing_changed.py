@@ -12,6 +12,7 @@ from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.migrate import migrate
 from aicfg_pipeline.rollback.tables import export
+from aicfg_pipeline.store.folder import Folder
 from aicfg_pipeline_tests.tools.migration import running
 from aicfg_pipeline_tests.tools.planning import unchanged
 from aicfg_pipeline_tests.tools.servers import Database
@@ -28,7 +29,7 @@ def test_a_row_that_was_changed_past_the_log_keeps_everything_parked(
         + "".join(f"ALTER TABLE {OLD} ENABLE ALWAYS TRIGGER {name};" for (name,) in our_triggers(cut_over_database))
     )
     with running(cut_over_database.url) as run, pytest.raises(GateError) as caught:
-        drop_new_tables(run, tmp_path, [], before_retention_ends=True)
+        drop_new_tables(run, Folder(tmp_path), [], before_retention_ends=True)
     assert "rows differ from the parked table without an entry" in caught.value.found
     assert_all_parked(cut_over_database)
 
@@ -57,14 +58,14 @@ def test_an_export_that_the_disk_did_not_keep_drops_nothing(
 ) -> None:
     write = export._write_rows
 
-    def spoiled(session: Any, source: Any, path: Path) -> Any:
-        written = write(session, source, path)
-        spoil(path)
+    def spoiled(session: Any, source: Any, store: Folder, file: str) -> Any:
+        written = write(session, source, store, file)
+        spoil(store.path / file)
         return written
 
     monkeypatch.setattr(export, "_write_rows", spoiled)
     with running(cut_over_database.url) as run, pytest.raises(ExportError) as caught:
-        drop_new_tables(run, tmp_path, [], before_retention_ends=True)
+        drop_new_tables(run, Folder(tmp_path), [], before_retention_ends=True)
     assert told in caught.value.found
     assert_all_parked(cut_over_database)
 

@@ -12,6 +12,7 @@ from aicfg_pipeline.rollback.run import Settings
 from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.rollback.steps.verify import run_checks
+from aicfg_pipeline.store.folder import Folder
 from aicfg_pipeline_tests.tools.migration import roll_back, running
 from aicfg_pipeline_tests.tools.servers import Database
 
@@ -39,7 +40,7 @@ def test_a_parked_table_without_its_row_in_the_ledger_is_neither_undone_nor_drop
         with pytest.raises(StateError, match="no row of the cut-over"):
             undo_rollback(run)
         with pytest.raises(StateError, match="no row of the cut-over"):
-            drop_new_tables(run, tmp_path, [], before_retention_ends=True)
+            drop_new_tables(run, Folder(tmp_path), [], before_retention_ends=True)
         wrong = [c for c in run_checks(run.session, run.migration) if c.failed and c.severity == "ERROR"]
     assert [(c.pair, c.name) for c in wrong] == [(OLD, "new_table_kept")]
     assert "no row of the cut-over" in wrong[0].summary

@@ -5,12 +5,16 @@ What is loaded is held against the table itself, row by row, and its checksum is
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import shlex
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psycopg
 import pytest
@@ -19,6 +23,7 @@ from aicfg_pipeline.errors import ExportError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback.tables.export import export_table
+from aicfg_pipeline.store.folder import Folder
 from aicfg_pipeline_tests.tools.servers import PINNED, Database, psql
 
 ODD = """CREATE TABLE "odd % ""t"" x" (
@@ -46,7 +51,7 @@ def exported(database: Database, table: str, folder: Path) -> dict[str, Any]:
     session = connect(database.url)
     try:
         relation = catalog.relations(session, [("public", table)])["public", table]
-        export = export_table(session, relation, folder, table, "test-run")
+        export = export_table(session, relation, Folder(folder), table, "test-run")
     finally:
         session.close()
     manifest: dict[str, Any] = json.loads(Path(export.manifest).read_text(encoding="utf-8"))
@@ -178,6 +183,26 @@ def test_the_words_in_the_manifest_survive_a_shell(odd: Database, tmp_path: Path
     assert (tmp_path / words[-1]).exists()
     assert run_as_printed(manifest["load_again"], tmp_path, odd).returncode == 0
     assert len(list(tmp_path.iterdir())) == 3
+
+
+class Spoiled(Folder):
+    """A store that gives back another file than it was given: the same rows in another order."""
+
+    @contextmanager
+    def reader(self, file: str) -> Iterator[BinaryIO]:
+        lines = gzip.decompress((self.path / file).read_bytes()).splitlines(keepends=True)
+        yield io.BytesIO(gzip.compress(b"".join(reversed(lines))))
+
+
+def test_rows_that_read_back_with_another_sha256_are_no_export(odd: Database, tmp_path: Path) -> None:
+    session = connect(odd.url)
+    try:
+        relation = catalog.relations(session, [("public", 'odd % "t" x')])["public", 'odd % "t" x']
+        with pytest.raises(ExportError, match="SHA-256"):
+            export_table(session, relation, Spoiled(tmp_path), "odd", "test-run")
+    finally:
+        session.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_can_not_be_written_to_is_told(odd: Database, tmp_path: Path) -> None:
