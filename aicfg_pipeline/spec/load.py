@@ -6,129 +6,28 @@ really looks like is for `postgres.catalog`; whether the two agree is for `rollb
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import sqlglot
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import ValidationError
 from sqlglot import exp
 
 from aicfg_pipeline import environment
 from aicfg_pipeline.errors import SpecError
-from aicfg_pipeline.spec.ddl import expression_complaint, folded, query_complaint, read_ddl, with_functions_in
-from aicfg_pipeline.spec.model import MAX_NAME_BYTES, PRIVATE_SCHEMA, Migration, Outside, Pair, Persona, shortened
+from aicfg_pipeline.spec.columns import changed_at_of, columns_of, primary_key_of
+from aicfg_pipeline.spec.ddl import (
+    expression_columns,
+    folded,
+    read_ddl,
+    with_functions_in,
+)
+from aicfg_pipeline.spec.document import Document, Place, nearest, read_document
+from aicfg_pipeline.spec.model import Ddl, Migration, Outside, Pair, Persona, shortened
 from aicfg_pipeline.spec.places import Around
-
-
-def _short_enough(name: str) -> str:
-    if len(name.encode()) > MAX_NAME_BYTES:
-        raise ValueError(f"{name!r} is longer than the {MAX_NAME_BYTES} bytes that PostgreSQL keeps of a name")
-    if "\x00" in name:
-        raise ValueError("a name can't hold a zero byte")
-    return name
-
-
-Name = Annotated[str, StringConstraints(min_length=1)]
-
-
-# --- what the YAML file may say --------------------------------------------------------------------------------
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class _RequiresFile(_Strict):
-    roles: tuple[Name, ...] = ()
-    tables: tuple[Name, ...] = ()
-    functions: tuple[Name, ...] = ()
-
-
-class _PersonaFile(_Strict):
-    name: Name
-    role: Name
-    claim: Name | None = None
-
-    @model_validator(mode="after")
-    def _role_and_query(self) -> _PersonaFile:
-        _short_enough(self.role)
-        complaint = query_complaint(self.claim) if self.claim else None
-        if complaint:
-            raise ValueError(f"claim: {complaint}")
-        return self
-
-
-class _PairFile(_Strict):
-    old: Name
-    new: Name
-    key: tuple[Name, ...] = Field(min_length=1)
-    changed_at: Name | None = None
-    single_row: bool = False
-    old_sql: Name
-    new_sql: Name
-    view_sql: Name | None = None
-    back: dict[Name, Name] = {}
-    forth: dict[Name, Name] = {}
-    keep: tuple[Name, ...] = ()
-
-    @model_validator(mode="after")
-    def _names_and_expressions(self) -> _PairFile:
-        complaints = []
-        names = (self.old, self.new, *self.key, *(n for n in (self.changed_at,) if n), *self.back, *self.forth)
-        for name in dict.fromkeys(names):
-            try:
-                _short_enough(name)
-            except ValueError as error:
-                complaints.append(str(error))
-        complaints += [f"key names {k} twice" for k in dict.fromkeys(self.key) if self.key.count(k) > 1]
-        for column, text in [*self.back.items(), *self.forth.items()]:
-            complaint = expression_complaint(text)
-            if complaint:
-                complaints.append(f"expression of {column}: {complaint}")
-        if self.old == self.new:
-            complaints.append(f"old and new table have one name: {self.old}")
-        if complaints:
-            raise ValueError("; ".join(complaints))
-        return self
-
-
-class _OutsideFile(_Strict):
-    repository: Name | None = None
-    functions: tuple[Name, ...] = ()
-    code: tuple[Name, ...] = ()
-    schema_files: Name | None = None
-    restored: dict[Name, Name] = {}
-    removed: tuple[Name, ...] = ()
-    infrastructure: Name | None = None
-    deploy: Name | None = None
-    endpoints: tuple[Name, ...] = ()
-
-
-class _MigrationFile(_Strict):
-    name: Name
-    applied: date | None = None
-    schema_: Name = Field(default="public", alias="schema")
-    view_lifetime_days: int = Field(default=7, ge=0, le=3650)
-    requires: _RequiresFile = _RequiresFile()
-    personas: tuple[_PersonaFile, ...] = ()
-    outside: _OutsideFile = _OutsideFile()
-    pairs: tuple[_PairFile, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _usable_schema(self) -> _MigrationFile:
-        _short_enough(self.schema_)
-        for role in self.requires.roles:
-            _short_enough(role)
-        if self.schema_ == PRIVATE_SCHEMA or self.schema_.startswith("pg_"):
-            raise ValueError(f"schema: {self.schema_} is not a schema for a migration's tables")
-        return self
-
-
-# --- loading ---------------------------------------------------------------------------------------------------
+from aicfg_pipeline.spec.said import MigrationFile, OutsideFile, PairFile, PersonaFile, RequiresFile, Strict
 
 
 def default_folder() -> Path:
@@ -157,19 +56,23 @@ def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 @lru_cache(maxsize=16)
 def _load(folder: Path, _files: object) -> Migration:
-    raw = _read_yaml(folder / "migration.yaml")
+    document = read_document(folder / "migration.yaml")
+    said = _in_full(document)
     try:
-        read = _MigrationFile.model_validate(raw)
+        read = MigrationFile.model_validate(said)
     except ValidationError as error:
         raise SpecError(
             f"{folder / 'migration.yaml'} can't be used.",
-            complaints=_complaints(error.errors()),
-            remedy="Mend the lines named above; the file that came with the project shows every key.",
+            complaints=[*document.doubles(), *_complaints(document, error.errors())],
+            remedy="Mend the lines named above; docs/migration.schema.json has every key.",
         ) from None
-    complaints: list[str] = []
-    pairs = [_pair(folder, read, p, complaints) for p in read.pairs]
-    required_tables = [_qualified(t, read.schema_, complaints) for t in read.requires.tables]
-    complaints += _duplicates(read)
+    complaints: list[str] = document.doubles()
+    pairs = [_pair(folder, document, read, place, complaints) for place in range(len(read.pairs))]
+    required_tables = [
+        _qualified(t, read.schema_, document, ("requires", "tables", n), complaints)
+        for n, t in enumerate(read.requires.tables)
+    ]
+    complaints += _duplicates(document, read)
     if complaints:
         raise SpecError(f"The migration in {folder} can't be used.", complaints=complaints)
     return Migration(
@@ -187,50 +90,64 @@ def _load(folder: Path, _files: object) -> Migration:
     )
 
 
-def _read_yaml(path: Path) -> Any:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SpecError(
-            f"{path}: no such file.",
-            expected="a folder with migration.yaml and the DDL files it names",
-            remedy="Set AICFG_MIGRATION_DIR to that folder, or unset it for the one that came with the project.",
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise SpecError(f"{path} holds {type(raw).__name__}.", expected="a mapping with the keys name and pairs")
-    return raw
+def _in_full(document: Document) -> dict[Any, Any]:
+    """Return what the file says, with pairs in their short form (`old: new`, or `old: {new: ..., ...}`) written out."""
+    pairs = document.said.get("pairs")
+    if not isinstance(pairs, dict):
+        return document.said
+    marks: dict[Place, tuple[int, int]] = dict(document.marks)
+    for number, old in enumerate(pairs):
+        here: Place = ("pairs", str(old))
+        document.names["pairs", number] = f"pairs.{old}"
+        for place, mark in document.marks.items():
+            if place[:2] == here:
+                marks[("pairs", number, *place[2:])] = mark
+        marks["pairs", number, "old"] = marks.get(("pairs", number), (1, 1))
+    document.marks = marks
+    full = [{"old": old, **(said if isinstance(said, dict) else {"new": said})} for old, said in pairs.items()]
+    return {**document.said, "pairs": full}
 
 
-def _complaints(errors: Sequence[Any]) -> list[str]:
+_MODELS: dict[str, type[Strict]] = {
+    "requires": RequiresFile,
+    "personas": PersonaFile,
+    "pairs": PairFile,
+    "outside": OutsideFile,
+}
+
+
+def _complaints(document: Document, errors: Sequence[Any]) -> list[str]:
     """Say each mistake once: a list whose entries can't be used is not also too short."""
     places = [e["loc"] for e in errors]
     return [
-        _complaint(e)
+        document.complaint(e["loc"], _why(e))
         for e in errors
         if not (e["type"] == "too_short" and any(p[: len(e["loc"])] == e["loc"] != p for p in places))
     ]
 
 
-def _complaint(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "the file"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}"
+def _why(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        place = error["loc"]
+        model = _MODELS.get(str(place[0]), MigrationFile) if len(place) > 1 else MigrationFile
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        return f"there is no such key; {nearest(str(place[-1]), known)}"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
-def _qualified(name: str, schema: str, complaints: list[str]) -> tuple[str, str]:
+def _qualified(name: str, schema: str, document: Document, place: Place, complaints: list[str]) -> tuple[str, str]:
     """Read `table` or `schema.table` (quotes allowed)."""
     try:
         table = sqlglot.parse_one(name, read="postgres", into=exp.Table)
     except Exception:  # whatever the parser stumbles over, it is no name
-        complaints.append(f"requires.tables: {name!r} is not a table's name")
+        complaints.append(document.complaint(place, f"{name!r} is not a table's name"))
         return (schema, name)
     return (folded(table.args.get("db")) or schema, folded(table.this) or name)
 
 
-def _pair(folder: Path, whole: _MigrationFile, read: _PairFile, complaints: list[str]) -> Pair:
-    olds, place = [p.old for p in whole.pairs], whole.pairs.index(read)
+def _pair(folder: Path, document: Document, whole: MigrationFile, place: int, complaints: list[str]) -> Pair:
+    """Read a pair's files. What migration.yaml does not say: files by their tables' names, the key from the old file."""
+    read, olds = whole.pairs[place], [p.old for p in whole.pairs]
     at_old = Around(
         whole.schema_,
         read.old,
@@ -239,35 +156,71 @@ def _pair(folder: Path, whole: _MigrationFile, read: _PairFile, complaints: list
         leaving=frozenset(p.new for p in whole.pairs),
     )
     at_new = Around(whole.schema_, read.new)
+    old_path, new_path = read.old_sql or f"old/{read.old}.sql", read.new_sql or f"new/{read.new}.sql"
+    view_path = read.view_sql
+    if "view_sql" not in read.model_fields_set and _is_file(folder / "views" / f"{read.old}.sql"):
+        view_path = f"views/{read.old}.sql"
+    before = len(complaints)
+    old_ddl = with_functions_in(read_ddl(folder, old_path, "TABLE", at_old, complaints), whole.schema_)
+    new_ddl = with_functions_in(read_ddl(folder, new_path, "TABLE", at_new, complaints), whole.schema_)
+    view_ddl = read_ddl(folder, view_path, "VIEW", Around(whole.schema_, read.old), complaints) if view_path else None
+    key = read.key or primary_key_of(old_ddl) or ()
+    if len(complaints) == before:
+        complaints += _unfit(document, place, read, old_ddl, new_ddl)
+        if not key:
+            why = f"{old_path} makes no primary key: say by which columns a row is known"
+            complaints.append(document.complaint(("pairs", place, "key"), why))
     return Pair(
         old=read.old,
         new=read.new,
-        key=read.key,
-        changed_at=read.changed_at,
+        key=key,
+        changed_at=read.changed_at if "changed_at" in read.model_fields_set else changed_at_of(old_ddl, new_ddl),
         single_row=read.single_row,
         back=dict(read.back),
         forth=dict(read.forth),
         keep=read.keep,
-        old_ddl=with_functions_in(read_ddl(folder, read.old_sql, "TABLE", at_old, complaints), whole.schema_),
-        new_ddl=with_functions_in(read_ddl(folder, read.new_sql, "TABLE", at_new, complaints), whole.schema_),
-        view_ddl=read_ddl(folder, read.view_sql, "VIEW", Around(whole.schema_, read.old), complaints)
-        if read.view_sql
-        else None,
+        old_ddl=old_ddl,
+        new_ddl=new_ddl,
+        view_ddl=view_ddl,
     )
 
 
-def _duplicates(read: _MigrationFile) -> list[str]:
-    complaints, seen = [], set()
-    names = [p.name for p in read.personas]
-    complaints += [f"personas: {n} is named twice" for n in sorted({n for n in names if names.count(n) > 1})]
-    for name in [n for p in read.pairs for n in (p.old, p.new)]:
-        if name in seen:
-            complaints.append(f"pairs: {name} is named twice")
-        seen.add(name)
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _unfit(document: Document, place: int, read: PairFile, old: Ddl, new: Ddl) -> Iterator[str]:
+    """Say of each expression which columns it reads that its table does not have, by the files."""
+    for said, of, to in (("back", new, old), ("forth", old, new)):
+        there, filled = columns_of(of), columns_of(to)
+        for column, expression in getattr(read, said).items():
+            at: Place = ("pairs", place, said, column)
+            missing = sorted(expression_columns(expression) - there.keys()) if there else []
+            for name in missing:
+                why = f"it reads {name}, which {of.path} does not have; {nearest(name, list(there or ()))}"
+                yield document.complaint(at, why)
+            if filled and column not in filled:
+                yield document.complaint(at, f"{to.path} has no such column; {nearest(column, list(filled))}")
+
+
+def _duplicates(document: Document, read: MigrationFile) -> Iterator[str]:
+    names: list[str] = []
+    for number, persona in enumerate(read.personas):
+        if persona.name in names:
+            yield document.complaint(("personas", number), f"{persona.name} is named twice")
+        names.append(persona.name)
     ours = {"ledger", *(shortened(f, p.old) for p in read.pairs for f in ("change_log_", "before_undo_"))}
-    taken = [n for p in read.pairs for n in (p.old, p.new) if n in ours]
-    complaints += [f"pairs: {n} is a name that the pipeline needs in its private schema" for n in taken]
-    for pair in read.pairs:
-        unknown = [c for c in pair.keep if c not in pair.forth]
-        complaints += [f"pairs: {pair.old}: keep names {c}, which forth does not fill" for c in unknown]
-    return complaints
+    seen: set[str] = set()
+    for number, pair in enumerate(read.pairs):
+        for side, name in (("old", pair.old), ("new", pair.new)):
+            if name in seen:
+                yield document.complaint(("pairs", number, side), f"{name} is named twice")
+            if name in ours:
+                why = f"{name} is a name that the pipeline needs in its private schema"
+                yield document.complaint(("pairs", number, side), why)
+            seen.add(name)
+        for column in (c for c in pair.keep if c not in pair.forth):
+            yield document.complaint(("pairs", number, "keep"), f"keep names {column}, which forth does not fill")

@@ -45,7 +45,7 @@ def test_a_claim_only_reads(tmp_path: Path, claim: str, complaint: str) -> None:
 
 
 def test_names_are_unique(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="personas: a is named twice"):
+    with pytest.raises(SpecError, match=r"personas\.1: a is named twice"):
         migration_with(tmp_path, "[{name: a, role: anon}, {name: a, role: service_role}]")
 
 
