@@ -66,3 +66,6 @@ WHERE name IN ('server_version', 'fsync', 'synchronous_commit', 'full_page_write
                'maintenance_work_mem', 'max_wal_size', 'checkpoint_timeout', 'max_parallel_workers_per_gather', 'max_parallel_workers',
                'max_parallel_maintenance_workers', 'autovacuum', 'wal_level', 'io_method', 'jit', 'effective_io_concurrency')
 ORDER BY name;
+
+-- name: swapped_at -- seconds since 1970, by the ledger's row in the transaction of the swap
+SELECT extract(epoch FROM max(at)) FROM aicfg_rollback.ledger WHERE step = 'cut_over' AND outcome = 'done';

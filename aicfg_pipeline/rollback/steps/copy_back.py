@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
@@ -32,6 +33,7 @@ from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 STEP = "copy_back"
+IF_WORTH_IT = "it was never vacuumed, or a tenth of the rows was replayed since"
 INDEX_SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
 
 
@@ -52,8 +54,10 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
     _indexed(run, state, facts)
     back = replay_back(run, state)
     facts["keys_replayed"] = catch_up(run, back)
-    # outside any transaction: the shadow's own autovacuum is off until the cut-over
-    carry_out(run.session, _vacuuming(state).then)
+    assert state.shadow is not None
+    if run.session.scalar(engine("worth_a_vacuum"), {"oid": state.shadow.oid, "replayed": facts["keys_replayed"]}):
+        # outside any transaction: the shadow's own autovacuum is off until the cut-over
+        carry_out(run.session, _vacuuming(state).then)
     facts["keys_replayed"] += catch_up(run, back)
     facts["seconds"] = round(time.perf_counter() - began, 3)
     run.say(
@@ -214,11 +218,12 @@ def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
         yield _preparing(run, state, model)
     if not there or _done(run, state, "copied") is None:
         yield _copying(state, shadow_source(run.session, state, model))
-    if not there or _done(run, state, "indexed") is None:
+    indexed = there and _done(run, state, "indexed") is not None
+    if not indexed:
         yield _indexing(run, state, model)
     replaying = replay_back(run, state, model).work()
     yield replaying
-    yield _vacuuming(state)
+    yield replace(_vacuuming(state), provided=IF_WORTH_IT) if indexed else _vacuuming(state)
     yield replaying
 
 

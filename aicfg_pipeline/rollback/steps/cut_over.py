@@ -25,7 +25,16 @@ from aicfg_pipeline.rollback.hazards.rows import of_columns
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import WITH_SHADOW, Look, PairState, State
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
-from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants, personas, sequences, trigger_functions
+from aicfg_pipeline.rollback.tables import (
+    change_log,
+    ddl,
+    foreign_keys,
+    grants,
+    personas,
+    seen_before,
+    sequences,
+    trigger_functions,
+)
 from aicfg_pipeline.rollback.tables.losses import guards
 from aicfg_pipeline.rollback.tables.sources import back_way, superseded_way
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
@@ -60,9 +69,10 @@ def _seen_before(run: Run, look: Look, state: PairState) -> dict[str, Any]:
     session, migration, new = run.session, run.migration, state.new_table
     around = surroundings.remember(session, migration, state)
     around[kept.FACT] = kept.new_table_facts(session, migration, new)
+    foretold = _must_be_seen_as_accepted(run, state)
     return {
-        personas.FACT: personas.visible_rows_facts(session, migration, new),
-        personas.FORETOLD: personas.as_fact(_must_be_seen_as_accepted(run, state)),
+        **seen_before.who_saw_what(session, migration, look.ledger, state, foretold),
+        personas.FORETOLD: personas.as_fact(foretold),
         surroundings.FACT: around,
         trigger_functions.FACT: trigger_functions.as_facts(
             trigger_functions.former_functions(session, migration, look, state.pair)

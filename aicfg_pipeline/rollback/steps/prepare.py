@@ -8,6 +8,7 @@ from __future__ import annotations
 from aicfg_pipeline.errors import StateError
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import PREPARED_BY, TO_ROLL_BACK, WITH_SHADOW, PairState, State
+from aicfg_pipeline.rollback.tables import seen_before
 from aicfg_pipeline.rollback.tables.preparation import Preparation, preparation
 from aicfg_pipeline.rollback.work import Work, begun
 
@@ -28,7 +29,8 @@ def prepare(run: Run) -> dict[str, Preparation]:
     """Write that every proven shadow waits for the switch. Returns how well each pair is prepared, by old name."""
     for state in run.look().in_state(*WITH_SHADOW):
         assert state.shadow is not None
-        facts = {"shadow_oid": state.shadow.oid, "confirmed": run.session.target}
+        seen = seen_before.to_be_relied_on(run.session, run.migration, state)
+        facts = {"shadow_oid": state.shadow.oid, "confirmed": run.session.target, **seen}
         with begun(run, waiting(state)):
             run.record(*PREPARED_BY, pair=state.pair.old, facts=facts)
     look = run.look()

@@ -17,6 +17,7 @@ from aicfg_pipeline.rollback.steps.compare import compare
 from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
+from aicfg_pipeline.rollback.tables import seen_before
 from aicfg_pipeline.rollback.tables.preparation import preparation
 from aicfg_pipeline_tests.rollback.steps.test_plan_is_what_runs import plan_and_run
 from aicfg_pipeline_tests.tools.kills import differing, portrait
@@ -220,3 +221,83 @@ def test_the_plan_says_that_a_shadow_which_is_made_anew_is_copied(migrated_datab
         migrated_database.execute("ALTER TABLE ai_cfg_org_prompts ADD COLUMN note text")
         after = plan.make_plan(run, must_confirm=False).to_copy
     assert (before, after) == ((), (PROMPTS,))
+
+
+def switch_facts(database: Database) -> dict[str, object]:
+    rows = database.query("SELECT facts FROM aicfg_rollback.ledger WHERE step = 'cut_over' AND pair = %s", (PROMPTS,))
+    return dict(rows[-1][0])
+
+
+ONE_MORE = (
+    "INSERT INTO orgs (id, name) SELECT gen_random_uuid(), 'later';"
+    " INSERT INTO ai_cfg_org_prompts (org_id) SELECT id FROM orgs WHERE name = 'later'"
+)
+
+
+def rows_seen(database: Database) -> int:
+    """Of how many rows the switch says that they were there when it was looked at who sees them."""
+    seen = switch_facts(database)["visible_rows"]
+    assert isinstance(seen, dict)
+    return max(int(s["rows"]) for s in seen.values() if s["tried"])
+
+
+def test_the_switch_does_not_count_again_who_sees_what(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(ONE_MORE)
+    make(migrated_database, switched)
+    assert (rows_seen(migrated_database), "visible_rows_seen_by" in switch_facts(migrated_database)) == (40, True)
+
+
+DECIDES = {
+    "a policy": "CREATE POLICY more ON ai_cfg_org_prompts FOR SELECT TO service_role USING (true)",
+    "a right": "GRANT TRIGGER ON ai_cfg_org_prompts TO authenticated",
+    "a column's right": "GRANT SELECT (id) ON ai_cfg_org_prompts TO service_role",
+    "a function that policies call": "CREATE OR REPLACE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS"
+    " $$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid /* as before */ $$",
+    "a right on what policies read": "GRANT TRIGGER ON user_profiles TO authenticated",
+    "whom a persona stands for": "UPDATE user_profiles SET sys_role = 'sys_user' WHERE user_id ="
+    " (SELECT user_id FROM user_profiles WHERE sys_role = 'sys_admin' ORDER BY user_id LIMIT 1)",
+}
+
+
+def test_who_sees_what_is_counted_again_where_something_has_changed(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(ONE_MORE)
+    migrated_database.execute(DECIDES["a policy"])
+    make(migrated_database, switched)
+    assert (rows_seen(migrated_database), "visible_rows_seen_by" in switch_facts(migrated_database)) == (41, False)
+
+
+def test_who_sees_what_is_counted_again_after_an_hour(migrated_database: Database) -> None:
+    make(migrated_database, prepared)
+    migrated_database.execute(ONE_MORE)
+    age(migrated_database, "61 minutes")
+    make(migrated_database, switched)
+    assert rows_seen(migrated_database) == 41
+
+
+def test_a_prepared_shadow_is_vacuumed_again_where_much_was_replayed(migrated_database: Database) -> None:
+    def vacuums() -> int:
+        counted = f"SELECT vacuum_count FROM pg_stat_all_tables WHERE relid = 'aicfg_rollback.{PROMPTS}'::regclass"
+        return int(migrated_database.query(counted)[0][0])
+
+    make(migrated_database, prepared)
+    seen = [vacuums()]
+    for written in (TOUCH, "UPDATE ai_cfg_org_prompts SET response_tone = 'technical'"):
+        migrated_database.execute(written)
+        make(migrated_database, lambda run: copy_back(run, PROMPTS))
+        seen.append(vacuums())
+    assert seen == [1, 1, 2]
+
+
+def test_whatever_decides_who_sees_what_is_looked_at(migrated_database: Database) -> None:
+    def decided() -> str:
+        with running(migrated_database.url) as run:
+            return seen_before.decided_by(run.session, run.migration, run.look()[PROMPTS])
+
+    seen = [decided(), decided()]
+    assert seen[0] == seen[1]
+    for what, change in DECIDES.items():
+        migrated_database.admin().execute(change)
+        seen.append(decided())
+        assert seen[-1] not in seen[:-1], what
