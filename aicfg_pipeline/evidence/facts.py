@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeFloat, Non
 
 FORMAT_VERSION: Literal[1] = 1
 
-ReportKind = Literal["rollback", "undo", "drop", "verify", "prepare", "abandon", "migrate"]
+ReportKind = Literal["rollback", "undo", "drop", "verify", "prepare", "abandon", "migrate", "plan"]
 Outcome = Literal["succeeded", "steps_open", "failed", "refused", "nothing_to_do"]
 LineStatus = Literal["passed", "warned", "failed", "not_run", "not_configured", "not_applicable"]
 CheckOutcome = Literal["passed", "failed", "not_applicable"]
@@ -133,6 +133,14 @@ class Step(_Fact):
     statements: list[Statement] = []
 
 
+class Stage(_Fact):
+    """One op of the run, from its beginning to its end: what it looked at and waited for, too."""
+
+    name: str
+    started: AwareDatetime
+    ended: AwareDatetime
+
+
 class CheckFact(_Fact):
     """One check: what it is about, its verdict and what it saw."""
 
@@ -222,9 +230,11 @@ class Evidence(_Fact):
     pairs: list[PairFacts] = []
     exports: list[ExportFile] = []
     timeline: list[Step] = []
+    stages: list[Stage] = []
+    """The ops of the run as far as it had come. Empty in reports from before they were noted."""
     checks: list[CheckFact] = []
     checklist: list[ChecklistLine] = []
-    """Empty for an undo: the runbook's checklist is about a rollback."""
+    """Empty where it does not belong (an undo), or where no check was run."""
     by_hand: list[ByHand] = []
 
     @property

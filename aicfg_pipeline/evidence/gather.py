@@ -25,43 +25,25 @@ from aicfg_pipeline.evidence.facts import (
     PairFacts,
     ReportKind,
     Side,
+    Stage,
     Step,
     instant,
 )
-from aicfg_pipeline.evidence.safe import clean_statement, redacted, small_facts
+from aicfg_pipeline.evidence.safe import CATALOG_CHECKS, clean_statement, redacted, small_facts
 from aicfg_pipeline.evidence.verdict import Command, verdict, way_back
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.spec.model import Migration
-
-CATALOG_CHECKS = {
-    "structure",
-    "row_level_security",
-    "grants",
-    "references",
-    "functions",
-    "roles",
-    "readers",
-    "sequences",
-    "private_schema",
-    "new_table_kept",
-    "new_tables_gone",
-    "views_gone",
-    "nothing_left",
-    "log_size",
-    "view_security",
-    "view_lifetime",
-    "api_schema_cache",
-    "lambda_deployed",
-    "schema_files",
-}
-"""Checks whose facts come from the catalog or from files: no data values. Of others only harmless names are kept."""
 
 _RESTORED = {"cut_over", "rolled_back", "never_migrated"}
 """States in which the old table is the one in use; in any other its checks have nothing to say yet."""
 
 _SWAPS = {"cut_over": "cut_over", "undo": "migrated", "undo_rollback": "migrated", "drop": "rolled_back"}
 """A step that is done, and the state that it leaves a pair in."""
+
+
+_OF_THE_RUNBOOK = {"rollback", "drop", "verify"}
+"""What the runbook's checklist is about; where no check was run, it would have eight lines that say nothing."""
 
 
 def _no_command(job: str) -> None:
@@ -95,6 +77,7 @@ class Known:
     outcome: Outcome | None = None
     error: str | None = None
     secrets: Sequence[str] = ()
+    stages: Sequence[Stage] = ()
     command: Command = _no_command
 
 
@@ -112,7 +95,7 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
     evidence = Evidence(
         kind=known.kind,
         outcome=outcome,
-        verdict=verdict(known.kind, outcome, pairs, locks, sum(h.open for h in by_hand)),
+        verdict=verdict(known.kind, outcome, pairs, locks, sum(h.open for h in by_hand), looked=bool(checks)),
         error=known.error,
         migration=known.migration.name if known.migration else None,
         database=database_of(known.database),
@@ -129,9 +112,10 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
         pairs=pairs,
         exports=[_export(x) for e in entries for x in _mappings(e.facts.get("exports")) if x.get("file")],
         timeline=timeline,
+        stages=list(known.stages),
         checks=checks,
         checklist=[]
-        if known.kind in ("undo", "migrate")
+        if known.kind not in _OF_THE_RUNBOOK or not checks
         else filled(checks, {p.old: p.new for p in pairs}, {p.old for p in pairs if p.state_after in _RESTORED}),
         by_hand=by_hand,
     )
@@ -352,8 +336,12 @@ def _outcome(entries: Sequence[Entry], checks: Sequence[CheckFact], known: Known
 
 
 def _span(timeline: Sequence[Step], known: Known) -> tuple[datetime, datetime]:
-    starts = [s.started for s in timeline] + ([_aware(known.started)] if known.started else [])
-    ends = [s.at for s in timeline] + ([_aware(known.ended)] if known.ended else [])
+    starts = [*(s.started for s in timeline), *(_aware(s.started) for s in known.stages)] + (
+        [_aware(known.started)] if known.started else []
+    )
+    ends = [*(s.at for s in timeline), *(_aware(s.ended) for s in known.stages)] + (
+        [_aware(known.ended)] if known.ended else []
+    )
     now = datetime.now(UTC)
     started = min(starts, default=min(ends, default=now))
     return started, max(ends, default=started)

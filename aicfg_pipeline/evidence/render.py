@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from aicfg_pipeline.evidence import svg, words
-from aicfg_pipeline.evidence.facts import CheckFact, Evidence, SafeFacts, Scalar, Step
+from aicfg_pipeline.evidence.facts import CheckFact, Evidence, LineEvidence, SafeFacts, Scalar, Step
 from aicfg_pipeline.evidence.gather import safe
 
 KINDS = {
@@ -23,6 +23,7 @@ KINDS = {
     "prepare": "Preparation of a rollback",
     "abandon": "Giving up of a rollback",
     "migrate": "Migration",
+    "plan": "Plan",
 }
 MOMENTS = {
     "before_cut_over": "before the cut-over",
@@ -53,9 +54,10 @@ def html(evidence: Evidence, *, json_name: str | None = None) -> str:
         tone=_tone(evidence),
         headline=_headline(evidence.verdict),
         json_name=json_name,
-        wide=svg.timeline(evidence.timeline, layout=svg.WIDE, name="wide"),
-        narrow=svg.timeline(evidence.timeline, layout=svg.NARROW, name="narrow"),
-        checks=_by_asset(evidence.checks),
+        wide=svg.timeline(evidence.timeline, evidence.stages, layout=svg.WIDE, name="wide"),
+        narrow=svg.timeline(evidence.timeline, evidence.stages, layout=svg.NARROW, name="narrow"),
+        verdicts=_by_verdict(evidence.checks),
+        begun=evidence.started,
         groups=_statement_groups(evidence),
         left=[h for h in evidence.by_hand if h not in evidence.open_steps],
         kinds=KINDS,
@@ -86,6 +88,7 @@ def _environment() -> Environment:
         untimed=_untimed,
         verdict=_check_status,
         tally=_tally,
+        named_by=_named_by,
     )
     return made
 
@@ -112,6 +115,14 @@ def _check_status(check: Any) -> tuple[str, str, str]:
     return STATUS["failed" if check.severity == "ERROR" else "warned"]
 
 
+def _named_by(evidence: Sequence[LineEvidence]) -> list[tuple[str, list[str]]]:
+    """Return the checks of a line by what came of them, worst first, each name once: what they saw is told below."""
+    found: dict[str, list[str]] = {}
+    for check in sorted(evidence, key=lambda c: ORDER[_check_status(c)[2]]):
+        found.setdefault(_check_status(check)[2], []).append(check.check)
+    return [(f"{told.capitalize()}:", list(dict.fromkeys(names))) for told, names in found.items()]
+
+
 def _tally(checks: Sequence[CheckFact]) -> str:
     """Count the checks that passed among those that apply, and the others apart."""
     applied = [c for c in checks if c.outcome != "not_applicable"]
@@ -120,12 +131,17 @@ def _tally(checks: Sequence[CheckFact]) -> str:
     return f"{sum(c.passed for c in applied)} of {len(applied)} passed{apart}"
 
 
-def _by_asset(checks: Sequence[CheckFact]) -> dict[str, list[CheckFact]]:
-    """Group the checks by asset, failed ones first within each and what does not apply last."""
-    found: dict[str, list[CheckFact]] = {}
-    for check in checks:
-        found.setdefault(check.asset, []).append(check)
-    return {asset: sorted(mine, key=lambda c: ORDER[_check_status(c)[2]]) for asset, mine in found.items()}
+def _by_verdict(checks: Sequence[CheckFact]) -> dict[str, list[CheckFact]]:
+    """Group the checks by what came of them, each once: `wrong` (failed before warned), `passed`, `idle` (does not apply).
+
+    Within a group the same check of several tables stands together.
+    """
+    groups = {"failed": "wrong", "warning": "wrong", "passed": "passed", "does not apply": "idle"}
+    found: dict[str, list[CheckFact]] = {"wrong": [], "passed": [], "idle": []}
+    first = {name: at for at, name in reversed(list(enumerate(c.name for c in checks)))}
+    for check in sorted(checks, key=lambda c: (ORDER[_check_status(c)[2]], first[c.name])):
+        found[groups[_check_status(check)[2]]].append(check)
+    return found
 
 
 def _listed(value: Scalar | Sequence[Scalar]) -> str:

@@ -16,6 +16,29 @@ from aicfg_pipeline.errors import redact
 from aicfg_pipeline.evidence.facts import SafeFacts, Scalar, Statement, StatementKind
 from aicfg_pipeline.spec.blocks import split_statements
 
+CATALOG_CHECKS = {
+    "structure",
+    "row_level_security",
+    "grants",
+    "references",
+    "functions",
+    "roles",
+    "readers",
+    "sequences",
+    "private_schema",
+    "new_table_kept",
+    "new_tables_gone",
+    "views_gone",
+    "nothing_left",
+    "log_size",
+    "view_security",
+    "view_lifetime",
+    "api_schema_cache",
+    "lambda_deployed",
+    "schema_files",
+}
+"""Checks whose facts come from the catalog or from files: no data values. Of others only harmless names are kept."""
+
 MASK = "***"
 _TOKENS = re.compile(
     r"(?i:bearer\s+)(?P<bearer>[^\s\"',;]{6,})"

@@ -12,7 +12,7 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup, escape
 
-from aicfg_pipeline.evidence.facts import Step
+from aicfg_pipeline.evidence.facts import Stage, Step
 from aicfg_pipeline.evidence.words import clock, duration, shortened, title, when
 
 SHORTEST_BAR = 4.0
@@ -49,15 +49,23 @@ NARROW = Layout(width=360, label=0, total=0, lane=46, ticks=4, stacked=True)
 
 @dataclass
 class Lane:
-    """One lane: everything that one step did for one pair."""
+    """One lane: an op with all that the ledger has of it; without an op, everything that one step did for one pair."""
 
     step: str
     pair: str | None
     entries: list[Step] = field(default_factory=list)
+    stage: Stage | None = None
+
+    @property
+    def started(self) -> datetime:
+        """When it began."""
+        return self.stage.started if self.stage else min(e.started for e in self.entries)
 
     @property
     def seconds(self) -> float:
         """How long it worked."""
+        if self.stage:
+            return (self.stage.ended - self.stage.started).total_seconds()
         return sum(e.seconds for e in self.entries)
 
     @property
@@ -67,12 +75,15 @@ class Lane:
         return max(held) if held else None
 
 
-def lanes(timeline: Sequence[Step]) -> list[Lane]:
-    """Return the lanes in the order in which they begin."""
+def lanes(timeline: Sequence[Step], stages: Sequence[Stage] = ()) -> list[Lane]:
+    """Return the lanes in the order in which they begin. An entry of the ledger is drawn on the op that wrote it."""
+    of_stages = [Lane(s.name, None, stage=s) for s in stages]
     found: dict[tuple[str, str | None], Lane] = {}
     for entry in timeline:
-        found.setdefault((entry.step, entry.pair), Lane(entry.step, entry.pair)).entries.append(entry)
-    return sorted(found.values(), key=lambda lane: min(e.started for e in lane.entries))
+        of_its_op = [lane for lane, s in zip(of_stages, stages, strict=True) if s.started <= entry.at <= s.ended]
+        lane = of_its_op[-1] if of_its_op else found.setdefault((entry.step, entry.pair), Lane(entry.step, entry.pair))
+        lane.entries.append(entry)
+    return sorted([*of_stages, *found.values()], key=lambda lane: lane.started)
 
 
 def ticks(seconds: float, most: int) -> list[float]:
@@ -86,14 +97,17 @@ def ticks(seconds: float, most: int) -> list[float]:
     return [round(step * i, 9) for i in range(floor(seconds / step + 1e-9) + 1)]
 
 
-def timeline(steps: Sequence[Step], *, layout: Layout = WIDE, name: str = "timeline") -> Markup:
+def timeline(
+    steps: Sequence[Step], stages: Sequence[Stage] = (), *, layout: Layout = WIDE, name: str = "timeline"
+) -> Markup:
     """Draw the timeline; an empty text where there is nothing to draw. `name` makes the ids in it unique."""
     steps = [s for s in steps if s.step != "run"]  # a run's own rows frame it; they take no time
-    if not steps:
+    if not steps and not stages:
         return Markup("")
-    begin = min(s.started for s in steps)
-    seconds = max((max(s.at for s in steps) - begin).total_seconds(), 0.001)
-    drawn = lanes(steps)
+    drawn = lanes(steps, stages)
+    begin = min(lane.started for lane in drawn)
+    ends = [*(s.at for s in steps), *(s.ended for s in stages)]
+    seconds = max((max(ends) - begin).total_seconds(), 0.001)
     height = layout.top + layout.lane * len(drawn) + 8
     scale = _Scale(layout, begin, seconds)
     body = [*_axis(scale, height), *(part for i, lane in enumerate(drawn) for part in _lane(scale, lane, i))]
@@ -144,15 +158,22 @@ def _label(lane: Lane) -> str:
     return f"{title(lane.step)} {lane.pair}" if lane.pair else title(lane.step)
 
 
+def _of(entry: Step) -> str:
+    return " ".join(filter(None, [title(entry.step), entry.pair]))
+
+
 def _lane(scale: _Scale, lane: Lane, index: int) -> list[str]:
     layout = scale.layout
     top = layout.top + layout.lane * index
     middle = top + (layout.lane - 14 if layout.stacked else layout.lane / 2)
     parts = [] if layout.stacked else [_zebra(layout, top, index)]
     parts += _labels(layout, lane, top, middle)
+    if lane.stage:
+        left, width = scale.bar(lane.stage.started, lane.stage.ended)
+        parts.append(_rectangle("op", left, middle - 6, width, 12, f"{_label(lane)}: {duration(lane.seconds)} in all"))
     for entry in lane.entries:
         left, width = scale.bar(entry.started, entry.at)
-        told = f"{_label(lane)}: {title(entry.outcome)}, {duration(entry.seconds)}, recorded at {clock(entry.at)}"
+        told = f"{_of(entry)}: {title(entry.outcome)}, {duration(entry.seconds)}, recorded at {clock(entry.at)}"
         kind = "bar bad" if entry.outcome in ("failed", "refuted") else "bar"
         parts.append(_rectangle(kind, left, middle - 6, width, 12, told))
     for entry in lane.entries:

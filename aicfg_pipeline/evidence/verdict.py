@@ -23,6 +23,7 @@ _NOUN = {
     "prepare": "preparation of the rollback",
     "abandon": "giving up of the rollback",
     "migrate": "migration",
+    "plan": "plan",
 }
 _STATE = {
     "rollback": "The database is rolled back",
@@ -32,13 +33,19 @@ _STATE = {
 
 
 def verdict(
-    kind: ReportKind, outcome: Outcome, pairs: Sequence[PairFacts], locks_held_ms: float | None, steps: int = 0
+    kind: ReportKind,
+    outcome: Outcome,
+    pairs: Sequence[PairFacts],
+    locks_held_ms: float | None,
+    steps: int = 0,
+    *,
+    looked: bool = True,
 ) -> str:
     """Return the outcome of a run as one sentence; `steps` are a person's now, and then nothing is said to succeed."""
     if outcome == "steps_open":
         state = _STATE.get(kind, f"The {_NOUN[kind]} is done")
         return f"{state}. {counted(steps, 'step is', 'steps are')} yours now: {_done(kind, pairs, locks_held_ms)}."
-    if kind == "verify" and outcome in ("failed", "succeeded"):
+    if kind == "verify" and looked and outcome in ("failed", "succeeded"):
         return (
             "Not everything is as it should be." if outcome == "failed" else "Everything that was looked at is right."
         )
@@ -69,7 +76,7 @@ def _done(kind: ReportKind, pairs: Sequence[PairFacts], locks_held_ms: float | N
         return f"{new} {'are' if several else 'is'} gone{_proof(pairs)}; the ledger stays"
     told = f"; locks were held for {duration(locks_held_ms / 1000)}" if locks_held_ms is not None else ""
     if kind == "undo":
-        return f"{new} {'are' if several else 'is'} in use again{told}"
+        return f"{new} {'are' if several else 'is'} in use again{_proof(pairs)}{told}"
     return f"{old} {'are tables' if several else 'is a table'} again{_proof(pairs)}{told}"
 
 

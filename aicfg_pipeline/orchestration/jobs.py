@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import HookDefinition, JobDefinition, MetadataValue, OpDefinition, graph, in_process_executor, job
+from dagster import JobDefinition, MetadataValue, OpDefinition, graph, in_process_executor, job
 
 from aicfg_pipeline.orchestration.config import CONSOLE, flat_run_config, told_use
 from aicfg_pipeline.orchestration.console import console
+from aicfg_pipeline.orchestration.failure_reports import failure_report
 from aicfg_pipeline.orchestration.home import CHANGES_TAG, TARGET_TAG, named_target
 from aicfg_pipeline.orchestration.ops.build import build_ops
 from aicfg_pipeline.orchestration.ops.rollback import copy_back_name
 from aicfg_pipeline.orchestration.ops.verify import DROP_NOW
 from aicfg_pipeline.orchestration.plan_told import UNDO, WAITS
-from aicfg_pipeline.orchestration.reports import failure_report
 from aicfg_pipeline.spec.model import Migration
 
 NOTHING, NAMES, DROPS = "nothing", "names, can be undone", "DROPS TABLES, no undo"
@@ -66,10 +66,10 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
         _prepare(migration, ops),
         _single(migration, "plan", ops["plan_only"]),
         _single(migration, "verify", ops["verify_only"]),
-        _single(migration, "drop_new_tables", ops["drop_new_tables"], failure_report(migration)),
+        _single(migration, "drop_new_tables", ops["drop_new_tables"]),
         _undo(migration, ops),
-        _single(migration, "abandon", ops["abandon"], failure_report(migration)),
-        _single(migration, "migrate", ops["migrate"], failure_report(migration)),
+        _single(migration, "abandon", ops["abandon"]),
+        _single(migration, "migrate", ops["migrate"]),
     ]
 
 
@@ -131,9 +131,9 @@ def _undo(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
     )
 
 
-def _single(migration: Migration, name: str, op: OpDefinition, *hooks: HookDefinition) -> JobDefinition:
+def _single(migration: Migration, name: str, op: OpDefinition) -> JobDefinition:
     @graph(name=f"only_{name}")  # a graph and an op of one repository can't share a name; a job and an op can
     def single() -> None:
         op.alias(name)()
 
-    return single.to_job(name=name, hooks=set(hooks), **_told(migration, name))
+    return single.to_job(name=name, hooks={failure_report(migration)}, **_told(migration, name))

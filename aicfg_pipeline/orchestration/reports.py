@@ -1,32 +1,29 @@
-"""Writes the evidence of a run: the HTML report and the same as JSON, also when the run failed.
+"""Writes the evidence of a run: the HTML report and the same as JSON.
 
-What evidence is and looks like is in `evidence`; here it is only gathered at the right moment and linked.
+What evidence is and looks like is in `evidence`; here it is only gathered at the right moment and linked. A run that did
+not end well is in `failure_reports`.
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dagster import HookContext, HookDefinition, MetadataValue, failure_hook
+from dagster import DagsterInstance, MetadataValue
 
-from aicfg_pipeline.errors import ConfigError, PipelineError
+from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.evidence import Finding, Known, PairNow, compare_with, gather, read, write
 from aicfg_pipeline.evidence.facts import ReportKind
-from aicfg_pipeline.orchestration.commands import Commands, commands_for
-from aicfg_pipeline.orchestration.config import RequestResource
+from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.home import report_folder
-from aicfg_pipeline.orchestration.resources import PostgresResource
-from aicfg_pipeline.orchestration.who import origin
+from aicfg_pipeline.orchestration.stages import stages_of
 from aicfg_pipeline.postgres.address import secrets_of
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.rollback import ledger, lifecycle
+from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.runbook.by_hand import ManualStep
-from aicfg_pipeline.spec.model import Migration
 
 KINDS: dict[str, ReportKind] = {
     "rollback": "rollback",
@@ -36,6 +33,7 @@ KINDS: dict[str, ReportKind] = {
     "prepare": "prepare",
     "abandon": "abandon",
     "migrate": "migrate",
+    "plan": "plan",
 }
 
 
@@ -45,6 +43,7 @@ def write_report(
     commands: Commands,
     checks: Sequence[Check] | None = None,
     *,
+    instance: DagsterInstance,
     by_hand: Sequence[ManualStep] | None = None,
     error: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
@@ -72,6 +71,7 @@ def write_report(
         settings=started.get("asked", {}),
         error=error,
         secrets=secrets_of(run.session.url),
+        stages=stages_of(instance, run.run_id, run.session),
         command=commands.job,
     )
     evidence = gather(ledger.read(run.session, run.migration, statements=True), known)
@@ -90,29 +90,14 @@ def recorded_checks(run: Run) -> list[Check]:
     return [Check.read(c) for c in entries[-1].facts.get("checks", [])] if entries else []
 
 
-def report_failed_run(
-    open_run: Callable[[], Run], job_name: str, commands: Commands, error: str, log: logging.Logger
-) -> bool:
-    """Write that a run failed into the ledger, and its evidence into a report. Never raises what a person can mend.
-
-    Returns whether the run is in the ledger; not where that can't be asked.
-    """
-    try:
-        run = open_run()
-        if not ledger.read(run.session, run.migration).of_run(run.run_id):
-            return False
-    except PipelineError:
-        return False
-    try:
-        lifecycle.failed(run, error)
-        log.info(f"report of the failed run: {write_report(run, job_name, commands, error=error)[0]}")
-    except PipelineError as problem:
-        log.error(f"The report of the failed run could not be written: {problem}")
-    return True
-
-
 def write_verification(
-    run: Run, commands: Commands, checks: Sequence[Check], origin: Mapping[str, Any], *, error: str | None
+    run: Run,
+    commands: Commands,
+    checks: Sequence[Check],
+    origin: Mapping[str, Any],
+    *,
+    instance: DagsterInstance,
+    error: str | None,
 ) -> Path:
     """Write the report of a verification, which has no rows of its own in the ledger. Raises `ExportError`."""
     look = run.look()
@@ -130,72 +115,10 @@ def write_verification(
         ended=datetime.now(UTC),
         error=error,
         secrets=secrets_of(run.session.url),
+        stages=stages_of(instance, run.run_id, run.session),
         command=commands.job,
     )
     return write(gather((), known), report_folder(), secrets=known.secrets)[0]
-
-
-def failure_report(migration: Migration) -> HookDefinition:
-    """Return the hook that writes a failed run into the ledger and its evidence into a report.
-
-    A run that was refused before anything was touched is not in the ledger; its report says why, and who asked.
-    """
-
-    @failure_hook(name="report_failure", required_resource_keys={"postgres", "request"})
-    def report_failure(context: HookContext) -> None:
-        postgres: PostgresResource = context.resources.postgres
-
-        def opened() -> Run:
-            session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
-            return Run(session, migration, context.run_id, say=context.log.info)
-
-        error = str(context.op_exception or "the step was interrupted")
-        try:
-            commands = commands_for(postgres.target())
-            if not report_failed_run(opened, context.job_name, commands, error, context.log):
-                context.log.info(f"report of the failed run: {_unrecorded(context, postgres, migration, error)}")
-        except ConfigError:  # no target is named
-            context.log.info(f"report of the failed run: {_unrecorded(context, postgres, migration, error)}")
-        except PipelineError as problem:
-            context.log.error(f"The report of the failed run could not be written: {problem}")
-
-    return report_failure
-
-
-def _unrecorded(context: HookContext, postgres: PostgresResource, migration: Migration, error: str) -> Path:
-    """Write the report of a run that the ledger says nothing of, or can't be asked about."""
-    requested: RequestResource = context.resources.request
-    asked = origin(context._step_execution_context.dagster_run.tags, requested.asked)  # a hook is not told of the run
-    try:
-        target = postgres.target()
-        database, secrets = {"target": target.name}, secrets_of(target.url)
-    except PipelineError:
-        database, secrets = {}, []
-    known = Known(
-        kind=KINDS[context.job_name],
-        run_id=context.run_id,
-        database=database,
-        migration=migration,
-        outcome="refused" if _has_not_begun(context, postgres, migration) else "failed",
-        who=asked["who"],
-        reason=asked.get("reason"),
-        settings=asked["asked"],
-        ended=datetime.now(UTC),
-        error=error,
-        secrets=secrets,
-    )
-    return write(gather((), known), report_folder(), secrets=secrets)[0]
-
-
-def _has_not_begun(context: HookContext, postgres: PostgresResource, migration: Migration) -> bool:
-    """Whether the ledger was asked, and this run is not in it; where it can't be asked nobody may say so."""
-    try:
-        with postgres.session() as session:
-            return not ledger.read(session, migration).of_run(context.run_id)
-    except ConfigError:
-        return True  # no database was named
-    except PipelineError:
-        return False
 
 
 def against_last_report(run: Run, checks: Sequence[Check]) -> tuple[Path, list[Finding]] | None:

@@ -212,7 +212,27 @@ def test_a_check_that_does_not_apply_is_grey_and_counted_apart():
     """12 A5."""
     checks = [*data_checks(), Check("views_gone", "sys_rag", "view", "not_applicable", "There is nothing to check.")]
     page = html(sample(checks=checks))
-    caption = page[page.index('<span class="id">view/sys_rag</span>') :]
-    assert "0 of 0 passed, 1 does not apply" in caption[:200]
-    assert '<span class="mark none"' in caption[:600]
-    assert "does not apply" in caption[200:600]
+    told = page[page.index('<h2 id="checks">') :]
+    assert "2 of 2 passed, 1 does not apply" in told[:200]
+    idle = told[told.index('<p class="idle">') :]
+    assert '<span class="mark none"' in idle[:100]
+    assert "views_gone" in idle[:400]
+
+
+def test_no_check_is_told_twice_and_what_did_not_pass_comes_first():
+    """The runbook's checklist names its checks; what each saw stands once, in the section of the checks."""
+    wrong = [
+        Check("structure", "sys_rag", "old", "failed", "An index is missing."),
+        Check("grants", "sys_rag", "old", "failed", "anon may read.", severity="WARN"),
+    ]
+    page = html(sample(checks=[*data_checks(), *wrong]))
+    for told in ("400 rows before, 401 after.", "Checksums told apart.", "An index is missing.", "anon may read."):
+        assert page.count(told) == 1
+    assert page.index("An index is missing.") < page.index("anon may read.") < page.index("400 rows before")
+    rows = html5lib.parse(page, namespaceHTMLElements=False).findall(".//table[@class='checks']/tbody/tr")
+    assert [[cell for cell in row if not "".join(cell.itertext()).strip()] for row in rows] == [[], []]
+
+
+def test_where_no_check_was_run_there_is_no_checklist_of_empty_lines():
+    assert sample(checks=()).checklist == []
+    assert 'id="checklist"' not in html(sample(checks=()))

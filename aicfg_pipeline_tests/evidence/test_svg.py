@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from aicfg_pipeline.evidence.facts import Step
+from aicfg_pipeline.evidence.facts import Stage, Step
 from aicfg_pipeline.evidence.svg import NARROW, SHORTEST_BAR, WIDE, lanes, ticks, timeline
 from aicfg_pipeline_tests.evidence.samples import START
 
@@ -114,3 +114,25 @@ def test_names_are_escaped_and_described():
     assert 'a<b>& "q": 1.0 s' in tree.find(f"{SVG}desc").text
     assert tree.get("role") == "img"
     assert tree.get("aria-labelledby") == "timeline-title timeline-desc"
+
+
+def stage(name: str, start: float, end: float) -> Stage:
+    return Stage(name=name, started=START + timedelta(seconds=start), ended=START + timedelta(seconds=end))
+
+
+def test_an_op_that_left_nothing_in_the_ledger_has_a_bar_too_and_entries_stand_on_their_op():
+    """15.12: whatever took time has a bar: looks, waits and services, not only what was written down."""
+    stages = [stage("plan", 0, 10), stage("copy_back_a", 10, 20), stage("verify", 20, 40)]
+    steps = [step("copy_back", 15, 2, "a"), step("copy_back", 19, 1, "a"), step("elsewhere", 50, 1)]
+    found = lanes(steps, stages)
+    assert [(lane.step, lane.seconds, len(lane.entries)) for lane in found] == [
+        ("plan", 10, 0),
+        ("copy_back_a", 10, 2),
+        ("verify", 20, 0),
+        ("elsewhere", 1, 1),
+    ]
+    tree = ElementTree.fromstring(str(timeline(steps, stages)))
+    room = WIDE.right - WIDE.left
+    assert [width for _, width in boxes(tree, "op")] == [pytest.approx(room * s / 50, abs=0.01) for s in (10, 10, 20)]
+    assert len(boxes(tree, "bar")) == 3
+    assert "verify: 20 s" in tree.find(f"{SVG}desc").text

@@ -287,3 +287,17 @@ def test_on_the_demo_a_printed_command_brings_its_services_along() -> None:
         commands.job("undo_rollback")
         == f"AICFG_HOME=/x/.aicfg {sys.executable} -m aicfg_pipeline.local run undo_rollback"
     )
+
+
+@pytest.mark.parametrize("job", ["plan", "verify", "undo_rollback", "migrate", "abandon", "prepare", "drop_new_tables"])
+def test_a_run_of_any_job_that_comes_to_nothing_has_one_report(job: str, run_job: RunJob, tmp_path: Path) -> None:
+    """15.12: also one that was to look only."""
+    variables = {"AICFG_DATABASE_URL": "postgresql://u:s3cr3t@127.0.0.1:1/app", "AICFG_HOME": str(tmp_path)}
+    config = None if job == "verify" else confirmed("app")
+    assert not run_job(job, variables, config).success
+    (report,) = (tmp_path / "reports").glob("*.json")
+    evidence = read(report)
+    assert (evidence.outcome, evidence.database.target) == ("failed", "app@127.0.0.1:1")
+    assert "did not finish" in evidence.verdict
+    assert [s.name for s in evidence.stages][:1] != []
+    assert "s3cr3t" not in report.read_text()

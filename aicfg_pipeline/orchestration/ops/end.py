@@ -26,7 +26,7 @@ def finish(step: Step, checks: list[Check] | None) -> dict[str, Any]:
     lifecycle.finish(run, {"states": dict(run.look().summary)})
     steps = _left(step, run.look())
     seen = recorded_checks(run) if checks is None else checks
-    html, links = write_report(run, job, step.commands, seen, by_hand=steps)
+    html, links = write_report(run, job, step.commands, seen, instance=step.context.instance, by_hand=steps)
     told = summary(run, step.commands, job=job, steps=steps, checks=seen, report=html)
     quietly(step.context.log, logging.INFO, told.outcome)
     show(told.on_terminal(step.target.told))

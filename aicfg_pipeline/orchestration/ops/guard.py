@@ -8,11 +8,12 @@ from dagster import OpExecutionContext
 from aicfg_pipeline.errors import AlreadyRunningError, HazardError, PipelineError
 from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.config import Request
+from aicfg_pipeline.orchestration.failure_reports import Ended, report_ended
 from aicfg_pipeline.orchestration.ops.stopping import INTERRUPTS, not_again, stopped, ways_on
-from aicfg_pipeline.orchestration.reports import report_failed_run
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.runbook.failure import after_failure
+from aicfg_pipeline.spec.model import Migration
 
 OpenAgain = Callable[[], Run]
 """Opens the run anew, with the run lock: the session of the step that failed may be broken."""
@@ -21,6 +22,7 @@ OpenAgain = Callable[[], Run]
 @contextmanager
 def services_guarded(
     context: OpExecutionContext,
+    migration: Migration,
     open_again: OpenAgain,
     services: ServicesResource,
     commands: Commands,
@@ -43,7 +45,7 @@ def services_guarded(
             with suppress(PipelineError):
                 told.append(ways_on(open_again(), context.job_name, request, commands))
             stop.aftermath = "\n".join(told) or None
-            report_failed_run(open_again, context.job_name, commands, str(stop), context.log)
+            report_ended(Ended.of_step(context, migration, str(stop)), open_again)
         raise stop from None
     except Exception as error:
         for line in _after_failure(open_again, services, commands, error):

@@ -92,14 +92,14 @@ def step(context: OpExecutionContext, migration: Migration, opens: Opens) -> Ite
             return opened(postgres.locked_session(name), looks=False)
 
         if opens is Opens.LOOKS or settings.dry_run:
-            with postgres.session(name) as session, stopped_while_looking(context):
+            with postgres.session(name) as session, stopped_while_looking(context, migration):
                 yield opened(session, looks=True)
             print(f"Target: {target.told}", flush=True)
             return
         found = locked()
         if opens is Opens.BEGINS:
             lifecycle.confirm(found.run, must_confirm=found.must_confirm)
-        with services_guarded(context, lambda: locked().run, services, commands, requested.asked):
+        with services_guarded(context, migration, lambda: locked().run, services, commands, requested.asked):
             if opens is Opens.FOLLOWS:
                 lifecycle.must_be_ours(found.run, [context.run.parent_run_id, context.run.root_run_id])
             yield found

@@ -14,8 +14,10 @@ from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 from aicfg_pipeline.errors import PipelineError, StoppedError
 from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.config import USED_BY, Request
+from aicfg_pipeline.orchestration.failure_reports import Ended, report_looked
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.spec.model import Migration
 
 INTERRUPTS = (KeyboardInterrupt, DagsterExecutionInterruptedError)
 
@@ -47,13 +49,14 @@ def stopped(context: OpExecutionContext) -> StoppedError:
 
 
 @contextmanager
-def stopped_while_looking(context: OpExecutionContext) -> Iterator[None]:
+def stopped_while_looking(context: OpExecutionContext, migration: Migration) -> Iterator[None]:
     """Say that nothing was touched where a step that only reads is stopped. Raises `StoppedError`."""
     try:
         yield
     except INTERRUPTS:
         with not_again():
             error = StoppedError(f"Stopped by you in {context.op_handle.name}. It only reads: nothing was touched.")
+            report_looked(Ended.of_step(context, migration, str(error)))
         raise error from None
 
 

@@ -42,7 +42,11 @@ def _undo(step: Step) -> Mapping[str, Any]:
     run = step.run
     lifecycle.must_have_begun(run, "undo")
     plan_services(step)
-    lifecycle.begin(run, step.context.job_name, {**step.origin, "by_hand": services_by_hand(step)})
+    lifecycle.begin(
+        run,
+        step.context.job_name,
+        {**step.origin, "by_hand": services_by_hand(step), "states": dict(run.look().summary)},
+    )
     stop_services(step, State.CUT_OVER)
     facts = undo.undo_rollback(run)
     seen = metadata({k: v for k, v in facts.items() if k != "pairs"})

@@ -86,7 +86,9 @@ def _gate(step: Step, checks: list[Check]) -> None:
     try:
         verify.gate(checks, remedy="Mend what is named and run verify again.")
     except GateError as error:
-        html = write_verification(step.run, step.commands, checks, step.origin, error=str(error))
+        html = write_verification(
+            step.run, step.commands, checks, step.origin, instance=step.context.instance, error=str(error)
+        )
         step.context.log.info(f"report of the failed verification: {html}")
         raise
 
