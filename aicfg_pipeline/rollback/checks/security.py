@@ -25,13 +25,14 @@ def row_level_security(inspection: Inspection, pair: Pair) -> Verdict:
         return nothing_yet(inspection, pair)
     session = inspection.session
     with scratch_table(session, inspection.migration, pair.old_ddl, pair.old, "row_level_security") as scratch:
-        expected = _policies(session, scratch)
+        expected = policies(session, scratch)
     with session.transaction(read_only=True, search_path=(inspection.migration.schema, "extensions")):
-        found = _policies(session, table)
+        found = policies(session, table)
     return compared(pair, expected, found, what="Row level security and its policies")
 
 
-def _policies(session: Session, table: Relation) -> CatalogFacts:
+def policies(session: Session, table: Relation) -> CatalogFacts:
+    """Read row level security and its policies."""
     return as_facts(session.all(engine("row_level_security_facts"), {"oid": table.oid}))
 
 
@@ -44,7 +45,7 @@ def grants(inspection: Inspection, pair: Pair) -> Verdict:
     roles = watched_roles(inspection.migration)
     expected = expected_grants(inspection.session, inspection.migration, pair)
     with inspection.session.transaction(read_only=True):
-        found = _grants(inspection.session, table, roles)
+        found = privileges(inspection.session, table, roles)
     without = [r for r in roles if not any(o == f"role {r}" for o, _ in found)]
     facts = {"roles_with_nothing": without, "privileges": {f"{o}: {a}": v for (o, a), v in found.items()}}
     return compared(pair, expected, found, what="Privileges", facts=facts)
@@ -60,8 +61,9 @@ def expected_grants(session: Session, migration: Migration, pair: Pair) -> Catal
     with scratch_table(session, migration, pair.old_ddl, pair.old) as table:
         session.execute(own.close_to_others(table.schema, [table.name]))
         session.script(own_grants(session, pair.old_ddl, table.schema, table, []))
-        return _grants(session, table, watched_roles(migration))
+        return privileges(session, table, watched_roles(migration))
 
 
-def _grants(session: Session, table: Relation, roles: list[str]) -> CatalogFacts:
+def privileges(session: Session, table: Relation, roles: list[str]) -> CatalogFacts:
+    """Read who was granted what on a table, and what that comes to for some roles."""
     return as_facts(session.all(engine("grant_facts"), {"oid": table.oid, "roles": roles}))
