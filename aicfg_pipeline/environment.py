@@ -87,6 +87,18 @@ HEARTBEAT_URL = Variable(
     "none",
     empty_is_unset=True,
 )
+UI_URL = Variable(
+    "AICFG_UI_URL",
+    "where people open Dagster's UI: for the links to a run in messages and reports (`make dev` sets it)",
+    "none: the run's id is told",
+    empty_is_unset=True,
+)
+REPORTS_URL = Variable(
+    "AICFG_REPORTS_URL",
+    "under which address the reports' folder is served, so that the UI opens one by a click (`make dev` sets it)",
+    "none: the path is shown",
+    empty_is_unset=True,
+)
 DAGSTER_POSTGRES_URL = Variable(
     "DAGSTER_POSTGRES_URL", "where `make dev` keeps runs and events", "the embedded server", empty_is_unset=True
 )
@@ -107,6 +119,8 @@ VARIABLES = (
     SENSOR_SECONDS,
     WEBHOOK_URL,
     HEARTBEAT_URL,
+    UI_URL,
+    REPORTS_URL,
     DAGSTER_POSTGRES_URL,
     S3_ENDPOINT,
     NO_COLOR,

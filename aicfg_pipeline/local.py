@@ -19,11 +19,21 @@ import yaml
 
 from aicfg_pipeline.demo.project import DemoProject
 from aicfg_pipeline.embedded.database import EmbeddedDatabase, embedded_runs, stop_embedded
-from aicfg_pipeline.environment import DAGSTER_POSTGRES_URL, DATABASE_URL, HOME, SERVICES, VARIABLES, everything
+from aicfg_pipeline.environment import (
+    DAGSTER_POSTGRES_URL,
+    DATABASE_URL,
+    HOME,
+    REPORTS_URL,
+    SERVICES,
+    UI_URL,
+    VARIABLES,
+    everything,
+)
 from aicfg_pipeline.errors import ConfigError, PipelineError
+from aicfg_pipeline.evidence.serving import address_of, served
 from aicfg_pipeline.evidence.words import shortened
 from aicfg_pipeline.orchestration.commands import MODULE
-from aicfg_pipeline.orchestration.home import DEMO, embedded, home
+from aicfg_pipeline.orchestration.home import DEMO, embedded, home, report_folder
 from aicfg_pipeline.orchestration.terminal import WIDTH
 from aicfg_pipeline.postgres.address import shown, target_name
 from aicfg_pipeline.postgres.session import connect
@@ -37,6 +47,10 @@ DAGSTER_YAML = {
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
 }
+
+
+PORT = 3000
+"""Of the UI, where no other is named."""
 
 
 def dagster_home() -> Path:
@@ -59,6 +73,9 @@ def dagster_environment() -> dict[str, str]:
         environment[DAGSTER_POSTGRES_URL.name] = embedded().dagster_url
     environment.setdefault("DAGSTER_HOME", str(dagster_home()))
     environment[HOME.name] = str(home())
+    if named is None:  # such runs are in the history of `make dev`, which opens their reports
+        environment.setdefault(UI_URL.name, f"http://127.0.0.1:{PORT}")
+        environment.setdefault(REPORTS_URL.name, address_of(home(), PORT + 1))
     return environment
 
 
@@ -94,7 +111,10 @@ def dev(arguments: argparse.Namespace) -> int:
     print(f"Target: {_target_told(environment)}")
     print(f"UI: http://127.0.0.1:{arguments.port}", flush=True)
     command = _dagster("dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(arguments.port))
-    status = _waited_for(command, environment)
+    with served(report_folder(), home(), arguments.port + 1) as address:
+        here = {UI_URL: f"http://127.0.0.1:{arguments.port}", REPORTS_URL: address}
+        environment |= {variable.name: variable.value() or own for variable, own in here.items()}
+        status = _waited_for(command, environment)
     _say_what_runs()
     return status
 
@@ -272,7 +292,7 @@ def main(words: Sequence[str] | None = None) -> int:
     for name, function in COMMANDS.items():
         sub = commands.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
         if name == "dev":
-            sub.add_argument("--port", type=int, default=3000, help="port of the UI (default 3000)")
+            sub.add_argument("--port", type=int, default=PORT, help=f"port of the UI (default {PORT})")
         if name == "run":
             sub.add_argument("job", help="plan, rollback, verify, undo_rollback, ...")
             sub.add_argument("-c", "--config", help="a run.yaml")

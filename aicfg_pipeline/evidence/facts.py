@@ -214,6 +214,8 @@ class Evidence(_Fact):
     migration: str | None = None
     database: Database
     run_id: str
+    run_url: str | None = None
+    """Where Dagster's UI shows the run, where that is known."""
     who: str | None = None
     """Who launched the run: the user of Dagster where it has one, else the user and host of its process."""
     reason: str | None = None

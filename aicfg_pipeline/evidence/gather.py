@@ -78,6 +78,7 @@ class Known:
     error: str | None = None
     secrets: Sequence[str] = ()
     stages: Sequence[Stage] = ()
+    run_url: str | None = None
     command: Command = _no_command
 
 
@@ -100,6 +101,7 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
         migration=known.migration.name if known.migration else None,
         database=database_of(known.database),
         run_id=known.run_id,
+        run_url=known.run_url,
         who=known.who or next((e.actor for e in entries if e.actor), None),
         reason=known.reason or None,
         settings=small_facts(known.settings, texts=True),

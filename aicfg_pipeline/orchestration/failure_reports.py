@@ -16,6 +16,7 @@ from aicfg_pipeline.evidence import Known, gather, write
 from aicfg_pipeline.orchestration.commands import commands_for
 from aicfg_pipeline.orchestration.config import Request, RequestResource
 from aicfg_pipeline.orchestration.home import report_folder
+from aicfg_pipeline.orchestration.links import run_address
 from aicfg_pipeline.orchestration.reports import KINDS, write_report
 from aicfg_pipeline.orchestration.resources import PostgresResource
 from aicfg_pipeline.orchestration.stages import stages_of
@@ -137,6 +138,7 @@ def _unrecorded(ended: Ended) -> Path:
         error=ended.error,
         secrets=secrets,
         stages=stages_of(ended.instance, ended.run_id),
+        run_url=run_address(ended.run_id),
     )
     return write(gather((), known), report_folder(), secrets=secrets)[0]
 

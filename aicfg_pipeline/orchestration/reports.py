@@ -16,6 +16,7 @@ from aicfg_pipeline.evidence import Finding, Known, PairNow, compare_with, gathe
 from aicfg_pipeline.evidence.facts import ReportKind
 from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.home import report_folder
+from aicfg_pipeline.orchestration.links import report_link, run_address
 from aicfg_pipeline.orchestration.stages import stages_of
 from aicfg_pipeline.postgres.address import secrets_of
 from aicfg_pipeline.postgres.statements import engine
@@ -72,11 +73,12 @@ def write_report(
         error=error,
         secrets=secrets_of(run.session.url),
         stages=stages_of(instance, run.run_id, run.session),
+        run_url=run_address(run.run_id),
         command=commands.job,
     )
     evidence = gather(ledger.read(run.session, run.migration, statements=True), known)
     html, json = write(evidence, report_folder(), secrets=secrets_of(run.session.url))
-    return html, {"report": MetadataValue.url(html.as_uri()), "report_json": MetadataValue.path(json)}
+    return html, {"report": report_link(html), "report_json": MetadataValue.path(json)}
 
 
 def _started(entries: Sequence[Entry]) -> Mapping[str, Any]:
@@ -116,6 +118,7 @@ def write_verification(
         error=error,
         secrets=secrets_of(run.session.url),
         stages=stages_of(instance, run.run_id, run.session),
+        run_url=run_address(run.run_id),
         command=commands.job,
     )
     return write(gather((), known), report_folder(), secrets=known.secrets)[0]

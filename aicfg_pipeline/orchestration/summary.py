@@ -55,8 +55,12 @@ def summary(
     steps: Sequence[ManualStep] = (),
     checks: Sequence[Check] = (),
     report: Path | None = None,
+    opens: str | None = None,
 ) -> Summary:
-    """Return the summary of a run. `steps` are those that nobody looked after but a person."""
+    """Return the summary of a run. `steps` are those that nobody looked after but a person.
+
+    `opens` is the address under which a browser opens the report, where there is one.
+    """
     look = run.look()
     mine = look.ledger.of_run(run.run_id)
     wanted = open_steps(steps)
@@ -72,7 +76,9 @@ def summary(
         *([f"Report     {report}"] if report else []),
         *_outlook(look, commands),
     ]
-    markdown = _markdown(look, verdict, proof, steps, report, checks)
+    markdown = _markdown(
+        look, verdict, proof, steps, f"[{report.name}]({opens})" if report and opens else report, checks
+    )
     tone = "open" if wanted or any(c.failed for c in checks) else "good"
     return Summary(verdict, tone, proof, tuple(lines), markdown)
 
@@ -227,7 +233,7 @@ def _markdown(
     verdict: str,
     proof: str | None,
     steps: Sequence[ManualStep],
-    report: Path | None,
+    report: Path | str | None,
     checks: Sequence[Check],
 ) -> str:
     """Return the same as Markdown: verdict, what is a person's, one row a table."""
@@ -249,5 +255,6 @@ def _markdown(
         lines.append(f"| {' | '.join(cells)} |")
     warned = [c for c in checks if c.failed]
     lines += ["", *(f"- {c.severity}: {c.asset} {c.pair}: {c.name}: {c.summary}" for c in warned)]
-    lines += [f"Report: `{report}`"] if report else []
+    if report:
+        lines += ["", f"Report: {report}" if isinstance(report, str) else f"Report: `{report}`"]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from typing import Any
 from dagster import MetadataValue
 
 from aicfg_pipeline.orchestration.console import quietly
+from aicfg_pipeline.orchestration.links import report_address
 from aicfg_pipeline.orchestration.ops.by_hand import WAYS
 from aicfg_pipeline.orchestration.ops.step import Step
 from aicfg_pipeline.orchestration.reports import recorded_checks, write_report
@@ -27,7 +28,7 @@ def finish(step: Step, checks: list[Check] | None) -> dict[str, Any]:
     steps = _left(step, run.look())
     seen = recorded_checks(run) if checks is None else checks
     html, links = write_report(run, job, step.commands, seen, instance=step.context.instance, by_hand=steps)
-    told = summary(run, step.commands, job=job, steps=steps, checks=seen, report=html)
+    told = summary(run, step.commands, job=job, steps=steps, checks=seen, report=html, opens=report_address(html))
     quietly(step.context.log, logging.INFO, told.outcome)
     show(told.on_terminal(step.target.told))
     return {"summary": MetadataValue.md(told.markdown), **links}
