@@ -101,7 +101,16 @@ def _own_equality(session: Session, oids: Sequence[int]) -> dict[int, dict[str, 
 
 def columns(session: Session, oid: int) -> tuple[Column, ...]:
     """Return the columns of a relation in their order."""
-    return tuple(Column(**r._asdict()) for r in session.all(engine("columns"), {"oid": oid}))
+    return columns_of(session, oid)[oid]
+
+
+def columns_of(session: Session, *oids: int) -> dict[int, tuple[Column, ...]]:
+    """Return the columns of several relations by relation, in one round trip."""
+    found: dict[int, list[Column]] = {oid: [] for oid in oids}
+    for row in session.all(engine("columns"), {"relations": list(oids)}):
+        told = row._asdict()
+        found[told.pop("relation")].append(Column(**told))
+    return {oid: tuple(listed) for oid, listed in found.items()}
 
 
 def with_expressions(session: Session, oid: int, found: Sequence[Column]) -> tuple[Column, ...]:

@@ -49,6 +49,16 @@ def same(left: sql.Composable, right: sql.Composable, equality: Equality | None 
     return engine("same_value_by_own", left=left, right=right, **names)
 
 
+def absent(value: sql.Composable) -> sql.Composable:
+    """Return in SQL whether there is no value, as NOT NULL, keys and joins mean it."""
+    return engine("absent", value=value)
+
+
+def present(*values: sql.Composable) -> sql.Composable:
+    """Return in SQL whether each of these is a value."""
+    return sql.SQL(" AND ").join(engine("present", value=v) for v in values)
+
+
 def keys_equal(key: Iterable[str], left: str, right: str) -> sql.Composed:
     """Return whether the rows of two aliases have the same key: `left.k = right.k AND …` for every column."""
     return sql.SQL(" AND ").join(

@@ -15,7 +15,7 @@ from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.postgres.equality import keys_equal
+from aicfg_pipeline.postgres.equality import absent, keys_equal
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine
 from aicfg_pipeline.postgres.wording import counted
@@ -149,8 +149,8 @@ def _joined(
         "target": target,
         "source_columns": columns(names, "source"),
         "target_columns": columns(names, "target"),
-        "source_absent": sql.SQL("{} IS NULL").format(sql.Identifier("source", key[0])),
-        "target_absent": sql.SQL("{} IS NULL").format(sql.Identifier("target", key[0])),
+        "source_absent": absent(sql.Identifier("source", key[0])),
+        "target_absent": absent(sql.Identifier("target", key[0])),
         "explained": explained,
     }
 

@@ -58,6 +58,10 @@ class Ledger:
         return [e for e in self.entries if e.run_id == run_id]
 
 
+LEDGER = (PRIVATE_SCHEMA, "ledger")
+"""Schema and name of the ledger."""
+
+
 def prepare_statements(owner: str | None = None) -> list[sql.Composable]:
     """Return what makes the private schema and the ledger where they are missing; for `owner`, if that is not who runs."""
     return [*own.make_schema(owner), engine("create_ledger"), *own.keep(["ledger"], owner, schema_too=True)]
@@ -66,16 +70,19 @@ def prepare_statements(owner: str | None = None) -> list[sql.Composable]:
 def exists(session: Session, migration: Migration) -> bool:
     """Say whether there is a ledger. Raises `TrustError` where it is not ours."""
     own.must_be_ours(session, migration)
-    return (PRIVATE_SCHEMA, "ledger") in catalog.relations(session, [(PRIVATE_SCHEMA, "ledger")])
+    return LEDGER in catalog.relations(session, [LEDGER])
 
 
-def read(session: Session, migration: Migration, *, statements: bool = False) -> Ledger:
+def read(session: Session, migration: Migration, *, statements: bool = False, there: bool | None = None) -> Ledger:
     """Read the whole ledger; an empty one where there is none. The statements only where they are asked for.
 
-    Raises `TrustError` where it is not ours.
+    `there` is whether a look at the catalog has just found one; None: look. Raises `TrustError` where it is not ours.
     """
     try:
-        there = exists(session, migration)
+        if there is None:
+            there = exists(session, migration)
+        else:
+            own.must_be_ours(session, migration)
     except TrustError:
         if own.closed_to_us(session, migration):
             return Ledger(readable=False)

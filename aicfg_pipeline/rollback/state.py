@@ -14,7 +14,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.equality import key_columns
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback import ledger
-from aicfg_pipeline.rollback.ledger import Entry, Ledger
+from aicfg_pipeline.rollback.ledger import LEDGER, Entry, Ledger
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
 
 
@@ -129,7 +129,7 @@ class Look:
 
 def look(session: Session, migration: Migration) -> Look:
     """Read catalog and ledger and classify each pair."""
-    names = [
+    names = [LEDGER] + [
         place
         for p in migration.pairs
         for place in (
@@ -143,7 +143,7 @@ def look(session: Session, migration: Migration) -> Look:
         )
     ]
     found = catalog.relations(session, names)
-    book = ledger.read(session, migration)
+    book = ledger.read(session, migration, there=LEDGER in found)
     return Look(tuple(_classify(migration, p, found, book) for p in migration.pairs), book)
 
 

@@ -179,6 +179,20 @@ CASES = (
         "a composite value without a single field is a value, and told where it has no place",
         world(with_column(Column("pair", None, "couple"), "(,)", "(1,)", None)), "D4", told=("unmapped_column",),
     ),
+    Case(
+        "a column that must have a value takes a composite one without a single field",
+        world(with_column(Column("pair", "couple", "couple", not_null=True), "(,)", "(1,)", "(2,x)"), accept=False),
+    ),
+    Case(
+        "a composite key without a single field is a key, where two tables are merged too",
+        world(
+            replace(
+                PLAIN, columns=(Column("id", "couple", "couple", not_null=True), WORD), shape="coexisting", invoker=False,
+                rows=(("(,)", SECRET), ("(1,)", None)), old_rows=(("(,)", "older"), ("(,x)", "only here")),
+            ),
+            writes=(),
+        ),
+    ),
     Case("nothing at the old name is nothing again after undo", world(replace(PLAIN, shape="none"))),
     Case(
         "a view outside that reads the new table stops the drop and nothing else",

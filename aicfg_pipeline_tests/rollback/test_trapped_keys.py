@@ -182,7 +182,9 @@ ALTER TABLE {0} VALIDATE CONSTRAINT {0}_place;
 
 # --- the next one ----------------------------------------------------------------------------------------------
 
-OPERATORS = r"(?:=|<>|!=|<=?|>=?|\|\||[-+*/]|IS (?:NOT )?DISTINCT FROM|(?:NOT )?(?:IN \(|BETWEEN|I?LIKE)|SIMILAR TO)"
+OPERATORS = (
+    r"(?:=|<>|!=|<=?|>=?|\|\||[-+*/]|IS (?:NOT )?DISTINCT FROM(?! NULL)|(?:NOT )?(?:IN \(|BETWEEN|I?LIKE)|SIMILAR TO)"
+)
 GIVEN = r"(?<![$\\{])\{\w+\}"
 BY_NAME = re.compile(
     rf"(?:{GIVEN}|CAST\({GIVEN} AS [^()]+\))\s*{OPERATORS}(?![\w>])"
@@ -200,7 +202,6 @@ OF_KNOWN_TYPES = {  # what these are filled with is a literal of ours, beside a 
         "same_columns",
         "facts_with_lock_time",
     ),
-    "has_a_value",  # beside a bare NULL the server asks no operator: it reads it as IS NOT NULL of the value as a whole
     "load_script",  # a person runs it, under settings of its own
     "changes_in_value",  # of the type numeric itself; a domain over it is compared as an image
 }
@@ -232,3 +233,24 @@ def test_s2_no_operator_is_written_beside_the_engines_sql() -> None:
     assert found == [
         ("forth.py", 'assignments=comma(sql.SQL("{} = {}").format(ident(c), _otherwise(forth, c)) for c in kept),')
     ]
+
+
+# --- whether there is a value ----------------------------------------------------------------------------------
+
+
+def test_no_statement_asks_whether_a_value_of_the_migration_is_null_field_by_field() -> None:
+    """Of a composite value whose fields are all NULL, IS NULL is true and it is one all the same, for keys and NOT NULL."""
+    fields = re.compile(rf"{GIVEN}\s+IS (?:NOT )?NULL", re.IGNORECASE)
+    in_sql = {
+        (name, match[0])
+        for path in sorted(ENGINE.rglob("*.sql"))
+        for name, block in load_blocks(path).items()
+        for match in fields.finditer(block.sql)
+    }
+    in_python = {
+        (path.name, line.strip())
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"SQL\(.*\{\w*\} IS (?:NOT )?NULL", line, re.IGNORECASE)
+    }
+    assert in_sql | in_python == set()

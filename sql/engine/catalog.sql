@@ -1,13 +1,15 @@
 -- What is there, read from the system catalogs. Nothing in this file writes.
 
--- name: relations -- the named relations that exist, and whether a column has a type from elsewhere than pg_catalog; asks for no lock on them (pg_total_relation_size would, and wait for ever)
+-- name: relations -- the named relations that exist, and whether a column may compare by an operator of its type's own; asks for no lock on them (pg_total_relation_size would, and wait for ever)
 SELECT n.nspname AS schema, c.relname AS name, c.oid::bigint AS oid, c.relkind::text AS kind,
        pg_get_userbyid(c.relowner) AS owner, pg_has_role(c.relowner, 'USAGE') AS is_owner,
        row_security_active(c.oid) AS hides_rows, c.reltuples::bigint AS estimated_rows,
        ((c.relpages + coalesce((SELECT t.relpages FROM pg_class t WHERE t.oid = c.reltoastrelid), 0))::bigint
         * current_setting('block_size')::bigint) AS bytes,
-       EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typnamespace <> 'pg_catalog'::regnamespace::oid
-               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS own_types
+       CASE WHEN EXISTS (SELECT FROM pg_opclass k WHERE k.opcdefault AND k.opcintype >= 16384::oid)  -- a type that someone made; most databases have none
+            THEN (SELECT true FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typnamespace <> 'pg_catalog'::regnamespace::oid
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped LIMIT 1) IS NOT NULL
+            ELSE false END AS own_types
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f');
@@ -25,8 +27,8 @@ JOIN pg_amop eq ON eq.amopfamily = k.opcfamily AND eq.amoplefttype = t.oid AND e
 JOIN pg_operator op ON op.oid = eq.amopopr JOIN pg_namespace opn ON opn.oid = op.oprnamespace
 WHERE a.attrelid = ANY (%(relations)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped;
 
--- name: columns -- the columns of a relation in their order; type without a modifier as -1 has it: NULL would make char(5) a "character", which is char(1)
-SELECT a.attname AS name,
+-- name: columns -- the columns of relations in their order; type without a modifier as -1 has it: NULL would make char(5) a "character", which is char(1)
+SELECT a.attrelid::bigint AS relation, a.attname AS name,
        CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, a.atttypmod)
             ELSE format('%I.%I', tn.nspname, t.typname) || coalesce(substring(format_type(a.atttypid, a.atttypmod) FROM '\([^()]*\)$'), '')
        END AS type,
@@ -40,7 +42,7 @@ SELECT a.attname AS name,
        (SELECT format('%I.%I', cn.nspname, l.collname) FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
         WHERE l.oid = a.attcollation) AS collation
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
-WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+WHERE a.attrelid = ANY (%(relations)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum;
 
 -- name: column_expressions -- defaults, and what generated columns are made from; pg_get_expr waits for a lock on the table
 SELECT a.attname AS name, pg_get_expr(d.adbin, d.adrelid) AS expression

@@ -18,7 +18,7 @@ WITH different AS MATERIALIZED (
     SELECT DISTINCT {entry_keys} FROM {log} AS entry JOIN different AS wanted ON {entry_is_wanted}
     WHERE NOT entry.aicfg_whole_table
 ), judged AS MATERIALIZED (
-    SELECT different.*, ({is_known} IS NOT NULL OR (SELECT EXISTS (SELECT FROM {log} AS entry WHERE entry.aicfg_whole_table)))
+    SELECT different.*, ({is_known} IS DISTINCT FROM NULL OR (SELECT EXISTS (SELECT FROM {log} AS entry WHERE entry.aicfg_whole_table)))
            AS explained
     FROM different LEFT JOIN known ON {different_is_known}
 )

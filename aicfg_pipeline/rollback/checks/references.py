@@ -13,7 +13,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, engine, ident
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
-from aicfg_pipeline.rollback.tables.dependents import find_dependents
+from aicfg_pipeline.rollback.tables.dependents import find_dependents, find_mentions
 from aicfg_pipeline.rollback.tables.foreign_keys import refers_to_nothing
 from aicfg_pipeline.spec.model import ForeignKey, Pair
 
@@ -126,5 +126,4 @@ def _mentions(inspection: Inspection, pair: Pair) -> list[str]:
     if inspection.state(pair).at_new_name is not None:
         return []
     pattern = rf"\m{re.escape(pair.new)}\M"
-    found = find_dependents(inspection.session, [], [pattern])
-    return [d.name for d in found if d.kind == "function"]
+    return find_mentions(inspection.session, [pattern])

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from psycopg import sql
-
+from aicfg_pipeline.postgres.equality import present
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import ident
 from aicfg_pipeline.rollback.hazards.hazard import Hazard
@@ -71,7 +70,7 @@ def _passed_over(way: Way) -> Iterator[Hazard]:
 
 def _unplaced(session: Session, way: Way) -> Iterator[Hazard]:
     columns = [c for c in way.have if c.name in way.mapping.unplaced]
-    filled = [sql.SQL("{} IS DISTINCT FROM NULL").format(ident("source", c.name)) for c in columns]
+    filled = [present(ident("source", c.name)) for c in columns]
     for column, count in zip(columns, tally(session, way.table, filled), strict=True):
         needed = way.is_new and column.not_null and not column.has_default
         if count or needed:

@@ -15,7 +15,7 @@ from psycopg import sql
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Column, Relation
-from aicfg_pipeline.postgres.equality import keys_equal
+from aicfg_pipeline.postgres.equality import absent, keys_equal, present
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, text
 from aicfg_pipeline.postgres.wording import counted
@@ -187,7 +187,7 @@ def _not_null_rules(source: Source, wanted: dict[str, Column]) -> Iterator[_Rule
             yield _Rule(
                 "violates_not_null",
                 f"NOT NULL of {name}",
-                sql.SQL("{} IS NULL").format(ident("source", name)),
+                absent(ident("source", name)),
                 "Give these rows a value, or an expression with a default in migration.yaml (back).",
             )
 
@@ -267,7 +267,7 @@ def _duplicates(session: Session, pair: Pair, source: Source, row: Any) -> Itera
     """One unique constraint or index; `row` is the catalog's: expressions of an index, its predicate, its NULLs."""
     aliases = [f"aicfg_part_{i}" for i in range(len(row.columns))]
     values = [text(p) if row.kind == "i" else ident(p) for p in row.columns]
-    filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(a)) for a in aliases)
+    filled = present(*map(ident, aliases))
     rows = (
         source.query if row.predicate is None else engine("rows_where", source=source.query, broken=text(row.predicate))
     )
@@ -303,8 +303,8 @@ def _conflicts(session: Session, state: PairState, old: Relation) -> Iterator[Ha
     rows = session.all(
         engine(
             "merge_kinds",
-            old_absent=sql.SQL("{} IS NULL").format(ident("older", key)),
-            new_absent=sql.SQL("{} IS NULL").format(ident("newer", key)),
+            old_absent=absent(ident("older", key)),
+            new_absent=absent(ident("newer", key)),
             new_columns=columns(both, "newer"),
             old_columns=columns(both, "older"),
             old_is_later=engine("later_than", left=later, right=earlier) if by_time else text("false"),

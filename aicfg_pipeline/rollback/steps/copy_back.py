@@ -24,6 +24,7 @@ from aicfg_pipeline.rollback.run import Measure, Run, at_work, index_progress
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants
 from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, Replay, catch_up, vacuuming
+from aicfg_pipeline.rollback.tables.fitting import rows_must_fit
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.parked import setting_aside, without_parked
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
@@ -153,7 +154,11 @@ def _copied(run: Run, state: PairState, facts: dict[str, Any]) -> None:
         assert state.shadow is not None
         copying = _copying(state, shadow_source(run.session, state))
         began = time.perf_counter()
-        with at_work(run, f"{state.pair.old}: copying", _copied_so_far(state)), begun(run, copying) as session:
+        with (
+            at_work(run, f"{state.pair.old}: copying", _copied_so_far(state)),
+            rows_must_fit(state.pair.old),
+            begun(run, copying) as session,
+        ):
             done = {"shadow_oid": state.shadow.oid, "rows": carry_out(session, copying.then)}
             done["copy_seconds"] = round(time.perf_counter() - began, 3)
             run.record(STEP, "copied", pair=state.pair.old, facts=done)
@@ -167,7 +172,11 @@ def _indexed(run: Run, state: PairState, facts: dict[str, Any]) -> None:
         indexing = _indexing(run, state, state.shadow)
         began = time.perf_counter()
         measure = index_progress(run)
-        with at_work(run, f"{state.pair.old}: indexes", measure), begun(run, indexing) as session:
+        with (
+            at_work(run, f"{state.pair.old}: indexes", measure),
+            rows_must_fit(state.pair.old),
+            begun(run, indexing) as session,
+        ):
             carry_out(session, indexing.then)
             done = {"shadow_oid": state.shadow.oid, "index_seconds": round(time.perf_counter() - began, 3)}
             run.record(STEP, "indexed", pair=state.pair.old, facts=done)

@@ -17,6 +17,7 @@ from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private
+from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.run import Run
@@ -140,7 +141,7 @@ def _retention_over(book: Ledger, states: Sequence[PairState]) -> None:
 
 
 def _parked(run: Run, state: PairState) -> list[Relation]:
-    return parked_relations(run.session, run.look().ledger, state)
+    return parked_relations(run.session, ledger.read(run.session, run.migration, there=True), state)
 
 
 def _no_dependents(run: Run, states: Sequence[PairState]) -> None:

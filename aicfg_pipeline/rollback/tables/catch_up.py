@@ -17,6 +17,7 @@ from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.change_log import Waiting
+from aicfg_pipeline.rollback.tables.fitting import rows_must_fit
 from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.model import Pair
 
@@ -118,7 +119,7 @@ def catch_up_for_swap(run: Run, replays: Sequence[Replay], oids: list[int]) -> i
 
 
 def _round(run: Run, replay: Replay) -> int:
-    with begun(run, replay.work()) as session:
+    with rows_must_fit(replay.pair.old), begun(run, replay.work()) as session:
         rows = session.script_rows(change_log.count_waiting([(replay.pair, replay.target)]))
         (waiting,) = change_log.counted(rows)
         if waiting.entries:

@@ -15,8 +15,9 @@ from aicfg_pipeline.errors import DatabaseError, LockTimeoutError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.ahead import must_be_free
 from aicfg_pipeline.postgres.catalog import Relation, TableForeignKey
-from aicfg_pipeline.postgres.equality import Equality, same
+from aicfg_pipeline.postgres.equality import Equality, present, same
 from aicfg_pipeline.postgres.statements import engine, ident, text
+from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
@@ -59,7 +60,7 @@ def refers_to_nothing(
     """
     return engine(
         "refers_to_nothing",
-        filled=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(row, c)) for c in columns),
+        filled=present(*(ident(row, c) for c in columns)),
         target=target,
         matches=sql.SQL(" AND ").join(
             same(ident("referred", t), ident(row, c), own.get(t)) for c, t in zip(columns, target_columns, strict=True)
@@ -77,7 +78,7 @@ def take_off(
     """
     removed: list[str] = []
     left: list[LockTimeoutError] = []
-    owed = _still_owed(run.look().ledger, pair, relation.name)
+    owed = _still_owed(ledger.read(run.session, run.migration, there=True), pair, relation.name)
     for key in found(run, relation):
         facts = {"table": relation.name, **facts_of(key)}
         if key.name in owed:

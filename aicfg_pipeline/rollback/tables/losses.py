@@ -12,7 +12,7 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres.catalog import Column
-from aicfg_pipeline.postgres.equality import keys_equal
+from aicfg_pipeline.postgres.equality import keys_equal, present
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import comma, engine, ident, text
 from aicfg_pipeline.rollback.tables import change_log
@@ -42,9 +42,9 @@ def judged(session: Session, way: Way, have: Column, wanted: Column) -> Change |
         return complaint
     # of a number without a scale only the value counts: what comes back with other zeros at its end is the same
     block = "changes_in_value" if have.type == "numeric" else "changes_there_and_back"
-    broken = engine(block, column=column, other=text(wanted.type), own=text(have.type))
+    broken: sql.Composable = engine(block, column=column, other=text(wanted.type), own=text(have.type))
     if _complaint(session, way, broken):
-        broken = engine("has_a_value", column=column)
+        broken = present(column)
     return Change(have, wanted, broken)
 
 
@@ -79,14 +79,12 @@ def not_made_again(session: Session, way: Way, name: str) -> int:
 def lost(session: Session, way: Way) -> tuple[str, ...]:
     """Return the columns with values that the other side does not have, or has as another value."""
     have, wanted = {c.name: c for c in way.have}, {c.name: c for c in way.wanted}
-    broken: dict[str, sql.Composable] = {
-        n: engine("has_a_value", column=ident("source", n)) for n in way.mapping.unplaced
-    }
+    broken: dict[str, sql.Composable] = {n: present(ident("source", n)) for n in way.mapping.unplaced}
     names = [n for n in way.mapping.derived if not_made_again(session, way, n)]
     for name in way.mapping.plain:
         if not wider(have[name], wanted[name]):
             change = judged(session, way, have[name], wanted[name])
-            broken[name] = engine("has_a_value", column=ident("source", name))
+            broken[name] = present(ident("source", name))
             if isinstance(change, Change):
                 broken[name] = change.broken
     try:
@@ -120,7 +118,7 @@ def guards(session: Session, way: Way, *, accepted: Collection[str]) -> list[sql
     )
     found: list[sql.Composable] = [same]
     if "unmapped_column" not in accepted and way.mapping.unplaced:
-        filled = [engine("has_a_value", column=ident("source", n)) for n in way.mapping.unplaced]
+        filled = [present(ident("source", n)) for n in way.mapping.unplaced]
         found.append(_guard("still_nothing_unplaced", way, filled))
     if "values_change" not in accepted and (broken := _changing(session, way)):
         found.append(_guard("still_nothing_changes", way, broken))

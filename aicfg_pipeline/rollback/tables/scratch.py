@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
-from aicfg_pipeline.errors import OnlyReadsError, SpecError
+from aicfg_pipeline.errors import DatabaseError, OnlyReadsError, SpecError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
@@ -22,6 +22,14 @@ from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Ddl, Migration
 
 class _Done(Exception):
     """Leaves the transaction, so that nothing of it stays."""
+
+
+class _NoSchema(Exception):
+    """The scratch schema can't be made; whether that is no wonder here is asked once the transaction is left."""
+
+    def __init__(self, why: DatabaseError) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 @contextmanager
@@ -43,10 +51,9 @@ def scratch_tables(
     """
     schema = f"aicfg_rollback_scratch_{secrets.token_hex(4)}"
     path = (schema, migration.schema, "extensions")
-    _must_be_possible(session)
     try:
         with session.transaction(search_path=path, snapshot=snapshot):
-            session.execute(engine("scratch_schema", schema=ident(schema)))
+            _make_schema(session, schema)
             for file in files.values():
                 ddl.run_blocks(session, file, "table", *blocks)
             found = catalog.relations(session, [(schema, name) for name in files])
@@ -55,6 +62,16 @@ def scratch_tables(
             raise _Done
     except _Done:
         pass
+    except _NoSchema as error:
+        _must_be_possible(session)
+        raise error.why from None
+
+
+def _make_schema(session: Session, schema: str) -> None:
+    try:
+        session.execute(engine("scratch_schema", schema=ident(schema)))
+    except DatabaseError as error:
+        raise _NoSchema(error) from error
 
 
 def _must_be_possible(session: Session) -> None:

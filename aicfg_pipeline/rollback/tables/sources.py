@@ -69,7 +69,8 @@ class Way:
 
 def _columns(session: Session, source: Relation, target: Relation) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
     """Return the columns of both; with what generated ones are made from, where the source has a value of its own."""
-    have, wanted = catalog.columns(session, source.oid), catalog.columns(session, target.oid)
+    found = catalog.columns_of(session, source.oid, target.oid)
+    have, wanted = found[source.oid], found[target.oid]
     own = {c.name for c in have if not c.generated}
     if any(c.generated and c.name in own for c in wanted):
         wanted = catalog.with_expressions(session, target.oid, wanted)

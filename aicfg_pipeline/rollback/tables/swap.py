@@ -23,6 +23,7 @@ from aicfg_pipeline.postgres.statements import comma, engine, ident
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up_for_swap
+from aicfg_pipeline.rollback.tables.fitting import rows_must_fit
 from aicfg_pipeline.rollback.tables.losses import GUARDED
 from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
@@ -154,7 +155,7 @@ class _Ahead:
 
 
 def _swap_once(run: Run, planned: Swap, waited: float) -> dict[str, Any]:
-    with begun(run, replace(planned.work, locks=())) as session:
+    with rows_must_fit(", ".join(planned.facts)), begun(run, replace(planned.work, locks=())) as session:
         held = _UnderLocks(session, planned)
         statements = [*planned.guards, *held.replay, engine("constraints_now"), *planned.moves]
         session.note(statements)  # before they run: their ledger rows are written in the same round trip

@@ -6,18 +6,26 @@ variant in which the migration kept the old table under another name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aicfg_pipeline.errors import HazardError
+from aicfg_pipeline.errors import GateError, HazardError
+from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.steps import plan
+from aicfg_pipeline.rollback.steps.abandon import abandon
+from aicfg_pipeline.rollback.steps.compare import compare
+from aicfg_pipeline.rollback.steps.copy_back import copy_back
+from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
+from aicfg_pipeline.rollback.tables import swap as swapping
 from aicfg_pipeline.rollback.tables.ddl import run_blocks
 from aicfg_pipeline_tests.tools.kills import differing, portrait
 from aicfg_pipeline_tests.tools.migration import drop_parked, roll_back, running
+from aicfg_pipeline_tests.tools.planning import planned
 from aicfg_pipeline_tests.tools.servers import Database
 from aicfg_pipeline_tests.tools.writers import Writers
 
@@ -203,3 +211,43 @@ def test_an_old_table_kept_under_another_name_is_left_alone(migrated_database: D
         roll_back(run)
         drop_parked(run, tmp_path)
     assert migrated_database.query(f"SELECT note FROM {OLD}_old") == [("keep me",)]
+
+
+# --- rows that stop fitting ------------------------------------------------------------------------------------
+
+RENAMED_KEY = f"UPDATE {NEW} SET id = gen_random_uuid() WHERE id = (SELECT id FROM {NEW} ORDER BY id LIMIT 1)"
+
+
+def rolled_back(database: Database, acts: dict[str, Callable[[], None]]) -> None:
+    """Roll back; at these moments something else happens."""
+    with running(database.url) as run:
+        lifecycle.begin(run, "rollback")
+        acts.get("before the copy", bool)()
+        for pair in run.migration.pairs:
+            copy_back(run, pair.old)
+        acts.get("after the copy", bool)()
+        compare(run)
+        cut_over(run)
+
+
+@pytest.mark.parametrize("moment", ["before the copy", "after the copy", "under the locks"])
+def test_a_key_renamed_beside_the_old_table_is_told_and_nothing_changes(
+    coexisting: Database, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The old table still has the row under its old key: the two do not go together, and the server's bare error said so."""
+    before, renamed = coexisting.schema_dump(OLD, NEW), iter([RENAMED_KEY])
+
+    def rename() -> None:
+        for statement in renamed:
+            coexisting.execute(statement)
+
+    if moment == "under the locks":
+        look_again = swapping._Ahead.clear
+        monkeypatch.setattr(swapping._Ahead, "clear", lambda ahead: (look_again(ahead), rename()))
+    with pytest.raises(GateError, match=f"{OLD}.*: a row does not fit into") as told:
+        rolled_back(coexisting, {moment: rename})
+    assert "(SQLSTATE 23505)" in str(told.value)
+    assert "violates_unique" in {h.code for h in planned(coexisting.url).hazards}
+    with running(coexisting.url) as run:
+        abandon(run)
+    assert coexisting.schema_dump(OLD, NEW) == before

@@ -6,9 +6,6 @@ record_image_ne(ROW({column}), ROW(CAST(CAST({column} AS {other}) AS {own})));
 -- name: changes_in_value -- the same of numbers without a scale of their own: 1.5 and 1.50 are one number
 ({column} IS DISTINCT FROM CAST(CAST({column} AS {other}) AS {own}));
 
--- name: has_a_value -- where there is no way back at all
-({column} IS DISTINCT FROM NULL);
-
 -- name: try_cast -- nothing is read: only whether the server knows how
 SELECT {expression} FROM {table} AS source LIMIT 0;
 

@@ -11,7 +11,7 @@
 
 -- name: merged_rows_of_keys -- the same of both tables, as merged_source has them; a FULL JOIN would read all of both
 (SELECT {picked} FROM {wanted} AS wanted LEFT JOIN {new_rows} AS newer ON {new_is_wanted} LEFT JOIN {old_rows} AS older ON {old_is_wanted}
- WHERE {new_key} IS NOT NULL OR {old_key} IS NOT NULL) AS source;
+ WHERE {new_key} IS DISTINCT FROM NULL OR {old_key} IS DISTINCT FROM NULL) AS source;
 
 -- name: picked_column -- the column of whichever version was chosen; a CASE would make a domain's value one of the type below it
 CAST(CASE WHEN {take_new} THEN {new_column} ELSE {old_column} END AS {type}) AS {column};
@@ -20,10 +20,10 @@ CAST(CASE WHEN {take_new} THEN {new_column} ELSE {old_column} END AS {type}) AS 
 CASE WHEN {full} OPERATOR(pg_catalog.=) {bare} THEN CAST({full} AS bpchar) ELSE {bare} END;
 
 -- name: only_column -- a column that only one side has: that side's, whichever version was chosen
-CAST(CASE WHEN {key} IS NULL THEN {default} ELSE {only} END AS {type}) AS {column};
+CAST(CASE WHEN {key} IS NOT DISTINCT FROM NULL THEN {default} ELSE {only} END AS {type}) AS {column};
 
 -- name: take_new_by_time -- the new row, unless there is none or the old one was changed later
-({old_key} IS NULL OR ({new_key} IS NOT NULL AND coalesce({new_time} OPERATOR(pg_catalog.>=) {old_time}, true)));
+({old_key} IS NOT DISTINCT FROM NULL OR ({new_key} IS DISTINCT FROM NULL AND coalesce({new_time} OPERATOR(pg_catalog.>=) {old_time}, true)));
 
 -- name: take_new -- the new row wherever there is one
-({new_key} IS NOT NULL);
+({new_key} IS DISTINCT FROM NULL);
