@@ -139,6 +139,7 @@ SAID: dict[str, dict[str, str]] = {
         "{} of {} checks passed": "rollback/checks/test_outcomes.py::test_what_does_not_apply_is_counted_apart"
     },
     "rollback/checks/data.py": {
+        "Checksums were compared at {}": "rollback/tables/test_since.py::test_what_goes_wrong_between_the_comparison_and_the_swap_is_found",
         "Checksums equal": WRONG,
         "Nothing was rolled back": "rollback/checks/test_outcomes.py::test_where_nothing_was_ever_migrated_no_check_of_data_has_passed",
         "Proven on {}, at the drop": "rollback/checks/test_checks.py::test_after_the_drop",

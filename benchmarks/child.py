@@ -56,7 +56,8 @@ def _finished(run: Run) -> None:
     with _timed("cut_over"):
         cut_over(run)
     with _timed("verify"):
-        verify.gate(verify.run_checks(run.session, run.migration), remedy="")
+        on = verify.inspect(run.session, run.migration, just_proven=True)  # as the job rollback does
+        verify.gate(verify.run_checks(run.session, run.migration, on=on), remedy="")
     lifecycle.finish(run)
 
 

@@ -25,10 +25,10 @@ SAMPLE = 50
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Row count and checksum of a row source; the checksum is a decimal integer as text."""
+    """Row count and checksum of a row source; the checksum is a decimal integer as text, None where it was not summed up."""
 
     rows: int
-    checksum: str
+    checksum: str | None
 
     def __str__(self) -> str:
         return f"{counted(self.rows, 'row')}, checksum {self.checksum}"
@@ -88,6 +88,11 @@ def differences(
 ) -> Differences:
     """Compare two FROM items row by row. A difference whose key is in `log` is explained."""
     row = session.one(differences_query(source, target, names, key, log=log, sample=sample), note=True)
+    return read_differences(row)
+
+
+def read_differences(row: Any) -> Differences:
+    """Return what the query for differences has found."""
     return Differences(
         row.differences,
         row.unexplained,

@@ -56,7 +56,7 @@ def verify_only_op(migration: Migration) -> OpDefinition:
 
 
 def _verify_after_cut_over(step: Step) -> dict[str, Any]:
-    checks = run_and_log_checks(step.context, step.run) + log_service_checks(step)
+    checks = run_and_log_checks(step.context, step.run, just_proven=True) + log_service_checks(step)
     _record_verify(step.run, checks)
     undo = f"or take the rollback back: {step.commands.job('undo_rollback')}"
     verify.gate(checks, remedy=f"Mend what is named and run again; {undo}")
@@ -98,9 +98,9 @@ def _counts(checks: list[Check]) -> dict[str, Any]:
     return {"checks": len(checks), "passed": tally.passed, "do_not_apply": tally.not_applicable}
 
 
-def run_and_log_checks(context: OpExecutionContext, run: Run) -> list[Check]:
+def run_and_log_checks(context: OpExecutionContext, run: Run, *, just_proven: bool = False) -> list[Check]:
     """Run every check and log each verdict on its asset."""
-    inspection = verify.inspect(run.session, run.migration)
+    inspection = verify.inspect(run.session, run.migration, just_proven=just_proven)
     with at_work(run, "verify: the checks"):
         checks = verify.run_checks(run.session, run.migration, on=inspection)
     _log_checks(context, run, checks)

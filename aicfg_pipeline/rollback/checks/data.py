@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.fingerprint import CommonSums
@@ -60,6 +61,7 @@ def _while_parked(inspection: Inspection, pair: Pair, judge: Judge) -> Verdict:
     judged = judge(found)
     facts = {
         **found.facts,
+        **_standing_on(found),
         "dagster/row_count": found.after.rows,
         "rows_before": found.before.rows,
         "rows_after": found.after.rows,
@@ -75,6 +77,10 @@ def _while_parked(inspection: Inspection, pair: Pair, judge: Judge) -> Verdict:
         summary=f"{judged.summary} {counted(written.keys, 'key was', 'keys were')} written since.",
         facts=facts,
     )
+
+
+def _standing_on(found: Comparison) -> dict[str, Any]:
+    return {"proven_at": found.since.proven_at, "keys_looked_at_since": found.since.looked_at} if found.since else {}
 
 
 def _rows_agree(found: Comparison) -> Verdict:
@@ -96,6 +102,11 @@ def _rows_agree(found: Comparison) -> Verdict:
 
 
 def _checksums_agree(inspection: Inspection, pair: Pair, found: Comparison) -> Verdict:
+    if found.since:
+        return passed(
+            f"Checksums were compared at {found.since.proven_at}, of the very relations that are here now; of"
+            f" {counted(found.since.looked_at, 'key')} written since, each was looked at."
+        )
     if found.before.checksum == found.after.checksum:
         return passed(f"Checksums equal: {found.before.checksum}.")
     told = f"Checksums {found.before.checksum} before, {found.after.checksum} after"

@@ -11,6 +11,7 @@ from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked
+from aicfg_pipeline.rollback.tables.since import compare_since
 from aicfg_pipeline.spec.model import Migration, Pair
 
 LIVE = (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED)
@@ -18,12 +19,16 @@ LIVE = (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED)
 
 @dataclass
 class Inspection:
-    """What every check is given. Comparisons are made once per pair and shared between the checks of one run."""
+    """What every check is given. Comparisons are made once per pair and shared between the checks of one run.
+
+    `just_proven` is for the run that has compared and swapped itself: what it has proven is not read again as a whole.
+    """
 
     session: Session
     migration: Migration
     look: Look
     comparisons: dict[str, Comparison] = field(default_factory=dict)
+    just_proven: bool = False
 
     def state(self, pair: Pair) -> PairState:
         """Return the state of a pair."""
@@ -45,8 +50,13 @@ class Inspection:
     def comparison(self, pair: Pair) -> Comparison:
         """Compare old and parked table in one snapshot, once."""
         if pair.old not in self.comparisons:
-            self.comparisons[pair.old] = compare_parked(self.session, self.state(pair))
+            self.comparisons[pair.old] = self._since_the_proof(pair) or compare_parked(self.session, self.state(pair))
         return self.comparisons[pair.old]
+
+    def _since_the_proof(self, pair: Pair) -> Comparison | None:
+        if not self.just_proven:
+            return None
+        return compare_since(self.session, self.state(pair), self.ledger.last("compare", pair=pair.old))
 
 
 def restored(inspection: Inspection, pair: Pair) -> Relation | None:

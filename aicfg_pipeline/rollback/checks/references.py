@@ -30,8 +30,12 @@ def references(inspection: Inspection, pair: Pair) -> Verdict:
 def _references(inspection: Inspection, pair: Pair, table: Relation) -> Verdict:
     search_path = (inspection.migration.schema, "extensions")
     with inspection.session.transaction(snapshot=True, read_only=True, search_path=search_path):
-        unvalidated = [k.name for k in catalog.foreign_keys(inspection.session, table.oid) if not k.validated]
-        orphans = [o for k in pair.old_ddl.foreign_keys if (o := _orphans(inspection, pair, table, k))]
+        keys = catalog.foreign_keys(inspection.session, table.oid)
+        unvalidated = [k.name for k in keys if not k.validated]
+        # the server has proven these for every row, in this very run
+        proven = {k.name for k in keys if k.validated} if inspection.just_proven else set()
+        looked_at = [k for k in pair.old_ddl.foreign_keys if k.name not in proven]
+        orphans = [o for k in looked_at if (o := _orphans(inspection, pair, table, k))]
         pointing = _pointing_at_parked(inspection, pair)
         mentions = _mentions(inspection, pair)
         still_on = _keys_still_on(inspection, pair)

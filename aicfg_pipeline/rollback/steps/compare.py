@@ -24,6 +24,7 @@ from aicfg_pipeline.rollback.tables.catch_up import catch_up
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.preparation import fresh_proof, minutes_since
+from aicfg_pipeline.rollback.tables.since import relations_compared
 from aicfg_pipeline.rollback.tables.sources import shadow_source
 from aicfg_pipeline.rollback.work import Work, begun
 
@@ -119,11 +120,12 @@ def _compared(run: Run, session: Session, state: PairState, source: Source) -> C
     assert state.shadow is not None
     pair = state.pair
     result = compare_sides(session, source, private(pair.old), state.shadow.oid, pair.key, private(pair.change_log))
+    compared = relations_compared(session, state)
     run.record(
         "compare",
         "proven" if result.proven else "refuted",
         pair=pair.old,
-        facts={**result.facts, "shadow_oid": state.shadow.oid},
+        facts={**result.facts, **compared, "shadow_oid": state.shadow.oid},
     )
     run.say(f"{pair.old}: {result}")
     return result

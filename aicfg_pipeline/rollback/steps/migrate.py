@@ -153,7 +153,7 @@ def _compared(run: Run, state: PairState, new: Relation) -> str:
             f" Nothing has changed (old {before}, new {after}).",
             remedy=f"Look for what {pair.new_ddl.path} does to rows that come in, then launch the job migrate again.",
         )
-    return after.checksum
+    return str(after.checksum)
 
 
 def _proofs(run: Run, state: PairState, new: Relation) -> list[sql.Composable]:

@@ -59,9 +59,9 @@ CHECKS: tuple[PairCheck, ...] = (
 )
 
 
-def inspect(session: Session, migration: Migration) -> Inspection:
-    """Look once, for all checks."""
-    return Inspection(session, migration, look(session, migration))
+def inspect(session: Session, migration: Migration, *, just_proven: bool = False) -> Inspection:
+    """Look once, for all checks; `just_proven` is for the run that has compared and swapped itself."""
+    return Inspection(session, migration, look(session, migration), just_proven=just_proven)
 
 
 def run_checks(

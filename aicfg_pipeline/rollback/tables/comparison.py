@@ -23,12 +23,24 @@ COMPARE_SETTINGS = {"work_mem": "32MB"}
 
 
 @dataclass(frozen=True)
+class Since:
+    """An earlier comparison that this one stands on: when it was (ISO 8601), and how many keys were looked at since."""
+
+    proven_at: str
+    looked_at: int
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Two sides of one pair in one snapshot: `before` the live rows, `after` the copy."""
+    """Two sides of one pair in one snapshot: `before` the live rows, `after` the copy.
+
+    With `since` only the rows written since that comparison were read row by row.
+    """
 
     before: Fingerprint
     after: Fingerprint
     differences: Differences
+    since: Since | None = None
 
     @property
     def proven(self) -> bool:

@@ -98,7 +98,7 @@ def export_table(session: Session, relation: Relation, store: Store, name: str, 
         whole, digest = _write_rows(session, source, store, rows)
         _read_back(session, source, store, rows, whole, digest)
         export = Export(
-            store.location(rows), store.location(manifest), whole.rows, whole.checksum, digest, store.size(rows)
+            store.location(rows), store.location(manifest), whole.rows, str(whole.checksum), digest, store.size(rows)
         )
         put(store, script, _load_script(session, source, export, stem))
         put(store, manifest, _manifest(session, source, export, stem, run_id))
