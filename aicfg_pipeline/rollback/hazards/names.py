@@ -12,6 +12,7 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.rollback.hazards import rights
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.tables.grants import functions_there
@@ -91,6 +92,6 @@ def _functions_of_others(session: Session, subject: Subject, state: PairState) -
                 "not_owner",
                 f"The trigger function {found.schema}.{found.name}() belongs to {found.owner}, and this role is not a"
                 f" member of it; {state.pair.old_ddl.path} replaces it.",
-                f"ALTER FUNCTION {found.schema}.{found.name}() OWNER TO this role, or GRANT {found.owner} to it.",
+                f"Connect as {found.owner}, or: {rights.grant_owner(session, found.owner)}",
                 state.pair.old,
             )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.postgres.statements import engine, ident
+from aicfg_pipeline.rollback.hazards import rights
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
@@ -19,9 +20,10 @@ def find(subject: Subject) -> Iterator[Hazard]:
     """Look at what is around the tables."""
     yield from _missing_tables(subject)
     yield from _missing_requirements(subject)
+    yield from rights.find(subject)
     yield from _open_schemas(subject)
     for state in subject.look.in_state(*TO_ROLL_BACK):
-        yield from _owner(state)
+        yield from _owner(subject.session, state)
         yield from _shape(subject.session, state)
         yield from _hidden_rows(subject.session, state)
         yield from _references(subject, state)
@@ -58,26 +60,8 @@ def _missing_requirements(subject: Subject) -> Iterator[Hazard]:
     for schema, table in migration.required_tables:
         if (schema, table) not in there:
             yield Hazard("missing_reference", f"The table {schema}.{table} does not exist.", "Create or restore it.")
-    for (function,) in session.all(engine("missing_functions"), {"functions": list(migration.required_functions)}):
+    for (function,) in session.all(engine("missing_functions"), {"functions": rights.functions_in_reach(subject)}):
         yield Hazard("missing_reference", f"The function {function} does not exist.", "Create or restore it.")
-    yield from _may_create(subject)
-
-
-def _may_create(subject: Subject) -> Iterator[Hazard]:
-    session, schema = subject.session, subject.migration.schema
-    if not session.scalar(engine("may_create")):
-        yield Hazard(
-            "not_owner",
-            "This role may not create a schema in the database.",
-            "Connect as the tables' owner (on Supabase: postgres), or GRANT CREATE ON DATABASE to this role.",
-        )
-    place = session.one(engine("may_create_in"), {"schema": schema})
-    if place is not None and not place.may_create:
-        yield Hazard(
-            "not_owner",
-            f"This role may not put tables into the schema {schema}, which belongs to {place.owner}.",
-            f"Connect as {place.owner}, or GRANT CREATE ON SCHEMA {schema} to this role.",
-        )
 
 
 def _open_schemas(subject: Subject) -> Iterator[Hazard]:
@@ -120,13 +104,13 @@ def _shape(session: Session, state: PairState) -> Iterator[Hazard]:
         )
 
 
-def _owner(state: PairState) -> Iterator[Hazard]:
+def _owner(session: Session, state: PairState) -> Iterator[Hazard]:
     for relation in (state.at_new_name, state.at_old_name):
         if relation is not None and not relation.is_owner:
             yield Hazard(
                 "not_owner",
                 f"{relation} belongs to {relation.owner}, and this role is not a member of it.",
-                f"Connect as {relation.owner}, or GRANT {relation.owner} to this role.",
+                f"Connect as {relation.owner}, or: {rights.grant_owner(session, relation.owner)}",
                 state.pair.old,
             )
 
@@ -137,8 +121,7 @@ def _hidden_rows(session: Session, state: PairState) -> Iterator[Hazard]:
             yield Hazard(
                 "rls_hides_rows",
                 f"Row level security is active for this role on {relation}: it would copy only the rows it may see.",
-                "Connect as a role with BYPASSRLS (on Supabase: postgres), or ALTER TABLE … NO FORCE ROW LEVEL"
-                " SECURITY.",
+                f"Connect as a role with BYPASSRLS (on Supabase: postgres), or: {rights.grant_bypass(session)}",
                 state.pair.old,
             )
     referred = catalog.relations(session, {k.references for k in state.pair.old_ddl.foreign_keys})
@@ -148,7 +131,7 @@ def _hidden_rows(session: Session, state: PairState) -> Iterator[Hazard]:
                 "rls_hides_rows",
                 f"Row level security is active for this role on {relation}, which {state.pair.old} refers to: whether"
                 " every row still refers to something can't be told.",
-                "Connect as a role with BYPASSRLS (on Supabase: postgres).",
+                f"Connect as a role with BYPASSRLS (on Supabase: postgres), or: {rights.grant_bypass(session)}",
                 state.pair.old,
             )
 
@@ -179,7 +162,7 @@ def _reference_usable(session: Session, state: PairState, key: ForeignKey, oid: 
         yield Hazard(
             "missing_reference",
             f"This role may not SELECT from and REFERENCES {name}, which {key.name} needs.",
-            f"GRANT SELECT, REFERENCES ON {name} to this role.",
+            rights.grant_reference(session, ident(*key.references)),
             state.pair.old,
         )
     unique = [sorted(r.columns) for r in session.all(engine("unique_column_sets"), {"oid": oid})]

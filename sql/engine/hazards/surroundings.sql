@@ -6,9 +6,6 @@ SELECT r FROM unnest(%(roles)s::text[]) AS r WHERE NOT EXISTS (SELECT FROM pg_ro
 -- name: missing_functions -- which of these functions (name with argument types) do not exist
 SELECT f FROM unnest(%(functions)s::text[]) AS f WHERE to_regprocedure(f) IS NULL ORDER BY 1;
 
--- name: may_create -- whether we may make our private schema here
-SELECT has_database_privilege(current_database(), 'CREATE');
-
 -- name: unique_column_sets -- which columns of a table are unique, so that a foreign key may refer to them
 SELECT ARRAY(SELECT a.attname FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(attnum, n)
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY a.attname)::text[] AS columns
@@ -33,10 +30,6 @@ SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence,
        (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = c.oid)::bigint AS children,
        (SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid::regclass::text) FROM pg_inherits i WHERE i.inhparent = c.oid) AS names
 FROM pg_class c WHERE c.oid = %(oid)s::oid;
-
--- name: may_create_in -- whether the schema is there, and whether we may put tables into it
-SELECT has_schema_privilege(n.oid, 'CREATE') AS may_create, pg_get_userbyid(n.nspowner) AS owner
-FROM pg_namespace n WHERE n.nspname = %(schema)s;
 
 -- name: open_schemas -- who else may put functions and operators where the migration's expressions look for theirs
 SELECT quote_ident(n.nspname::text) AS schema, array_agg(DISTINCT who.name ORDER BY who.name) AS roles
