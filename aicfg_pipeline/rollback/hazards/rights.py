@@ -28,7 +28,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
         "ends_sessions": subject.settings.terminate_blockers,
     }
     for row in subject.session.all(engine("missing_rights"), given):
-        limited = " Sessions of roles that this role is a member of can be ended all the same."
+        limited = " Only sessions of roles that it is a member of are ended."
         yield Hazard(
             row.code,
             f"This role may not {row.what}, which is needed for {row.why}."

@@ -31,7 +31,10 @@ TAKEN = {
     "use of a referred schema": (f"REVOKE USAGE ON SCHEMA auth FROM {{role}}, {PERSONAS}", "missing_right"),
     "select from a referred table": ("REVOKE SELECT ON auth.users FROM {role}", "missing_reference"),
     "references to a referred table": ("REVOKE REFERENCES ON auth.users FROM {role}", "missing_reference"),
-    "execute a policy's function": ("REVOKE EXECUTE ON FUNCTION auth.uid() FROM {role}, PUBLIC", "missing_right"),
+    "execute a policy's function": (
+        f"REVOKE EXECUTE ON FUNCTION auth.uid() FROM {{role}}, PUBLIC, {PERSONAS}",
+        "missing_right",
+    ),
     "bypass of row security": ("ALTER ROLE {role} NOBYPASSRLS", "rls_hides_rows"),
     "a persona's role": ("REVOKE authenticated FROM {role}", "persona_not_tried"),
     "seeing sessions": ("REVOKE pg_read_all_stats FROM {role}", "sessions_not_ended"),
@@ -117,10 +120,10 @@ def test_each_right_that_is_taken_away_is_named_with_the_statement_that_grants_i
         admin.execute(statement.format(**words).encode())
         found = blocking(database)
         assert code in [c for c, _ in found], f"{what}: {found}"
-        for remedy in dict.fromkeys(r for c, r in found if c == code):
-            told = re.search(r"(?:GRANT|ALTER ROLE) .*?;", remedy)
-            assert told, f"{what}: {remedy}"
-            admin.execute(told[0].encode())
+        told = dict.fromkeys(t[0] for c, r in found if c == code for t in re.finditer(r"(?:GRANT|ALTER ROLE) .*?;", r))
+        assert told, f"{what}: {found}"
+        for grant in told:
+            admin.execute(grant.encode())
         admin.execute(f"GRANT USAGE ON SCHEMA public, auth TO {PERSONAS}".encode())
         admin.execute(f"GRANT EXECUTE ON FUNCTION auth.uid() TO {PERSONAS}".encode())
         assert blocking(database) == [], f"{what}: what was told does not mend it"
