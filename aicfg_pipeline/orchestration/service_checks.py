@@ -33,6 +33,7 @@ from aicfg_pipeline.runbook import reasons
 from aicfg_pipeline.runbook.by_hand import manual_lines
 from aicfg_pipeline.runbook.checks import ENDPOINTS, LAMBDAS, LOGS, REPOSITORY, Reading, ServiceCheck
 from aicfg_pipeline.runbook.reasons import ADVICE, History, Reason, Reasons
+from aicfg_pipeline.runbook.remembered import last_swap
 from aicfg_pipeline.services.settings import ServicesSettings
 from aicfg_pipeline.spec.model import Migration
 
@@ -97,12 +98,13 @@ def look_at_services(
     A quick look is for a sensor's tick: one attempt each, and the rows of the tables are not read.
     """
     asked = _quicker(services) if quick else services
-    in_effect = bool(look(session, migration).in_state(*TO_ROLL_BACK))
+    found = look(session, migration)
+    in_effect = bool(found.in_state(*TO_ROLL_BACK))
     reading = service_checks.read_services(session, migration, asked, attempts=1 if quick or in_effect else None)
     weighed = None
     if in_effect and (services.endpoints or services.logs):
         integrity = None if quick else reasons.integrity_problems(session, migration)
-        weighed = reasons.weigh(reading, history(instance), services, integrity)
+        weighed = reasons.weigh(reading, history(instance, last_swap(found.ledger)), services, integrity)
     return Looked(reading, service_checks.judge(reading, services), weighed)
 
 
@@ -113,8 +115,8 @@ def _quicker(services: ServicesSettings) -> ServicesSettings:
     return services.model_copy(update={"endpoints": services.endpoints.model_copy(update={"timeout_seconds": seconds})})
 
 
-def history(instance: DagsterInstance) -> History:
-    """Return what earlier looks have put onto the assets' pages."""
+def history(instance: DagsterInstance, swapped: datetime | None = None) -> History:
+    """Return what earlier looks have put onto the assets' pages. What was counted before a swap does not count."""
     latencies: dict[str, list[float]] = {}
     for facts in _series(instance, service_key(ENDPOINTS), LOOKS_BACK):
         for name, value in facts.items():
@@ -123,8 +125,10 @@ def history(instance: DagsterInstance) -> History:
     errors = [float(f["errors"]) for f in _series(instance, service_key(LOGS), LOOKS_BACK) if "errors" in f]
     last = next(iter(_series(instance, service_key(ADVICE), 1)), {})
     counts = {n.removeprefix("in a row "): int(v) for n, v in last.items() if n.startswith("in a row ")}
-    at = last.get("counted_at")
-    return History(counts, datetime.fromisoformat(at) if at else None, latencies, errors)
+    at = datetime.fromisoformat(last["counted_at"]) if "counted_at" in last else None
+    if at is None or (swapped is not None and at < swapped):
+        return History(latencies=latencies, errors=errors)
+    return History(counts, at, latencies, errors)
 
 
 def _series(instance: DagsterInstance, key: AssetKey, limit: int) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from aicfg_pipeline.errors import ConfigError, PipelineError
 from aicfg_pipeline.runbook.functions import start_remembered
 from aicfg_pipeline.services.lambda_states import LambdaStates
 from aicfg_pipeline.services.settings import ServicesSettings
+from aicfg_pipeline.spec.document import Document, read_places
 
 
 def load_services(variable: str = SERVICES.name) -> ServicesSettings:
@@ -26,18 +27,21 @@ def load_services(variable: str = SERVICES.name) -> ServicesSettings:
     file = Path(named).expanduser()
     expected = "the path of a YAML file with the settings of the services, or no variable of that name"
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values, marks, twice = read_places(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
             f"{variable} names {named!r}, which can't be read: {error.strerror}", expected=expected
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{named} is not YAML: {_place(error)}", expected=expected) from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{named} is not YAML: {_place(error)}", expected=expected) from None
     if values is None:
         return ServicesSettings()
     if not isinstance(values, dict):
         raise ConfigError(f"{named} holds no mapping but {type(values).__name__}", expected="services by name")
-    return ServicesSettings.load(values)
+    document = Document(file, values, marks, twice)
+    if twice:
+        raise ConfigError(f"{named} can't be used", complaints=document.doubles(), remedy="Keep one of them.")
+    return ServicesSettings.load(values, document.complaint)
 
 
 def _place(error: Exception) -> str:

@@ -159,7 +159,11 @@ class _Reader:
         service = settings.service()
         cut = self._here(self.cut.at) if self.cut else None
         deployed = self._deployed_at(cut, deployments)
-        since = max(deployed or self.now - self._window(), self.now - LONGEST_SPAN, self.given_since or self._epoch())
+        undone = None if self.cut else remembered.last_swap(self.look.ledger)
+        earliest = self._here(undone) if undone else self._epoch()  # errors of before are about another world
+        since = max(
+            deployed or self.now - self._window(), self.now - LONGEST_SPAN, self.given_since or self._epoch(), earliest
+        )
         report = service.errors_since(since)
         gap = cut and deployed and deployed > cut and cut > self.now - LONGEST_SPAN
         return report, (service.errors_since(cut, deployed) if gap else None)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any
 
 from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Check, Verdict, failed, not_applicable, passed
 from aicfg_pipeline.rollback.hazards import Subject, find_hazards
 from aicfg_pipeline.rollback.run import Settings
@@ -138,8 +139,9 @@ def _verdict(seen: Sequence[str] | None, count: int, watch: WatchSettings) -> Ve
     facts["evidence"] = list(seen[:10])
     told = "; ".join(seen[:3])
     if count < watch.consecutive:
-        return passed(f"{told}. Seen {count} of {watch.consecutive} times in a row: it may pass.", facts)
-    summary = f"{told}. Seen {count} times in a row: a rollback is advised (job rollback; nothing starts it by itself)."
+        return passed(f"{told}. Seen in {counted(count, 'look')} of {watch.consecutive} in a row: it may pass.", facts)
+    seen_in = f"Seen in {counted(count, 'look')}{' in a row' if count > 1 else ''}"
+    summary = f"{told}. {seen_in}: a rollback is advised (job rollback; nothing starts it by itself)."
     return failed(summary, facts)
 
 
@@ -156,7 +158,7 @@ def _table_errors(reading: Reading) -> list[str] | None:
         return []
     tables = ", ".join(reading.logs.tables) or "a table that does not exist"
     return [
-        f"{reading.logs.missing_tables} errors name {tables}",
+        f"{counted(reading.logs.missing_tables, 'error names', 'errors name')} {tables}",
         *(s.text for s in reading.logs.samples if s.missing_table),
     ]
 
@@ -170,7 +172,7 @@ def _unexpected(reading: Reading, history: History) -> list[str] | None:
         if result.latency_ms is not None and _far(result.latency_ms, series, LATENCY_FLOOR_MS):
             seen.append(f"{result.name}: took {result.latency_ms:.0f} ms, usual are {median(series):.0f} ms")
     if reading.logs is not None and _far(float(reading.logs.errors), history.errors, ERRORS_FLOOR):
-        seen.append(f"{reading.logs.errors} errors in the logs, usual are {median(history.errors):g}")
+        seen.append(f"{counted(reading.logs.errors, 'error')} in the logs, usual are {median(history.errors):g}")
     return seen
 
 

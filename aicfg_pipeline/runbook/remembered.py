@@ -54,6 +54,12 @@ def last_cut_over(look: Look) -> Entry | None:
     return max((r for r in rows if r is not None), key=lambda row: row.id, default=None)
 
 
+def last_swap(book: Ledger) -> datetime | None:
+    """Return when names changed last; None where they never did."""
+    swaps = [e.at for e in book.entries if e.step in ("cut_over", "undo", "migrate") and e.outcome == "done"]
+    return max(swaps, default=None)
+
+
 def code_commit(book: Ledger) -> str | None:
     """Return the commit that has the old names, as the last `revert_code` found or made it."""
     row = book.last(REVERT_CODE, outcome="done")

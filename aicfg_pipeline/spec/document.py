@@ -51,12 +51,7 @@ class Document:
 def read_document(path: Path) -> Document:
     """Read a YAML file whose top is a mapping. Raises `SpecError`, with line and column where it is not YAML."""
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        try:
-            node = loader.get_single_node()
-            said: Any = loader.construct_document(node) if node is not None else None
-        finally:
-            loader.dispose()
+        said, marks, twice = read_places(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SpecError(
             f"{path}: no such file.",
@@ -69,13 +64,27 @@ def read_document(path: Path) -> Document:
         raise SpecError(f"{path}{where} is not readable YAML: {' '.join(str(error).split())}") from None
     if not isinstance(said, dict):
         raise SpecError(f"{path} holds {type(said).__name__}.", expected="a mapping with the keys name and pairs")
+    return Document(path, said, marks, twice)
+
+
+def read_places(text: str) -> tuple[Any, dict[Place, tuple[int, int]], tuple[Place, ...]]:
+    """Return what a YAML text says, line and column (from 1) of each place, and the places that stand there twice.
+
+    Raises what PyYAML raises.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        said: Any = loader.construct_document(node) if node is not None else None
+    finally:
+        loader.dispose()
     marks: dict[Place, tuple[int, int]] = {}
     twice: list[Place] = []
     for place, mark in _places(node, (), frozenset()) if node is not None else ():
         if place in marks:
             twice.append(place)
         marks[place] = (mark.line + 1, mark.column + 1)
-    return Document(path, said, marks, tuple(dict.fromkeys(twice)))
+    return said, marks, tuple(dict.fromkeys(twice))
 
 
 def _places(node: yaml.Node, place: Place, above: frozenset[int]) -> Iterator[tuple[Place, Any]]:

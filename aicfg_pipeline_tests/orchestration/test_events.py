@@ -65,6 +65,25 @@ def test_a_rollback_materializes_the_old_tables_with_their_row_counts(rollback: 
     assert materialization.metadata["locks_held_ms"].value > 0
 
 
+def test_what_is_there_is_materialized_under_its_real_name_and_nothing_is_never_materialized(
+    cut_over_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """15.10: verify looks at a database that this Dagster knows nothing of."""
+    from aicfg_pipeline.definitions import defs
+
+    monkeypatch.setenv("AICFG_DATABASE_URL", cut_over_database.url)
+    assert defs.get_job_def("verify").execute_in_process(instance=instance).success
+    found = {}
+    for key in defs.resolve_asset_graph().get_all_asset_keys():
+        event = instance.get_latest_materialization_event(key)
+        made = event.asset_materialization if event else None
+        found[key.to_user_string()] = made.description or "" if made else None
+    assert {k for k, told in found.items() if told is None} == {"view/sys_rag", "view/org_prompt_engineering"}  # gone
+    assert found["old/sys_rag"] == "public.sys_rag: in use"
+    assert (found["new/ai_cfg_sys_rag"] or "").startswith("aicfg_rollback.ai_cfg_sys_rag: parked until 20")
+    assert found["service/lambdas"] == "not configured: nobody looks at it but a person"
+
+
 def test_every_check_of_a_rollback_is_on_its_asset_and_passed(rollback: Rollback) -> None:
     evaluations = rollback.done.get_asset_check_evaluations()
     verdicts = {(e.asset_key.to_user_string(), e.check_name): e.passed for e in evaluations}

@@ -85,7 +85,7 @@ def test_the_whole_story(
     assert statuses(project) == [200, 500]
     blip = tick(instance, well.cursor)
     assert verdicts(blip)["endpoints_answer"][0], "one blip is no advice"
-    assert "1 of 2 times" in verdicts(blip)["endpoints_answer"][1]
+    assert "1 look of 2 in a row" in verdicts(blip)["endpoints_answer"][1]
     assert not blip.run_requests
     again = tick(instance, blip.cursor)
     assert again.cursor == "endpoints_answer, logs_name_no_missing_table"
@@ -124,6 +124,8 @@ def test_the_whole_story(
     assert migrated_database.exists("public.ai_cfg_sys_rag") == "r"
     assert statuses(project) == [200, 500], "what was there before the rollback is there again"
     assert project._git("rev-parse", "--abbrev-ref", "HEAD") == "main"
+    anew = verdicts(tick(instance, again.cursor))
+    assert "Seen in 2 looks in a row" in anew["endpoints_answer"][1], "15.10: at the undo's end and now; none before"
 
     assert run_job("rollback", variables, confirm(migrated_database)).success
     assert _works_on_old_names(project, migrated_database)

@@ -59,6 +59,32 @@ def test_a_settings_file_that_cant_be_used_is_named(
         assert "function_names" in str(caught.value)
 
 
+def test_a_mistake_names_file_line_column_and_the_nearest_right_key_and_is_found_before_the_plan(
+    migrated_database: Database, tmp_path: Path, run_job: RunJob
+) -> None:
+    """15.16"""
+    file = tmp_path / "services.yaml"
+    file.write_text(
+        "lambda:\n  function_names: [f]\nendpoints:\n  base_url: https://x\n  probes:\n    - name: a\n      pth: /a\n"
+        "watch: {consecutive: 0, spacing: 1}\n"
+    )
+    variables = {"AICFG_DATABASE_URL": migrated_database.url, "AICFG_SERVICES": str(file)}
+    done = run_job("rollback", variables, confirm(migrated_database))
+    told = failure_of(done)
+    for complaint in (
+        "services.yaml:1:1: lambda: there is no such key; did you mean lambdas?",
+        "services.yaml:7:7: endpoints.probes.0.pth: there is no such key; did you mean path?",
+        "services.yaml:6:7: endpoints.probes.0.path: Field required",
+        "services.yaml:8:9: watch.consecutive: Input should be greater than 0",
+        "services.yaml:8:25: watch.spacing: there is no such key; did you mean spacing_seconds?",
+    ):
+        assert complaint in told
+    assert not [e for e in done.all_events if "plan " in (e.message or "") and e.is_asset_observation]
+    file.write_text("watch: {consecutive: 2}\nwatch: {consecutive: 3}\n")
+    assert "services.yaml:2:1: watch: it stands here twice" in failure_of(run_job("verify", variables))
+    assert run_job("abandon", variables, confirm(migrated_database)).success, "what needs no service goes on"
+
+
 def test_an_empty_variable_is_a_mistake_and_an_empty_file_is_nothing_configured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from aicfg_pipeline.runbook.checks import Reading, judge, read_services
 from aicfg_pipeline.runbook.reasons import History, Reasons, integrity_problems, weigh
 from aicfg_pipeline.services.logs import LogReport
 from aicfg_pipeline.services.probes import ProbeKind, ProbeResult
-from aicfg_pipeline.services.settings import ServicesSettings
+from aicfg_pipeline.services.settings import ServicesSettings, WatchSettings
 from aicfg_pipeline_tests.services.servers import QuietHandler, serving
 from aicfg_pipeline_tests.tools.migration import running
 from aicfg_pipeline_tests.tools.servers import Database
@@ -78,6 +78,17 @@ def test_failures_in_a_row_are_advice_and_a_blip_is_not() -> None:
     assert [w.advised for w in looks("down", "down", "ok", "down", "down", "down")] == [
         (), (), (), (), (), ("endpoints_answer",),
     ]  # fmt: skip
+
+
+def test_advice_never_says_more_looks_than_there_were() -> None:
+    """15.10"""
+    told = [{c.name: c.summary for c in w.checks}["endpoints_answer"] for w in looks("down", "down", "down")]
+    assert "Seen in 1 look of 3 in a row: it may pass." in told[0]
+    assert "Seen in 2 looks of 3 in a row: it may pass." in told[1]
+    assert "Seen in 3 looks in a row: a rollback is advised" in told[2]
+    once = SERVICES.model_copy(update={"watch": WatchSettings(consecutive=1)})
+    (found, *_) = weigh(reading(kind="down"), History(), once, None).checks
+    assert "in a row" not in found.summary
 
 
 def test_looks_close_together_count_once() -> None:

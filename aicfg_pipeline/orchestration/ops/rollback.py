@@ -1,6 +1,7 @@
 """Ops that copy back, compare and cut over."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import AssetMaterialization, AssetObservation, OpDefinition
@@ -9,8 +10,10 @@ from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.metadata import metadata
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Step
+from aicfg_pipeline.orchestration.world import advice_is_void, in_use
 from aicfg_pipeline.rollback.steps import compare as compare_step
 from aicfg_pipeline.rollback.steps import copy_back, cut_over
+from aicfg_pipeline.rollback.tables.parked import retained_until
 from aicfg_pipeline.spec.model import Migration, Pair
 
 
@@ -90,6 +93,8 @@ def cut_over_op(migration: Migration) -> OpDefinition:
 
 def _cut_over(step: Step) -> Mapping[str, Any]:
     facts = cut_over.cut_over(step.run)
+    for event in advice_is_void(f"{datetime.now(UTC).isoformat()}"):
+        step.context.log_event(event)
     for old in facts["pairs"]:
         _log_cut_over(step, step.migration.pair(old), facts)
     return facts
@@ -107,6 +112,9 @@ def _log_cut_over(step: Step, pair: Pair, facts: Mapping[str, Any]) -> None:
         }
     )
     log = step.context.log_event
-    log(AssetMaterialization(asset_key=asset_key(pair, "old"), description="cut over: a table again", metadata=seen))
-    log(AssetObservation(asset_key=asset_key(pair, "new"), description="parked in aicfg_rollback", metadata=seen))
-    log(AssetObservation(asset_key=asset_key(pair, "view"), description="parked in aicfg_rollback"))
+    here = seen | metadata(in_use(step.migration, pair.old))
+    log(AssetMaterialization(asset_key=asset_key(pair, "old"), description="cut over: a table again", metadata=here))
+    until = retained_until(step.run.look().ledger, pair.old)
+    told = f"parked as aicfg_rollback.{pair.new}" + (f" until {until:%Y-%m-%d %H:%M} UTC" if until else "")
+    log(AssetObservation(asset_key=asset_key(pair, "new"), description=told, metadata=seen))
+    log(AssetObservation(asset_key=asset_key(pair, "view"), description="no view any more: a table has the name"))

@@ -29,6 +29,10 @@ RESOURCES = frozenset({"postgres", "services", "request"})
 """What every op asks Dagster for."""
 
 
+NEED_SERVICES = frozenset({"plan", "rollback", "verify", "undo_rollback"})
+"""The jobs that work with services, or tell of them. The others go on whatever stands in the services' file."""
+
+
 class Opens(enum.Enum):
     """How a step is opened."""
 
@@ -76,6 +80,8 @@ def step(context: OpExecutionContext, migration: Migration, opens: Opens) -> Ite
     requested: RequestResource = context.resources.request
     with failures() as failing:
         settings = requested.asked.settings()
+        if opens is not Opens.FOLLOWS and context.job_name in NEED_SERVICES:
+            services.settings()  # a mistake in their file is told before anything else is done
         target = postgres.target()
         failing.target = target.told
         if opens is not Opens.FOLLOWS:

@@ -1,6 +1,7 @@
 """Ops that take a rollback back."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import AssetMaterialization, AssetObservation, OpDefinition
@@ -13,6 +14,7 @@ from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.services import stop_services
 from aicfg_pipeline.orchestration.ops.step import Opens, Step
 from aicfg_pipeline.orchestration.ops.verify import log_service_checks
+from aicfg_pipeline.orchestration.world import advice_is_void, in_use
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.steps import undo, verify
@@ -51,9 +53,12 @@ def _undo(step: Step) -> Mapping[str, Any]:
     facts = undo.undo_rollback(run)
     seen = metadata({k: v for k, v in facts.items() if k != "pairs"})
     log = step.context.log_event
+    for event in advice_is_void(f"{datetime.now(UTC).isoformat()}"):
+        step.context.log_event(event)
     for old in facts["pairs"]:
         pair = step.migration.pair(old)
-        log(AssetMaterialization(asset_key=asset_key(pair, "new"), description="undone", metadata=seen))
+        here = seen | metadata(in_use(step.migration, pair.new))
+        log(AssetMaterialization(asset_key=asset_key(pair, "new"), description="undone", metadata=here))
         log(AssetObservation(asset_key=asset_key(pair, "old"), description="undone", metadata=seen))
         there = run.look()[old].at_old_name
         described = "undone: a view again" if there and there.is_view else "undone: there is no view"

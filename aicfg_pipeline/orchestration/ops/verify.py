@@ -6,6 +6,7 @@ from typing import Any
 from dagster import AssetMaterialization, OpDefinition, OpExecutionContext
 
 from aicfg_pipeline.errors import GateError
+from aicfg_pipeline.orchestration import world
 from aicfg_pipeline.orchestration.assets import VERIFICATION
 from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.home import report_folder
@@ -100,6 +101,8 @@ def _counts(checks: list[Check]) -> dict[str, Any]:
 
 def run_and_log_checks(context: OpExecutionContext, run: Run, *, just_proven: bool = False) -> list[Check]:
     """Run every check and log each verdict on its asset."""
+    for event in world.news(context.instance, world.of_tables(run.look())):
+        context.log_event(event)
     inspection = verify.inspect(run.session, run.migration, just_proven=just_proven)
     with at_work(run, "verify: the checks"):
         checks = verify.run_checks(run.session, run.migration, on=inspection)
@@ -124,6 +127,8 @@ def _log_checks(context: OpExecutionContext, run: Run, checks: list[Check]) -> N
 def log_service_checks(step: Step) -> list[Check]:
     """The same for the services that are configured, with the numbers that plot."""
     context, run = step.context, step.run
+    for stands in world.news(context.instance, world.of_services(run.look(), step.services.settings())):
+        context.log_event(stands)
     looked = look_at_services(run.session, run.migration, step.services.settings(), context.instance)
     for event in looked.observations():
         context.log_event(event)
