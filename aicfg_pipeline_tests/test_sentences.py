@@ -280,7 +280,7 @@ SAID: dict[str, dict[str, str]] = {
     "runbook/reasons.py": {
         "Nothing of the kind.": "runbook/test_reasons.py::test_each_reason_has_its_own_evidence",
         "This could not be looked at": "runbook/test_reasons.py::test_a_look_that_did_not_read_the_rows_leaves_their_count_alone",
-        "{}. Seen {} of {}": "runbook/test_reasons.py::test_failures_in_a_row_are_advice_and_a_blip_is_not",
+        "{}. Seen in {} of {}": "runbook/test_reasons.py::test_failures_in_a_row_are_advice_and_a_blip_is_not",
     },
     "services/git.py": {
         "commit them or": "services/test_repository.py::test_a_dirty_tree_is_refused",
