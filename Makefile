@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test servers dev plan rollback verify undo down lint format bench chaos generated story screenshots plan-sql clean
+.PHONY: help setup demo test servers dev plan rollback verify undo down lint format bench chaos generated story screenshots plan-sql docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,9 +80,14 @@ format: $(READY)  ## ruff's formatting and safe fixes
 screenshots: $(READY)  ## takes the pictures of the docs (needs Chromium)
 	AICFG_SCREENSHOTS=docs/pictures $(BIN)/python -m pytest aicfg_pipeline_tests/orchestration/test_ui.py
 
+docs: $(READY)  ## writes the reference anew and builds the site into .site, strictly, without a network
+	@$(BIN)/python -m aicfg_pipeline_tests.tools.reference
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open .site/index.html"
+
 plan-sql: $(READY)  ## writes docs/plan.sql anew: every statement of the demo's rollback
 	AICFG_WRITE_PLAN=1 $(BIN)/python -m pytest -q aicfg_pipeline_tests/evidence/test_by_hand.py
 
 clean:  ## stops the embedded server and removes what the demo made
 	-@$(BIN)/python -m aicfg_pipeline.local down
-	rm -rf .aicfg .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .aicfg .site .pytest_cache .mypy_cache .ruff_cache
