@@ -40,6 +40,11 @@ STOPPED = "orchestration/test_stopping.py::test_a_run_that_is_stopped_says_what_
 WRONG_COPY = "rollback/tables/test_types.py::test_value_that_is_not_the_same_in_the_copy_stops_the_run"
 WHOLE_STORY = "orchestration/test_services_story.py::test_the_whole_story"
 
+RENAMED_PROOF = "rollback/steps/test_instant.py::test_the_proof_says_that_the_rows_never_moved_and_compares_no_number_that_others_have_changed"
+RENAMED_WRONG = "rollback/steps/test_instant.py::test_a_row_that_changed_though_nobody_wrote_fails_the_proof"
+RENAMED_UNDONE = "rollback/steps/test_instant.py::test_after_an_undo_it_is_said_where_the_rows_are"
+RENAMED_CHANGED = "rollback/steps/test_instant.py::test_a_table_that_changes_right_before_the_locks_is_not_renamed"
+
 SAID: dict[str, dict[str, str]] = {
     "embedded/cluster.py": {
         "Mend what initdb complains about": "embedded/test_embedded.py::test_a_killed_initdb_is_made_again",
@@ -125,6 +130,7 @@ SAID: dict[str, dict[str, str]] = {
         ),
     },
     "orchestration/summary.py": {
+        "The tables were renamed in place": RENAMED_UNDONE,
         "The database is rolled back for good": "orchestration/test_summary.py::test_what_somebody_dropped_is_not_said_to_be_exported",
         "{} in {} compared": "orchestration/test_summary.py::test_nothing_is_said_to_be_compared_that_the_ledger_does_not_have",
         "{} before and after": "orchestration/test_summary.py::test_rows_are_said_to_be_equal_only_where_a_comparison_found_no_difference",
@@ -166,6 +172,13 @@ SAID: dict[str, dict[str, str]] = {
         )
     },
     "rollback/checks/references.py": {},
+    "rollback/checks/renamed.py": {
+        "Checksums equal": RENAMED_WRONG,
+        "{} rows before and after": RENAMED_PROOF,
+        "The rows never moved": RENAMED_PROOF,
+        "The rows were not counted": RENAMED_UNDONE,
+        "The table was written anew": RENAMED_PROOF,
+    },
     "rollback/checks/rows.py": {"Every row that both": WRONG, "Row by row the same": WRONG},
     "rollback/checks/surroundings.py": {
         "No view and no SECURITY": MUTATED,
@@ -234,6 +247,13 @@ SAID: dict[str, dict[str, str]] = {
     },
     "rollback/steps/undo.py": {
         "The rollback can't be undone as": "rollback/steps/test_undo.py::test_what_can_not_be_undone_as_it_is"
+    },
+    "rollback/steps/instant.py": {
+        "Not cut over: the tables have changed": RENAMED_CHANGED,
+        "step compare to have passed": "rollback/steps/test_instant.py::test_rows_that_were_not_counted_are_not_renamed",
+    },
+    "rollback/tables/differences.py": {
+        "the owner has not the same": "rollback/steps/test_instant.py::test_what_differs_where_the_rows_are_is_told_with_the_reason",
     },
     "rollback/tables/comparison.py": {"{} on both sides": WRONG_COPY},
     "rollback/tables/export.py": {

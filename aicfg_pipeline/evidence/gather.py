@@ -35,7 +35,7 @@ from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.spec.model import Migration
 
-_RESTORED = {"cut_over", "rolled_back", "never_migrated"}
+_RESTORED = {"cut_over", "renamed", "rolled_back", "never_migrated"}
 """States in which the old table is the one in use; in any other its checks have nothing to say yet."""
 
 _SWAPS = {"cut_over": "cut_over", "undo": "migrated", "undo_rollback": "migrated", "drop": "rolled_back"}
@@ -236,7 +236,7 @@ def _pair(old: str, new: str | None, entries: Sequence[Entry], known: Known) -> 
     mine = [e for e in entries if e.pair == old]
     checked = [c for c in known.checks if c.pair == old]
     comparisons = _comparisons(mine, checked, known)
-    swaps = [_SWAPS[e.step] for e in mine if e.step in _SWAPS and e.outcome == "done"]
+    swaps = [_left_by(e) for e in mine if e.step in _SWAPS and e.outcome == "done"]
     replayed = [n for e in mine for key in ("entries", "keys_replayed") if (n := _count(e.facts.get(key))) is not None]
     written = [n for c in checked if (n := _count(c.facts.get("keys_written_since"))) is not None]
     last = comparisons[-1] if comparisons else Comparison(when="before_cut_over")
@@ -254,6 +254,11 @@ def _pair(old: str, new: str | None, entries: Sequence[Entry], known: Known) -> 
         locks_held_ms=_longest(_amount(e.facts.get("locks_held_ms")) for e in mine),
         comparisons=comparisons,
     )
+
+
+def _left_by(entry: Entry) -> str:
+    renamed = entry.step == "cut_over" and entry.facts.get("way") == "instant"
+    return "renamed" if renamed else _SWAPS[entry.step]
 
 
 def _state_recorded(entries: Sequence[Entry]) -> str | None:

@@ -100,7 +100,14 @@ def way_back(
     command: Command,
 ) -> WayBack:
     """Say how what was done can be taken back, and until when."""
-    cut_over = any(p.state_after == "cut_over" for p in pairs)
+    cut_over = any(p.state_after in ("cut_over", "renamed") for p in pairs)
+    renamed = any(p.state_after == "renamed" for p in pairs)
+    if kind == "drop" and outcome in _DONE and any(p.state_before == "renamed" for p in pairs):
+        return WayBack(
+            possible=False,
+            text="The tables were renamed in place: nothing was parked, and no row was dropped. From now on this pipeline"
+            " does not rename them again; the job migrate goes forward by copying.",
+        )
     if kind == "drop" and outcome in _DONE:
         return WayBack(
             possible=False,
@@ -114,7 +121,7 @@ def way_back(
             command=command("rollback"),
         )
     if cut_over:
-        return _undoable(outcome, until, now, command)
+        return _undoable(outcome, until, now, command, renamed=renamed)
     if all(p.state_after == "rolled_back" for p in pairs) and pairs:
         return WayBack(possible=False, text="The new tables are gone, so there is nothing to go back to.")
     return WayBack(
@@ -123,11 +130,16 @@ def way_back(
     )
 
 
-def _undoable(outcome: Outcome, until: datetime | None, now: datetime, command: Command) -> WayBack:
-    text = "The new tables are parked, not dropped. Undoing takes milliseconds and keeps every write made since."
+def _undoable(outcome: Outcome, until: datetime | None, now: datetime, command: Command, *, renamed: bool) -> WayBack:
+    parked = "The new tables are parked, not dropped. Undoing takes milliseconds and keeps every write made since."
+    in_place = "The tables were renamed where they are: no row moved. Undoing renames them again, in milliseconds."
+    text, goes = (in_place, "this may be ended") if renamed else (parked, "the parked tables may be dropped")
     if until is not None:
-        told = f"Possible until {when(until)}; from then on the parked tables may be dropped." if until > now else ""
-        text += " " + (told or f"The retention ended on {when(until)}: undo before the parked tables are dropped.")
+        told = f"Possible until {when(until)}; from then on {goes}." if until > now else ""
+        ended = f"The retention ended on {when(until)}: undo before drop_new_tables is launched."
+        if not renamed:
+            ended = f"The retention ended on {when(until)}: undo before the parked tables are dropped."
+        text += " " + (told or ended)
     if outcome == "failed":
         text += " There are two ways on: mend what the error names and run the same job again, or undo."
     return WayBack(possible=True, text=text, until=until, command=command("undo_rollback"))

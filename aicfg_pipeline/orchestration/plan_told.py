@@ -90,11 +90,15 @@ def plan_lines(
         yield from labelled("" if number else "Tables", _table(state))
     for number, found in enumerate(plan.prepared):
         yield from labelled("" if number else "Prepared", f"{found.old}: {found}")
+    for number, way in enumerate(plan.ways):
+        yield from labelled("" if number else "Way", f"{way.old}: {way}")
     if plan.statements:
         if job in ("rollback", "prepare") and (copied := _copied(plan)):
             yield from labelled("To copy", _size(copied, job))
-        yield from labelled("Who waits", WAITS[job])
-        yield from labelled("Undo", UNDO[job].format(days=counted(request.retain_days, "day")))
+        instant = job == "rollback" and all(w.way == "instant" for w in plan.ways)
+        yield from labelled("Who waits", WAITS["undo_rollback"] if instant else WAITS[job])
+        undo = "job undo_rollback, for {days} from the swap; it renames them again" if instant else UNDO[job]
+        yield from labelled("Undo", undo.format(days=counted(request.retain_days, "day")))
     yield from labelled("Hazards", _hazards(plan, accepted))
     if plan.statements:
         yield from labelled("Statements", f"{counted(len(plan.statements), 'statement')}, in the order they run:")

@@ -18,11 +18,11 @@ from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Check, Tally
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.state import UNDOABLE, Look, PairState, State
 from aicfg_pipeline.rollback.tables.parked import retained_until
 from aicfg_pipeline.runbook.by_hand import ManualStep, open_steps
 
-RESTORED = (State.CUT_OVER, State.ROLLED_BACK)
+RESTORED = (*UNDOABLE, State.ROLLED_BACK)
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,18 @@ def _verdict(look: Look, job: str, wanted: Sequence[ManualStep], checks: Sequenc
 def _state_told(look: Look, job: str) -> str:
     states = {s.state for s in look.pairs}
     if states <= {State.ROLLED_BACK} and job != "undo_rollback":
-        gone = all(look.ledger.last("drop", pair=s.pair.old, outcome="done") for s in look.pairs)
-        told = (
-            "the new tables are exported and dropped"
-            if gone
-            else "the new tables are gone, without a drop in the ledger"
-        )
+        drops = [look.ledger.last("drop", pair=s.pair.old, outcome="done") for s in look.pairs]
+        told = "the new tables are gone, without a drop in the ledger"
+        if all(drops):
+            instant = all(d.facts.get("way") == "instant" for d in drops if d)
+            told = (
+                "they were renamed in place, and nothing was parked"
+                if instant
+                else "the new tables are exported and dropped"
+            )
         return f"The database is rolled back for good; {told}."
-    if states <= {State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED}:
-        return "The database is rolled back." if State.CUT_OVER in states else "There was nothing to roll back."
+    if states <= {*UNDOABLE, State.ROLLED_BACK, State.NEVER_MIGRATED}:
+        return "The database is rolled back." if states & set(UNDOABLE) else "There was nothing to roll back."
     if job == "undo_rollback" and not states & set(RESTORED):
         return "The rollback is undone: the new tables are in use."
     if states <= {State.MIGRATED}:
@@ -156,9 +159,14 @@ def _pair_lines(look: Look, state: PairState) -> Iterator[str]:
     if state.state == State.CUT_OVER:
         until = retained_until(look.ledger, pair.old)
         yield f"  parked     aicfg_rollback.{pair.new}" + (f" until {until:%Y-%m-%d %H:%M} UTC" if until else "")
+    if state.state == State.RENAMED:
+        until = retained_until(look.ledger, pair.old)
+        yield "  renamed    in place: no row moved" + (f"; undo until {until:%Y-%m-%d %H:%M} UTC" if until else "")
     if dropped and state.state == State.ROLLED_BACK:
         files = ", ".join(e["file"] for e in dropped.facts.get("exports", []))
-        yield f"  dropped    {dropped.at:%Y-%m-%d %H:%M:%S} UTC; export {files}"
+        yield f"  dropped    {dropped.at:%Y-%m-%d %H:%M:%S} UTC; " + (
+            f"export {files}" if files else "nothing was parked"
+        )
 
 
 def _rows(proven: Entry) -> Iterator[str]:
@@ -206,10 +214,12 @@ def _warnings(checks: Sequence[Check]) -> list[str]:
 
 
 def _outlook(look: Look, commands: Commands) -> list[str]:
-    if look.in_state(State.CUT_OVER):
+    if look.in_state(*UNDOABLE):
+        parked = "The new tables are parked, so it can be undone:"
+        renamed = "The tables were renamed in place, so it can be undone:"
         return [
             "",
-            "The new tables are parked, so it can be undone:",
+            parked if look.in_state(State.CUT_OVER) else renamed,
             *_either("undo", commands, "undo_rollback"),
             f"  check  {commands.job('verify')}",
             f"  drop   {commands.job('drop_new_tables')}",

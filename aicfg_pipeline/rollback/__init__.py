@@ -9,6 +9,7 @@
 | verify | the gate after: every check | `steps/verify.py` |
 | drop | exports the parked tables and lets them go | `steps/drop.py` |
 | undo | back again, while the new tables are parked | `steps/undo.py` |
+| instant, instant undo | the same by renaming, where no row has to be copied | `steps/instant.py`, `steps/instant_undo.py` |
 | migrate | forward, for who wants to go there again | `steps/migrate.py` |
 
 The steps stand on `checks/` (verdicts), these on `hazards/` (what may stand in the way), these on `tables/` (what is

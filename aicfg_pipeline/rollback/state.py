@@ -15,6 +15,7 @@ from aicfg_pipeline.postgres.equality import key_columns
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.ledger import LEDGER, Entry, Ledger
+from aicfg_pipeline.spec.ddl import bare_column
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
 
 
@@ -27,6 +28,7 @@ class State(StrEnum):
     COPYING = "copying"
     PREPARED = "prepared"
     CUT_OVER = "cut_over"
+    RENAMED = "renamed"
     ROLLED_BACK = "rolled_back"
     NEVER_MIGRATED = "never_migrated"
     MISSING = "missing"
@@ -34,6 +36,9 @@ class State(StrEnum):
 
 WITH_SHADOW = (State.COPYING, State.PREPARED)
 TO_ROLL_BACK = (State.MIGRATED, State.MIGRATED_AGAIN, State.COEXISTING, *WITH_SHADOW)
+UNDOABLE = (State.CUT_OVER, State.RENAMED)
+"""Rolled back, and to be undone: the new table is parked, or it was renamed where it is."""
+
 PREPARED_BY = ("prepare", "ready")
 """Step and outcome of the ledger's row which says that a shadow is proven, and is kept up to date for the switch."""
 
@@ -144,7 +149,7 @@ def look(session: Session, migration: Migration) -> Look:
     ]
     found = catalog.relations(session, names)
     book = ledger.read(session, migration, there=LEDGER in found)
-    return Look(tuple(_classify(migration, p, found, book) for p in migration.pairs), book)
+    return Look(tuple(_classify(session, migration, p, found, book) for p in migration.pairs), book)
 
 
 def prepared_by(book: Ledger, pair: Pair, shadow: Relation) -> Entry | None:
@@ -156,8 +161,20 @@ def prepared_by(book: Ledger, pair: Pair, shadow: Relation) -> Entry | None:
     return since[0] if since else None
 
 
-def _classify(migration: Migration, pair: Pair, found: Mapping[tuple[str, str], Relation], book: Ledger) -> PairState:
+def renamed_by(book: Ledger, pair: Pair) -> Entry | None:
+    """Return the cut-over that renamed a pair's table in place, where that is the last that happened to its names."""
+    steps = ("cut_over", "undo", "migrate", "drop")
+    rows = (e for e in reversed(book.entries) if e.pair == pair.old and e.step in steps and e.outcome == "done")
+    last = next(rows, None)
+    return last if last is not None and last.step == "cut_over" and last.facts.get("way") == "instant" else None
+
+
+def _classify(
+    session: Session, migration: Migration, pair: Pair, found: Mapping[tuple[str, str], Relation], book: Ledger
+) -> PairState:
     at_old, at_new = found.get((migration.schema, pair.old)), found.get((migration.schema, pair.new))
+    if pair.in_place and at_old is not None:
+        at_old, at_new = _by_columns(session, pair, at_old)
     private_old, private_new = found.get((PRIVATE_SCHEMA, pair.old)), found.get((PRIVATE_SCHEMA, pair.new))
     log = found.get((PRIVATE_SCHEMA, pair.change_log))
     state, because = _judge(pair, at_old, at_new, private_old, private_new, book)
@@ -174,6 +191,17 @@ def _classify(migration: Migration, pair: Pair, found: Mapping[tuple[str, str], 
         kept_aside=found.get((migration.schema, pair.old + "_old")),
         because=because,
     )
+
+
+def _by_columns(session: Session, pair: Pair, table: Relation) -> tuple[Relation | None, Relation | None]:
+    """Return one table as the old or as the new one, by what its renamed columns are called; as neither in between."""
+    there = {c.name for c in catalog.columns(session, table.oid)}
+    renamed = {old: new for old, e in pair.back.items() if (new := bare_column(e)) is not None and new != old}
+    if all(new in there and (old not in there or old in renamed.values()) for old, new in renamed.items()):
+        return None, table
+    if all(old in there and (new not in there or new in renamed) for old, new in renamed.items()):
+        return table, None
+    return None, None
 
 
 def _judge(
@@ -202,9 +230,17 @@ def _judge(
     if new_is_table and at_old is not None and at_old.is_view:
         return State.MIGRATED, f"{at_old} stands for {at_new}"
     if old_is_table and not new_is_table:
-        if book.last("cut_over", pair=pair.old) is not None:
-            return State.ROLLED_BACK, f"{at_old} is in use and the ledger has the cut-over"
-        told = "and nothing tells of a migration" if book.readable else "; whether it was rolled back, we may not read"
-        return State.NEVER_MIGRATED, f"{at_old} is in use{' ' if book.readable else ''}{told}"
+        return _restored(pair, at_old, book)
     seen = [str(r) for r in (at_old, at_new, private_old, private_new) if r is not None]
     return State.MISSING, f"neither a usable old nor a usable new table; there is: {', '.join(seen) or 'nothing'}"
+
+
+def _restored(pair: Pair, at_old: Relation | None, book: Ledger) -> tuple[State, str]:
+    """Judge a pair of which only the old table is there, and nothing of the new one is parked."""
+    renamed = renamed_by(book, pair)
+    if renamed is not None and at_old is not None and renamed.facts.get("new_oid") == at_old.oid:
+        return State.RENAMED, f"{at_old} is in use; it was renamed where it is at {renamed.at:%Y-%m-%d %H:%M} UTC"
+    if book.last("cut_over", pair=pair.old) is not None:
+        return State.ROLLED_BACK, f"{at_old} is in use and the ledger has the cut-over"
+    told = "and nothing tells of a migration" if book.readable else "; whether it was rolled back, we may not read"
+    return State.NEVER_MIGRATED, f"{at_old} is in use{' ' if book.readable else ''}{told}"

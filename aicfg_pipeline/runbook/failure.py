@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import Look, State
+from aicfg_pipeline.rollback.state import UNDOABLE, Look
 from aicfg_pipeline.runbook import remembered
 from aicfg_pipeline.runbook.functions import start_services, told_states
 from aicfg_pipeline.runbook.remembered import REDEPLOY, REVERT_CODE
@@ -55,7 +55,7 @@ def whereabouts(look: Look, services: ServicesSettings, command: Command) -> lis
     if cut is None:
         return []
     database = ", ".join(f"{s.pair.old} is {s.state}" for s in remembered.restored(look))
-    parked = bool(look.in_state(State.CUT_OVER))
+    parked = bool(look.in_state(*UNDOABLE))
     text = (
         f"Where things are: in the database {database} (cut over {cut.at:%Y-%m-%d %H:%M:%S} UTC); "
         f"{_code(look, services, cut.id)}; {_deploy(look, services)}; {_services(look, services)}. "

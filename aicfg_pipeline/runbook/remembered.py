@@ -15,7 +15,7 @@ from typing import Any
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.state import UNDOABLE, Look, PairState, State
 from aicfg_pipeline.services.lambda_states import LambdaStates
 
 SERVICES = "services"
@@ -44,7 +44,7 @@ def open_stop(book: Ledger) -> LambdaStates | None:
 
 def restored(look: Look) -> tuple[PairState, ...]:
     """Return the pairs whose old table is in use because this pipeline brought it back."""
-    back = look.in_state(State.CUT_OVER, State.ROLLED_BACK)
+    back = look.in_state(*UNDOABLE, State.ROLLED_BACK)
     return tuple(s for s in back if look.ledger.last("cut_over", pair=s.pair.old, outcome="done"))
 
 

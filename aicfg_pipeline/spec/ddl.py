@@ -97,6 +97,14 @@ def expression_columns(text: str) -> frozenset[str]:
     return frozenset(c.name if c.this.quoted else c.name.lower() for c in columns)
 
 
+def bare_column(text: str) -> str | None:
+    """Return the column that an expression is, folded as PostgreSQL folds it; None where it is more than a name."""
+    expression = _parsed_expression(text)
+    if not isinstance(expression, exp.Column) or expression.args.get("table"):
+        return None
+    return folded(expression.this)
+
+
 def folded(identifier: Any) -> str:
     """Return an identifier's name, folded as PostgreSQL folds it."""
     if not isinstance(identifier, exp.Identifier):

@@ -179,6 +179,7 @@ def _pair(folder: Path, document: Document, whole: MigrationFile, place: int, co
         back=dict(read.back),
         forth=dict(read.forth),
         keep=read.keep,
+        way=read.way,
         old_ddl=old_ddl,
         new_ddl=new_ddl,
         view_ddl=view_ddl,
@@ -216,7 +217,7 @@ def _duplicates(document: Document, read: MigrationFile) -> Iterator[str]:
     seen: set[str] = set()
     for number, pair in enumerate(read.pairs):
         for side, name in (("old", pair.old), ("new", pair.new)):
-            if name in seen:
+            if name in seen and not (side == "new" and pair.new == pair.old):
                 yield document.complaint(("pairs", number, side), f"{name} is named twice")
             if name in ours:
                 why = f"{name} is a name that the pipeline needs in its private schema"

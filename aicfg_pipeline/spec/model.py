@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from aicfg_pipeline.spec.blocks import Block
 
 PRIVATE_SCHEMA = "aicfg_rollback"
 """Everything the pipeline owns in the target database is in this one schema."""
+
+
+Way = Literal["auto", "copy", "instant"]
+"""How a pair is rolled back: its rows are copied, or its table is renamed where it is; `auto` renames where that will do."""
 
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1
@@ -76,6 +81,12 @@ class Pair:
     old_ddl: Ddl
     new_ddl: Ddl
     view_ddl: Ddl | None
+    way: Way = "auto"
+
+    @property
+    def in_place(self) -> bool:
+        """Say whether old and new are one table, of which only columns have other names."""
+        return self.old == self.new
 
     @property
     def change_log(self) -> str:
@@ -142,6 +153,7 @@ class Migration:
             *(
                 [p.old, p.new, p.key, dict(p.back), dict(p.forth), p.keep]
                 + [d.digest for d in (p.old_ddl, p.new_ddl, p.view_ddl) if d]
+                + [p.way for _ in range(p.way != "auto")]
                 for p in self.pairs
             ),
         ]

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from aicfg_pipeline.spec.ddl import expression_complaint, query_complaint
-from aicfg_pipeline.spec.model import MAX_NAME_BYTES, PRIVATE_SCHEMA
+from aicfg_pipeline.spec.ddl import bare_column, expression_complaint, query_complaint
+from aicfg_pipeline.spec.model import MAX_NAME_BYTES, PRIVATE_SCHEMA, Way
 
 
 def _short_enough(name: str) -> str:
@@ -90,6 +90,12 @@ class PairFile(Strict):
         default=(), description="New columns that a parked row keeps on undo: the old table has no place for them."
     )
 
+    way: Way = Field(
+        default="auto",
+        description="copy: the rows are copied; instant: the table is renamed where it is, or the run is refused; auto:"
+        " instant where that will do for every pair, else copy.",
+    )
+
     @field_validator("key", "keep", mode="before")
     @classmethod
     def _one_is_a_list(cls, given: Any) -> Any:
@@ -111,10 +117,25 @@ class PairFile(Strict):
             if complaint:
                 complaints.append(f"expression of {column}: {complaint}")
         if self.old == self.new:
-            complaints.append(f"old and new table have one name: {self.old}")
+            complaints += self._in_place()
         if complaints:
             raise ValueError("; ".join(complaints))
         return self
+
+    def _in_place(self) -> list[str]:
+        """Say what is wrong with a pair of one table, of which only columns have other names: it is told by these."""
+        if any(expression_complaint(e) for e in (*self.back.values(), *self.forth.values())):
+            return []
+        complaints = []
+        if not any(bare_column(expression) not in (None, column) for column, expression in self.back.items()):
+            complaints.append(f"old and new table have one name, {self.old}, and back names no column that was renamed")
+        more = [c for c, e in (*self.back.items(), *self.forth.items()) if bare_column(e) is None]
+        complaints += [f"{self.old} is renamed in place, and {c} is filled from more than another column" for c in more]
+        if self.view_sql:
+            complaints.append(f"old and new table have one name, {self.old}, so no view can have the old one")
+        if self.way == "copy":
+            complaints.append(f"old and new table have one name, {self.old}: it is renamed in place, never copied")
+        return complaints
 
 
 class OutsideFile(Strict):

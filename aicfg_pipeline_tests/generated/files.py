@@ -22,7 +22,7 @@ def write(world: World, folder: Path) -> None:
 
 
 def _said(number: int, pair: Pair) -> dict[str, object]:
-    said: dict[str, object] = {"old": pair.old, "new": pair.new, "key": list(pair.key)}
+    said: dict[str, object] = {"old": pair.old, "new": pair.new, "key": list(pair.key), "way": "copy"}
     said |= {"old_sql": f"old{number}.sql", "new_sql": f"new{number}.sql", "view_sql": f"view{number}.sql"}
     said |= {"back": dict(pair.back), "forth": dict(pair.forth), "keep": list(pair.keep)}
     return said | ({"changed_at": pair.changed_at} if pair.changed_at else {})

@@ -42,10 +42,17 @@ def write_folder(
     pair: dict[str, Any] | None = None,
     **top: Any,
 ) -> Path:
-    """Write a migration of one pair. `columns` is what stands between the brackets of CREATE TABLE."""
+    """Write a migration of one pair, which is copied unless `pair` says otherwise.
+
+    `columns` is what stands between the brackets of CREATE TABLE.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names = {"old_sql": "old.sql", "new_sql": "new.sql", "view_sql": "view.sql"}
-    said = {"name": "test", **top, "pairs": [{"old": old, "new": new, "key": [key], **names, **(pair or {})}]}
+    said = {
+        "name": "test",
+        **top,
+        "pairs": [{"old": old, "new": new, "key": [key], "way": "copy", **names, **(pair or {})}],
+    }
     (folder / "migration.yaml").write_text(yaml.safe_dump(said, allow_unicode=True), encoding="utf-8")
     old_text = table_file(old, columns, quoted(key), old_more)
     (folder / "old.sql").write_text(old_text, encoding="utf-8")

@@ -34,7 +34,7 @@ def write(folder: Path, written: Written, order: Sequence[str] = ("teams", "peop
     for old in order:
         new = f"app_{old}"
         files = {"old_sql": f"old_{old}.sql", "new_sql": f"new_{old}.sql", "view_sql": f"view_{old}.sql"}
-        pairs.append({"old": old, "new": new, "key": ["id"], **files})
+        pairs.append({"old": old, "new": new, "key": ["id"], "way": "copy", **files})
         (folder / files["old_sql"]).write_text(table_file(old, "", written), encoding="utf-8")
         (folder / files["new_sql"]).write_text(table_file(old, "app_", written), encoding="utf-8")
         view = f"-- name: view -- every column\nCREATE VIEW {old} AS SELECT * FROM {new};\n"

@@ -15,7 +15,7 @@ from aicfg_pipeline.orchestration.ops.step import Opens, Step
 from aicfg_pipeline.orchestration.ops.verify import run_and_log_checks
 from aicfg_pipeline.orchestration.reports import recorded_checks
 from aicfg_pipeline.rollback import lifecycle
-from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.state import UNDOABLE
 from aicfg_pipeline.rollback.steps import drop, verify
 from aicfg_pipeline.rollback.tables.parked import retained_until
 from aicfg_pipeline.spec.model import Migration
@@ -69,7 +69,7 @@ def _report(step: Step) -> dict[str, Any]:
     checks = run_and_log_checks(step.context, run) if dropped else None
     if checks is not None:
         checks += [c for c in recorded_checks(run) if c.asset == "service"]
-    for state in look.in_state(State.CUT_OVER):
+    for state in look.in_state(*UNDOABLE):
         until = retained_until(look.ledger, state.pair.old)
         told = f"{state.pair.new}: parked until {until:%Y-%m-%d %H:%M} UTC" if until else f"{state.pair.new}: parked"
         quietly(step.context.log, logging.INFO, told)

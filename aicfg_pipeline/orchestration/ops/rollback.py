@@ -101,6 +101,9 @@ def _cut_over(step: Step) -> Mapping[str, Any]:
 
 
 def _log_cut_over(step: Step, pair: Pair, facts: Mapping[str, Any]) -> None:
+    if facts.get("way") == "instant":
+        _log_renamed(step, pair, facts)
+        return
     proven = step.run.look().ledger.last("compare", pair=pair.old, outcome="proven")
     rows = proven.facts["after"]["rows"] if proven else None
     seen = metadata(
@@ -118,3 +121,15 @@ def _log_cut_over(step: Step, pair: Pair, facts: Mapping[str, Any]) -> None:
     told = f"parked as aicfg_rollback.{pair.new}" + (f" until {until:%Y-%m-%d %H:%M} UTC" if until else "")
     log(AssetObservation(asset_key=asset_key(pair, "new"), description=told, metadata=seen))
     log(AssetObservation(asset_key=asset_key(pair, "view"), description="no view any more: a table has the name"))
+
+
+def _log_renamed(step: Step, pair: Pair, facts: Mapping[str, Any]) -> None:
+    measured = step.run.look().ledger.last("compare", pair=pair.old, outcome="measured")
+    counted = {"dagster/row_count": measured.facts["rows"], "checksum": measured.facts["checksum"]} if measured else {}
+    seen = metadata({**counted, "locks_held_ms": facts["locks_held_ms"], "lock_attempts": facts["lock_attempts"]})
+    log = step.context.log_event
+    here = seen | metadata(in_use(step.migration, pair.old))
+    log(AssetMaterialization(asset_key=asset_key(pair, "old"), description="renamed in place", metadata=here))
+    log(AssetObservation(asset_key=asset_key(pair, "new"), description=f"renamed to {pair.old}", metadata=seen))
+    if step.run.look()[pair.old].private_old is not None:
+        log(AssetObservation(asset_key=asset_key(pair, "view"), description="no view any more: a table has the name"))

@@ -16,7 +16,7 @@ from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.config import USED_BY, Request
 from aicfg_pipeline.orchestration.failure_reports import Ended, report_looked
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.state import UNDOABLE, State
 from aicfg_pipeline.spec.model import Migration
 
 INTERRUPTS = (KeyboardInterrupt, DagsterExecutionInterruptedError)
@@ -68,7 +68,7 @@ def ways_on(run: Run, job: str, request: Request, commands: Commands) -> str:
         where, changed = f"what is where could not be looked up: {error.found}", True
     else:
         where = ", ".join(f"{old} is {state}" for old, state in look.summary.items())
-        changed = bool(look.in_state(State.CUT_OVER, State.ROLLED_BACK))
+        changed = bool(look.in_state(*UNDOABLE, State.ROLLED_BACK))
     unchanged = f" {NOTHING_CHANGED}" if job == "rollback" and not changed else ""
     lines = [f"In the database: {where}.{unchanged}", f"  go on: {commands.job(job, **_asked(job, request))}"]
     if job == "rollback":

@@ -16,7 +16,7 @@ from aicfg_pipeline.orchestration.ops.step import Opens, Step
 from aicfg_pipeline.orchestration.ops.verify import log_service_checks
 from aicfg_pipeline.orchestration.world import advice_is_void, in_use
 from aicfg_pipeline.rollback import lifecycle
-from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.state import UNDOABLE
 from aicfg_pipeline.rollback.steps import undo, verify
 from aicfg_pipeline.spec.model import Migration
 
@@ -49,7 +49,7 @@ def _undo(step: Step) -> Mapping[str, Any]:
         step.context.job_name,
         {**step.origin, "by_hand": services_by_hand(step), "states": dict(run.look().summary)},
     )
-    stop_services(step, State.CUT_OVER)
+    stop_services(step, *UNDOABLE)
     facts = undo.undo_rollback(run)
     seen = metadata({k: v for k, v in facts.items() if k != "pairs"})
     log = step.context.log_event

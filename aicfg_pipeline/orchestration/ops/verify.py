@@ -20,7 +20,7 @@ from aicfg_pipeline.rollback.checks.check import Check, Tally
 from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.checks.rows import write_differences
 from aicfg_pipeline.rollback.run import Run, at_work
-from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.state import UNDOABLE
 from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.spec.model import Migration
 
@@ -30,7 +30,7 @@ DROP_NOW = "drop_now"
 
 def drops_now(step: Step) -> bool:
     """Whether the parked tables are not to be kept."""
-    return step.run.settings.retain_days == 0 and bool(step.run.look().in_state(State.CUT_OVER))
+    return step.run.settings.retain_days == 0 and bool(step.run.look().in_state(*UNDOABLE))
 
 
 def verify_op(migration: Migration) -> OpDefinition:

@@ -17,6 +17,7 @@ from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection, log_size
+from aicfg_pipeline.rollback.checks.renamed import of_renamed, same_checksum, same_number
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
 from aicfg_pipeline.rollback.tables.comparison import Comparison, comparing, parked_sides
@@ -27,13 +28,14 @@ from aicfg_pipeline.spec.model import Pair
 @check("row_count")
 def row_count(inspection: Inspection, pair: Pair) -> Verdict:
     """As many rows after the rollback as before it, but for the keys written since."""
-    return data_verdict(inspection, pair, _rows_agree)
+    return of_renamed(inspection, pair, same_number) or data_verdict(inspection, pair, _rows_agree)
 
 
 @check("checksum")
 def checksum(inspection: Inspection, pair: Pair) -> Verdict:
     """The same values after the rollback as before it, but for the keys written since; names the columns at fault."""
-    return data_verdict(inspection, pair, lambda found: _checksums_agree(inspection, pair, found))
+    renamed = of_renamed(inspection, pair, same_checksum)
+    return renamed or data_verdict(inspection, pair, lambda found: _checksums_agree(inspection, pair, found))
 
 
 Judge = Callable[[Comparison], Verdict]

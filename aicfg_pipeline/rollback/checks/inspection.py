@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 from aicfg_pipeline.errors import OnlyReadsError
 from aicfg_pipeline.postgres.catalog import Relation
+from aicfg_pipeline.postgres.fingerprint import Fingerprint
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.ledger import Ledger
-from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.state import UNDOABLE, Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked
 from aicfg_pipeline.rollback.tables.since import compare_since
 from aicfg_pipeline.spec.model import Migration, Pair
 
-LIVE = (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED)
+LIVE = (*UNDOABLE, State.ROLLED_BACK, State.NEVER_MIGRATED)
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Inspection:
     look: Look
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     just_proven: bool = False
+    measured: dict[str, tuple[int, int, Fingerprint]] = field(default_factory=dict)
 
     def state(self, pair: Pair) -> PairState:
         """Return the state of a pair."""

@@ -11,7 +11,8 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection, restored, was_rolled_back
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, UNDOABLE, PairState, State
+from aicfg_pipeline.rollback.tables import beside
 from aicfg_pipeline.rollback.tables.preparation import PREPARE_DAYS, preparation
 from aicfg_pipeline.spec.model import Pair, shortened
 
@@ -30,8 +31,12 @@ def _dropped(inspection: Inspection, pair: Pair) -> bool:
 def new_tables_gone(inspection: Inspection, pair: Pair) -> Verdict:
     """Nothing has the new name any more; after the drop it is not parked either."""
     state = inspection.state(pair)
-    if state.state not in (State.CUT_OVER, State.ROLLED_BACK) and not was_rolled_back(inspection, pair):
+    if state.state not in (*UNDOABLE, State.ROLLED_BACK) and not was_rolled_back(inspection, pair):
         return nothing_yet(inspection, pair)
+    if pair.in_place:
+        return not_applicable(
+            f"{pair.old} is one table; what its columns are called is compared by the check structure."
+        )
     dropped = _dropped(inspection, pair)
     wrong: list[Relation] = [r for r in (state.at_new_name,) if r is not None]
     wrong += [state.private_new] if dropped and state.private_new is not None else []
@@ -40,6 +45,7 @@ def new_tables_gone(inspection: Inspection, pair: Pair) -> Verdict:
         names = " and ".join(str(r) for r in wrong)
         return failed(f"There is {names}, although {pair.new} was rolled back.", facts)
     where = f"{state.private_new} is parked" if state.private_new else "it is gone for good"
+    where = f"it was renamed to {pair.old} where it is" if state.state == State.RENAMED else where
     return passed(f"Nothing is called {pair.new} now; {where}.", facts)
 
 
@@ -47,7 +53,7 @@ def new_tables_gone(inspection: Inspection, pair: Pair) -> Verdict:
 def views_gone(inspection: Inspection, pair: Pair) -> Verdict:
     """The old name is a table's again; after the drop the view is not parked either."""
     state = inspection.state(pair)
-    if state.state not in (State.CUT_OVER, State.ROLLED_BACK) and not was_rolled_back(inspection, pair):
+    if state.state not in (*UNDOABLE, State.ROLLED_BACK) and not was_rolled_back(inspection, pair):
         return nothing_yet(inspection, pair)
     parked = state.private_old if state.private_old and state.private_old.is_view else None
     there = state.at_old_name if state.at_old_name and not state.at_old_name.is_table else None
@@ -67,7 +73,7 @@ def nothing_left(inspection: Inspection, pair: Pair) -> Verdict:
         return _parked_before(state)
     if state.state in TO_ROLL_BACK:
         return _of_an_attempt(inspection, state)
-    if state.state not in (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED):
+    if state.state not in (*UNDOABLE, State.ROLLED_BACK, State.NEVER_MIGRATED):
         return nothing_yet(inspection, pair)
     return _nothing_left(inspection, pair)
 
@@ -88,7 +94,8 @@ def _of_an_attempt(inspection: Inspection, state: PairState) -> Verdict:
     with inspection.session.transaction(read_only=True):
         rows = [r for r in inspection.session.all(engine("leftovers")) if _belongs(state, r)]
         size = inspection.session.scalar(engine("relation_bytes"), {"oid": state.log.oid}) if state.log and rows else 0
-    found = [_named(r) for r in rows]
+    built = beside.left(inspection.session, state.new_table)
+    found = [*(_named(r) for r in rows), *(f"{r.kind} {r.name} on {state.new_table}" for r in built)]
     facts = {"found": found, "log_bytes": size or 0}
     ready = preparation(inspection.session, inspection.migration, inspection.ledger, state)
     if ready is not None:
@@ -141,7 +148,7 @@ def _nothing_left(inspection: Inspection, pair: Pair) -> Verdict:
         rows = inspection.session.all(engine("leftovers"))
     found = [_named(r) for r in rows if not _known(inspection, pair, r)]
     facts: dict[str, Any] = {"found": found}
-    if inspection.state(pair).state == State.CUT_OVER:
+    if inspection.state(pair).state in UNDOABLE:
         there = ", ".join(found) or "nothing"
         return not_applicable(f"Until the drop there is: {there}.", facts)
     if found:
@@ -155,7 +162,7 @@ def _named(row: Any) -> str:
 
 def _known(inspection: Inspection, pair: Pair, row: Any) -> bool:
     """Say whether it is reported elsewhere: with another pair, or by `new_tables_gone` and `views_gone`."""
-    if inspection.state(pair).state != State.CUT_OVER and (row.kind, row.name) in (
+    if inspection.state(pair).state not in UNDOABLE and (row.kind, row.name) in (
         ("view", pair.old),
         ("table", pair.new),
     ):

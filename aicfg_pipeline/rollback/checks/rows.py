@@ -22,6 +22,7 @@ from aicfg_pipeline.postgres.statements import engine, private
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, passed
 from aicfg_pipeline.rollback.checks.data import data_verdict
 from aicfg_pipeline.rollback.checks.inspection import Inspection
+from aicfg_pipeline.rollback.checks.renamed import never_moved, of_renamed
 from aicfg_pipeline.rollback.state import PairState, State
 from aicfg_pipeline.rollback.tables.comparison import Comparison, comparing, parked_sides
 from aicfg_pipeline.spec.model import Pair
@@ -42,7 +43,8 @@ Cell = dict[str, Any]
 @check("rows")
 def rows(inspection: Inspection, pair: Pair) -> Verdict:
     """Every row that both sides have is the same to the last bit, but for the keys written since."""
-    return data_verdict(inspection, pair, lambda found: _rows_agree(inspection, pair, found))
+    renamed = of_renamed(inspection, pair, never_moved)
+    return renamed or data_verdict(inspection, pair, lambda found: _rows_agree(inspection, pair, found))
 
 
 def _rows_agree(inspection: Inspection, pair: Pair, found: Comparison) -> Verdict:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
-from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.state import UNDOABLE
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
 from aicfg_pipeline.rollback.tables.parked import parked_relations, still_retained
 
 
 def find(subject: Subject) -> Iterator[Hazard]:
     """Look at all that a drop of every pair that is cut over would meet."""
-    states, book = subject.look.in_state(State.CUT_OVER), subject.look.ledger
+    states, book = subject.look.in_state(*UNDOABLE), subject.look.ledger
     for old, until in ({} if subject.settings.before_retention_ends else still_retained(book, states)).items():
         yield Hazard(
             "retained",

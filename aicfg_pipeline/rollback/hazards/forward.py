@@ -26,6 +26,14 @@ def find(subject: Subject) -> Iterator[Hazard]:
     ours = [s.old_table.oid for s in states]
     for state in states:
         pair, found = state.pair, list[Hazard]()
+        if pair.in_place:
+            yield Hazard(
+                "not_instant",
+                f"{pair.old}: old and new are one table; the job migrate makes new tables, and renames no columns.",
+                "Rename the columns with your own statements: ALTER TABLE … RENAME COLUMN.",
+                pair.old,
+            )
+            continue
         try:
             with scratch_table(subject.session, subject.migration, pair.new_ddl, pair.new, "indexes") as new:
                 found += of_way(subject.session, forth_way(subject.session, pair, state.old_table, new), ours)

@@ -11,6 +11,7 @@ from aicfg_pipeline.rollback.hazards import (
     dropping,
     files,
     forward,
+    instant,
     names,
     rows,
     server,
@@ -20,6 +21,7 @@ from aicfg_pipeline.rollback.hazards import (
     visibility,
 )
 from aicfg_pipeline.rollback.hazards.hazard import ACCEPTABLE, Hazard, Subject
+from aicfg_pipeline.rollback.tables.way import Decision, decide
 
 _NO_SCRATCH = frozenset(
     {"unsupported_version", "unsupported_encoding", "replica", "pooled_connection", "missing_right"}
@@ -39,11 +41,20 @@ def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:
         return [*found, *_unless_locked_out(subject, "The old tables can't be read", forward.find)]
     if job == "abandon" or job == "migrate":
         return found
-    found += _unless_locked_out(subject, "What is around the tables can't be read", surroundings.find)
+    decision = Decision()
+    if not any(_stops_scratch(h) for h in found):
+        try:
+            decision = decide(subject.session, subject.migration, subject.look)
+        except LockTimeoutError:
+            found.append(server.locked_out(subject, "What the tables are made of can't be read"))
+    found += instant.refused(subject, decision)
+    around = _unless_locked_out(subject, "What is around the tables can't be read", surroundings.find)
+    found += (h for h in around if not (decision.instant and h.code == "dependents"))
     found += _unless_locked_out(subject, "What is shared with other tables can't be read", shared.find)
     if not any(_stops_scratch(h) for h in found):
         found += _unless_locked_out(subject, "The names that will be needed can't be read", names.find)
-        found += _unless_locked_out(subject, "The rows can't be read", rows.find)
+        read = (lambda s: instant.find(s, decision)) if decision.instant else rows.find
+        found += _unless_locked_out(subject, "The rows can't be read", read)
         found += _unless_locked_out(subject, "Who may do what can't be read", access.find)
         # where a table can't be made or its rows can't be copied, that is told already
         if not any(h.blocks(tuple(ACCEPTABLE)) for h in found):

@@ -19,6 +19,7 @@ from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run, at_work
 from aicfg_pipeline.rollback.state import WITH_SHADOW, PairState
+from aicfg_pipeline.rollback.steps import instant
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables.catch_up import catch_up
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
@@ -36,6 +37,9 @@ def compare(run: Run, *, anew: bool = False) -> dict[str, dict[str, Any]]:
     """
     look = run.look()
     states = look.in_state(*WITH_SHADOW)
+    if not states and (decision := instant.way_of(run, look)).instant:
+        instant.measure(run, decision)
+        return {}
     if not states:
         run.say("compare: no shadow to compare, nothing is being copied")
         return {}

@@ -21,7 +21,8 @@ from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, pr
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.run import Measure, Run, at_work, index_progress
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, UNDOABLE, PairState, State
+from aicfg_pipeline.rollback.steps import instant
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants
 from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.fitting import rows_must_fit
@@ -41,11 +42,14 @@ INDEX_SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
 def copy_back(run: Run, old: str) -> dict[str, Any]:
     """Make or finish the shadow of one pair. Returns rows, seconds and keys replayed. Raises `StateError`."""
     state = run.look()[old]
-    if state.state in (State.CUT_OVER, State.ROLLED_BACK, State.NEVER_MIGRATED):
+    if state.state in (*UNDOABLE, State.ROLLED_BACK, State.NEVER_MIGRATED):
         run.say(f"{old}: nothing to copy back ({state.state}: {state.because})")
         return {"state": str(state.state), "skipped": True}
     if state.state not in TO_ROLL_BACK:
         raise StateError(f"{old}: can't be rolled back: {state.because}.", expected="the new table to be there")
+    decision = instant.way_of(run)
+    if decision.instant:
+        return instant.build_ahead(run, decision, old)
     began = time.perf_counter()
     facts: dict[str, Any] = {"state": str(state.state), "skipped": False}
     if state.state == State.MIGRATED_AGAIN:

@@ -24,6 +24,7 @@ from aicfg_pipeline.rollback.hazards.hazard import Hazard
 from aicfg_pipeline.rollback.hazards.rows import of_columns
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import WITH_SHADOW, Look, PairState, State
+from aicfg_pipeline.rollback.steps import instant
 from aicfg_pipeline.rollback.steps.copy_back import replay_back
 from aicfg_pipeline.rollback.tables import (
     change_log,
@@ -58,6 +59,11 @@ def cut_over(run: Run) -> dict[str, Any]:
         _must_be_proven(look, states)
         seen = {s.pair.old: _seen_before(run, look, s) for s in states}
         facts.update(_swap(run, states, seen))
+    elif (decision := instant.way_of(run, look)).instant:
+        facts["pairs"] = list(decision.renamings)
+        facts.update(
+            instant.rename_back(run, decision, lambda s: _facts(run, s, {s.pair.old: _seen_before(run, look, s)}))
+        )
     else:
         run.say("cut over: nothing to do, no pair has a shadow")
     facts["settled"] = settle(run)
@@ -240,8 +246,9 @@ def settle(run: Run) -> dict[str, Any]:
     because of us. Their definitions stay in the ledger, for undo. A foreign key whose locks are not to be had stays on and
     is told as open: the next run takes it off, and the check `references` says so until then.
     """
-    done: dict[str, Any] = {}
-    for state in run.look().in_state(State.CUT_OVER):
+    look = run.look()
+    done = instant.settle(run, look, {s.pair.old: s.old_table for s in look.in_state(State.RENAMED)}, "settle")
+    for state in look.in_state(State.CUT_OVER):
         before = _parked_keys(run, state)
         left = _parked_keys_left(run, state)
         validated = _validated(run, state)

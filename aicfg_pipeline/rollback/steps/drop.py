@@ -22,6 +22,7 @@ from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import UNRECORDED, PairState, State
+from aicfg_pipeline.rollback.steps import instant_undo
 from aicfg_pipeline.rollback.steps.verify import gate
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked, comparison_statements, parked_sides
@@ -44,17 +45,22 @@ def drop_new_tables(
     """
     look = run.look()
     states, earlier, book = look.in_state(State.CUT_OVER), look.in_state(State.MIGRATED_AGAIN), look.ledger
-    if not states and not earlier:
+    renamed = look.in_state(State.RENAMED)
+    if not states and not earlier and not renamed:
         run.say("drop: nothing is parked")
         return {}
     _must_be_recorded(book, [*states, *earlier])
     if not before_retention_ends:
-        _retention_over(book, [*states, *earlier])
+        _retention_over(book, [*states, *earlier, *renamed])
     gone = _drop_earlier(run, earlier, store) if earlier else {}
-    if not states:
+    if not states and not renamed:
         return gone
     gate(checks, remedy="Nothing was dropped. Mend what the checks name, or go back with the job undo_rollback.")
-    _no_dependents(run, states)
+    _no_dependents(run, [*states, *renamed])
+    if renamed:
+        gone |= instant_undo.drop(run, renamed)
+    if not states:
+        return gone
     exports = {s.pair.old: _exported(run, s, store) for s in states}
 
     def work() -> dict[str, dict[str, Any]]:
@@ -214,7 +220,8 @@ def works(run: Run, states: Sequence[PairState]) -> Iterator[Work]:
     earlier = [s for s in states if s.state == State.MIGRATED_AGAIN]
     if earlier:
         yield _dropping_earlier(run, earlier)
-    states = [s for s in states if s.state != State.MIGRATED_AGAIN]
+    yield from instant_undo.drop_works([s for s in states if s.state == State.RENAMED])
+    states = [s for s in states if s.state not in (State.MIGRATED_AGAIN, State.RENAMED)]
     if states:
         drops = [d for s in states for d in _drops(run, s)]
         yield replace(_dropping(run, states), then=[*(p for s in states for p in _proofs(run, s)), *drops])

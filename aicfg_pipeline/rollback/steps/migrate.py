@@ -75,6 +75,13 @@ def _todo(look: Look) -> list[PairState]:
             remedy="A pair that is cut_over goes forward with the job undo_rollback, or with migrate once its parked"
             " table is dropped. A pair that is copying or coexisting goes on with the job rollback.",
         )
+    one = [s for s in look.pairs if s.pair.in_place and s.state in START_STATES]
+    if one:
+        raise StateError(
+            "The job migrate makes new tables and copies the rows; of one table it can't rename columns.",
+            complaints=[f"{s.pair.old}: old and new are one table" for s in one],
+            remedy="Rename the columns with your own statements: ALTER TABLE … RENAME COLUMN.",
+        )
     return [s for s in look.pairs if s.state in START_STATES]
 
 

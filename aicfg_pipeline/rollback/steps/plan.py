@@ -22,10 +22,11 @@ from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE, Hazard, Job, Subject, find_hazards
 from aicfg_pipeline.rollback.run import Run
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, WITH_SHADOW, Look, PairState, State
-from aicfg_pipeline.rollback.steps import abandon, compare, copy_back, cut_over, drop, migrate, prepare, undo
+from aicfg_pipeline.rollback.state import TO_ROLL_BACK, UNDOABLE, WITH_SHADOW, Look, PairState, State
+from aicfg_pipeline.rollback.steps import abandon, compare, copy_back, cut_over, drop, instant, migrate, prepare, undo
 from aicfg_pipeline.rollback.tables.preparation import Preparation, preparation
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
+from aicfg_pipeline.rollback.tables.way import WayTold, told_ways
 from aicfg_pipeline.rollback.work import Work
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
@@ -54,6 +55,8 @@ class Plan:
     to_copy: tuple[str, ...]
     """The old tables whose rows are copied: not those whose shadow is there and can be gone on with."""
     prepared: tuple[Preparation, ...]
+    ways: tuple[WayTold, ...] = ()
+    """Which way each pair goes that can be rolled back, and why it is not renamed in place."""
 
     def blocking(self, accepted: Sequence[str]) -> list[Hazard]:
         """Return the hazards that stop a run, given which codes the operator accepts."""
@@ -77,7 +80,10 @@ def make_plan(run: Run, *, must_confirm: bool, job: Job = "rollback", also: Sequ
     statements = tuple(_planned(run, works))
     to_copy = tuple(w.pair for w in works if w.pair and w.step == copy_back.STEP and w.outcome == "copied")
     prepared = tuple(p for s in look.pairs if (p := preparation(session, run.migration, look.ledger, s)))
-    return Plan(identity._asdict(), look, tuple(hazards), statements, hash_of(meaning), meaning, to_copy, prepared)
+    ways = told_ways(session, run.migration, look) if job in ("rollback", "prepare") else ()
+    return Plan(
+        identity._asdict(), look, tuple(hazards), statements, hash_of(meaning), meaning, to_copy, prepared, ways
+    )
 
 
 def stands_for(run: Run, look: Look, job: Job, also: Sequence[str] = ()) -> tuple[str, ...]:
@@ -171,6 +177,13 @@ _VERIFY = Work("verify", None, "every check; only reads", outcome="passed")
 
 
 def _rollback(run: Run, look: Look) -> Iterator[Work]:
+    decision = instant.way_of(run, look)
+    if decision.instant:
+        yield from instant.works(run, decision)
+        yield _VERIFY
+        if run.settings.retain_days == 0:
+            yield from drop.works(run, [_renamed(s) for s in look.in_state(*TO_ROLL_BACK)])
+        return
     with _shadows(run, look) as (states, models):
         if not states:
             return
@@ -182,7 +195,16 @@ def _rollback(run: Run, look: Look) -> Iterator[Work]:
             yield from drop.works(run, [_cut_over(s, models[s.pair.old]) for s in states])
 
 
+def _renamed(state: PairState) -> PairState:
+    """Return what a pair will be once it is renamed in place."""
+    aside = replace(state.at_old_name, schema=PRIVATE_SCHEMA) if state.at_old_name else None
+    old = replace(state.new_table, name=state.pair.old)
+    return replace(state, state=State.RENAMED, at_old_name=old, at_new_name=None, private_old=aside)
+
+
 def _prepare(run: Run, look: Look) -> Iterator[Work]:
+    if instant.way_of(run, look).instant:
+        return
     with _shadows(run, look) as (states, models):
         yield from _copied(run, states, models)
         yield from compare.works(run, states, models, anew=True)
@@ -220,7 +242,7 @@ def _undo(run: Run, look: Look) -> Iterator[Work]:
 
 
 def _drop(run: Run, look: Look) -> Iterator[Work]:
-    yield from drop.works(run, look.in_state(State.CUT_OVER, State.MIGRATED_AGAIN))
+    yield from drop.works(run, look.in_state(*UNDOABLE, State.MIGRATED_AGAIN))
 
 
 def _abandon(run: Run, look: Look) -> Iterator[Work]:
@@ -229,6 +251,8 @@ def _abandon(run: Run, look: Look) -> Iterator[Work]:
 
 def _migrate(run: Run, look: Look) -> Iterator[Work]:
     states = look.in_state(*migrate.START_STATES)
+    if any(s.pair.in_place for s in states):
+        return
     with scratch_tables(run.session, run.migration, {s.pair.new: s.pair.new_ddl for s in states}, "indexes") as made:
         yield from migrate.works(run, states, {s.pair.old: made[s.pair.new] for s in states})
 

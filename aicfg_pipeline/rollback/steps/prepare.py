@@ -8,6 +8,7 @@ from __future__ import annotations
 from aicfg_pipeline.errors import StateError
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import PREPARED_BY, TO_ROLL_BACK, WITH_SHADOW, PairState, State
+from aicfg_pipeline.rollback.steps import instant
 from aicfg_pipeline.rollback.tables import seen_before
 from aicfg_pipeline.rollback.tables.preparation import Preparation, preparation
 from aicfg_pipeline.rollback.work import Work, begun
@@ -15,7 +16,14 @@ from aicfg_pipeline.rollback.work import Work, begun
 
 def must_be_possible(run: Run) -> None:
     """Raise `StateError` where a pair is past preparing, or never was in need of it."""
-    others = [s for s in run.look().pairs if s.state not in TO_ROLL_BACK]
+    look = run.look()
+    if instant.way_of(run, look).instant:
+        raise StateError(
+            "There is nothing to prepare: the tables are renamed where they are, and no row is copied. Nothing was touched.",
+            expected="a migration of which rows have to be copied",
+            remedy="Launch the job rollback; it holds its locks for milliseconds at any size.",
+        )
+    others = [s for s in look.pairs if s.state not in TO_ROLL_BACK]
     if others:
         raise StateError(
             "There is nothing to prepare. Nothing was touched.",

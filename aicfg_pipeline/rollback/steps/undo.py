@@ -22,7 +22,8 @@ from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.hazards import Subject, undoing
 from aicfg_pipeline.rollback.run import Run, at_work
-from aicfg_pipeline.rollback.state import Look, PairState, State
+from aicfg_pipeline.rollback.state import UNDOABLE, Look, PairState, State
+from aicfg_pipeline.rollback.steps import instant_undo
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences, trigger_functions
 from aicfg_pipeline.rollback.tables.aside import free_name, set_aside
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up, vacuuming
@@ -55,8 +56,9 @@ def undo_rollback(run: Run) -> dict[str, Any]:
     """
     look = run.look()
     states = look.in_state(State.CUT_OVER)
-    facts: dict[str, Any] = {"pairs": [s.pair.old for s in states]}
+    facts: dict[str, Any] = {"pairs": [s.pair.old for s in look.in_state(*UNDOABLE)]}
     _must_be_undoable(run, look, states)
+    facts.update(renamed := instant_undo.undo(run, look))
     if states:
         for state in states:
             _prepared(run, look, state)
@@ -64,16 +66,16 @@ def undo_rollback(run: Run) -> dict[str, Any]:
             _vacuumed(run, state)
         proven = _proven(run, states)
         facts.update(_swap(run, states, proven))
-    else:
+    elif not renamed:
         run.say("undo: nothing to do, no pair is cut over")
-    facts["settled"] = settle(run)
+    facts["settled"] = settle(run) | instant_undo.settle(run)
     return facts
 
 
 def _must_be_undoable(run: Run, look: Look, states: Sequence[PairState]) -> None:
     """Refuse with all reasons at once, before anything is touched."""
     dropped = look.in_state(State.ROLLED_BACK)
-    if dropped and not states and not any(left_by_undo(look, s) for s in look.pairs):
+    if dropped and not look.in_state(*UNDOABLE) and not any(left_by_undo(look, s) for s in look.pairs):
         raise StateError(
             "The rollback can't be undone: the parked tables are gone.",
             complaints=[f"{s.pair.old}: {s.because}" for s in dropped],
@@ -362,6 +364,7 @@ def _had_view(look: Look, state: PairState) -> bool:
 
 def works(run: Run, look: Look, states: Sequence[PairState]) -> Iterator[Work]:
     """Yield what this step does with pairs that are cut over."""
+    yield from instant_undo.works(run, look)
     if not states:
         return
     ways = [way_forth(run.session, s, look.ledger) for s in states]

@@ -25,6 +25,7 @@ from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Pair
 
 TAKEN_OFF = "foreign_key_taken_off"
 VIOLATED = "23503"
+CHECK_VIOLATED = "23514"
 
 FEW_ATTEMPTS = 8
 """So often a parked table's foreign key is tried to be taken off at once; the run goes on without, and the next tries."""
@@ -177,7 +178,7 @@ def validate(run: Run, step: str, pair: Pair, relation: Relation, name: str) -> 
     try:
         run.with_locks(work, what=f"{relation.name}: validating {name}", oids=[relation.oid])
     except DatabaseError as error:
-        if getattr(error, "sqlstate", None) == VIOLATED:
+        if getattr(error, "sqlstate", None) in (VIOLATED, CHECK_VIOLATED):
             return error.found
         raise
     return None

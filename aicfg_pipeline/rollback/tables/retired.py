@@ -35,7 +35,7 @@ MEND_ATTEMPTS = 3
 def left_by_undo(look: Look, state: PairState) -> Entry | None:
     """Return the undo that has still something to settle, or None."""
     swap = foreign_keys.last_swap(look.ledger, state.pair)
-    if swap is None or swap.step != STEP or state.at_new_name is None:
+    if swap is None or swap.step != STEP or swap.facts.get("way") == "instant" or state.at_new_name is None:
         return None
     settled = look.ledger.last(STEP, pair=state.pair.old, outcome="settled")
     return swap if settled is None or settled.id < swap.id else None

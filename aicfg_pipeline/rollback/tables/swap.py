@@ -137,6 +137,12 @@ class _Ahead:
         is older than so late a replay an UPDATE of a row that was written ends in a serialization error, as it should; only
         a row that was inserted at that very moment is not seen yet.
         """
+        if self._planned.replays:  # else no row is anywhere but where it was: every snapshot sees it
+            self._wait_for_older()
+        self._planned.look_again()
+        must_be_free(self._run.session, self._planned.referred, for_writers=True)
+
+    def _wait_for_older(self) -> None:
         self._catch_up()
         if not self._noted:
             self._older.note()
@@ -147,8 +153,6 @@ class _Ahead:
             self._older.wait(LATER_SNAPSHOTS_SECONDS, self._catch_up)
             self._catch_up()
             self._older.forget()
-        self._planned.look_again()
-        must_be_free(self._run.session, self._planned.referred, for_writers=True)
 
     def _catch_up(self) -> int:
         return catch_up_for_swap(self._run, self._planned.replays, self._planned.all_oids)
@@ -175,12 +179,13 @@ class _UnderLocks:
     """
 
     def __init__(self, session: Session, planned: Swap) -> None:
-        count = change_log.count_waiting([(r.pair, r.target) for r in planned.replays])
+        logs = [(r.pair, r.target) for r in planned.replays]
+        count = change_log.count_waiting(logs) if logs else [engine("no_log_waits")]
         then = [engine("mark_locked"), *_keys_in_time(session, planned), *count]
         waiting = change_log.counted(take_locks(session, planned.work.locks, then=then))
         session.note(planned.keys)
         self._since = time.perf_counter() - (waiting[0].held_ms or 0.0) / 1000
-        self.replay = [s for r, w in zip(planned.replays, waiting, strict=True) for s in r.script(w)]
+        self.replay = [s for r, w in zip(planned.replays, waiting, strict=bool(logs)) for s in r.script(w)]
         self.entries = sum(w.entries for w in waiting)
 
     def milliseconds(self) -> float:

@@ -24,7 +24,10 @@ from aicfg_pipeline_tests.tools.migration import drop_parked, roll_back, running
 from aicfg_pipeline_tests.tools.servers import Database
 
 Done = Callable[[Run], object]
-NOT_NOTED = ("COMMIT", "VACUUM", "INSERT INTO aicfg_rollback.ledger")
+ALONE = ("VACUUM", "CREATE INDEX CONCURRENTLY", "CREATE UNIQUE INDEX CONCURRENTLY", "DROP INDEX CONCURRENTLY")
+"""What the server wants outside any transaction, and so outside any of the ledger's."""
+
+NOT_NOTED = ("COMMIT", *ALONE, "INSERT INTO aicfg_rollback.ledger")
 
 
 def planned(run: Run, job: Job) -> list[Planned]:

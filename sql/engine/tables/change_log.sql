@@ -79,6 +79,10 @@ SELECT number, entries, whole_table, pages,
        extract(epoch FROM clock_timestamp() - nullif(current_setting('aicfg.locked_at', true), '')::timestamptz)::float8 * 1000::float8 AS held_ms
 FROM ({waiting}) AS waiting ORDER BY number;
 
+-- name: no_log_waits -- a swap that replays nothing: only the milliseconds since the last lock was had
+SELECT 0::bigint AS entries, false AS whole_table, 0::bigint AS pages,
+       extract(epoch FROM clock_timestamp() - nullif(current_setting('aicfg.locked_at', true), '')::timestamptz)::float8 * 1000::float8 AS held_ms;
+
 -- name: by_index -- whatever the statistics say of a log that is filled and emptied all the time
 SET LOCAL enable_seqscan TO off;
 
