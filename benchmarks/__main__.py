@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import measure, report
+from benchmarks import instant, measure, report
 from benchmarks.figures import entry, fitted
 from benchmarks.measure import Sample
 from benchmarks.server import PROJECT, Server
@@ -52,6 +52,7 @@ class Bench:
         for _ in range(repetitions):
             self.take("with writers", rows, lambda: measure.with_writers(self.server, rows))
             self.take("from prepared", rows, lambda: measure.from_prepared(self.server, rows))
+            self.take("the instant way", rows, lambda: instant.against_copying(self.server, rows))
             self.take("idle", rows, lambda: measure.idle(self.server, rows, reladiff=reladiff))
 
     def compared_to_smallest(self, sizes: Sequence[int]) -> None:
@@ -62,6 +63,9 @@ class Bench:
         for rows in sizes[1:]:
             base = statistics.median(held)
             self.figures["locks held, growth", rows] = [(ours, base) for ours, _ in self.figures["locks held", rows]]
+            name = "instant way, locks held"
+            base = statistics.median(ours for ours, _ in self.figures[name, smallest])
+            self.figures[f"{name}, growth", rows] = [(ours, base) for ours, _ in self.figures[name, rows]]
         for rows in sizes[1:][-1:]:
             large = [measure.memory(self.server, rows) for _ in small]
             self.figures["peak memory of the process", rows] = list(zip(large, small, strict=True))

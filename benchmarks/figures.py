@@ -124,6 +124,12 @@ FIGURES: tuple[Figure, ...] = (
         at_most=1.1,
         rows=(MILLION, 10 * MILLION),
     ),
+    Figure(
+        "instant way, whole rollback", "copying the same table", SECONDS, at_most=1 / 20, rows=(MILLION, 10 * MILLION)
+    ),
+    Figure("instant way, locks held", "copying the same table", MILLISECONDS),
+    Figure("instant way, growth of the database", "copying the same table", MEBIBYTES, ours_at_most=1),
+    Figure("instant way, locks held, growth", "itself at the smallest size", MILLISECONDS, at_most=2, rows=(MILLION,)),
     Figure("locks held, growth", "itself at the smallest size", MILLISECONDS, at_most=3, rows=(MILLION, 10 * MILLION)),
 )
 BY_NAME: Mapping[str, Figure] = {f.name: f for f in FIGURES}

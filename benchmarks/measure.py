@@ -52,9 +52,9 @@ class Step:
         return self.ended - self.began
 
 
-def _child(url: str, *names: str) -> dict[str, Step]:
+def child(url: str, *names: str, environment: dict[str, str] | None = None) -> dict[str, Step]:
     """Run the pipeline in a process of its own; return its steps by name."""
-    process = python("-m", "benchmarks.child", url, *names)
+    process = python("-m", "benchmarks.child", url, *names, environment=environment)
     output = process.communicate()[0]
     if process.returncode:
         raise RuntimeError(f"the pipeline failed:\n{output}")
@@ -71,8 +71,8 @@ def with_writers(server: Server, rows: int) -> Sample:
     with server.database(rows) as database, Writers(database.url, rows) as writers:
         time.sleep(IDLE_SECONDS)
         idle_until = time.time()
-        with _largest(database) as largest:
-            steps = _child(database.url, "rollback", "undo")
+        with largest(database) as most:
+            steps = child(database.url, "rollback", "undo")
         whole, copy = steps["whole_rollback"], steps["copy_back"]
         rate, idle = writers.rate(copy.began, copy.ended), writers.rate(idle_until - IDLE_SECONDS, idle_until)
         held = float(str(database.scalar(blocks()["locks_held"].sql, {"step": "cut_over"})))
@@ -102,7 +102,7 @@ def with_writers(server: Server, rows: int) -> Sample:
         "undo, longest wait of a writer": (undo_waited, runbook_waited),
         "undo, longest statement of a writer, in the server": (undo_shut_out, runbook_shut_out),
         "writers' throughput while copying": (rate, idle),
-        "disk needed while copying": (float(largest[0]) / 2**20, ours / 2**20),
+        "disk needed while copying": (float(most[0]) / 2**20, ours / 2**20),
     }
     sample.seconds = {
         "rollback with writers": whole.seconds,
@@ -115,10 +115,10 @@ def with_writers(server: Server, rows: int) -> Sample:
 def from_prepared(server: Server, rows: int) -> Sample:
     """The switch of a prepared rollback against one that was not prepared, each with four writers on it all the time."""
     with server.database(rows) as database, Writers(database.url, rows):
-        steps = _child(database.url, "prepare", "wait", "switch")
+        steps = child(database.url, "prepare", "wait", "switch")
         switched = _swapped(database) - steps["whole_switch"].began
     with server.database(rows) as database, Writers(database.url, rows):
-        from_nothing = _child(database.url, "switch")["whole_switch"]
+        from_nothing = child(database.url, "switch")["whole_switch"]
         not_prepared = _swapped(database) - from_nothing.began
     seconds = {
         f"the switch of a prepared rollback: {n}": steps[n].seconds for n in ("copy_back", "compare", "cut_over")
@@ -133,7 +133,7 @@ def _swapped(database: Database) -> float:
 
 
 @contextmanager
-def _largest(database: Database) -> Iterator[list[int]]:
+def largest(database: Database) -> Iterator[list[int]]:
     """How much the database grows at most while the block runs, in bytes."""
     ended, largest = threading.Event(), [0]
     before = int(str(database.scalar(LIVE)))
@@ -163,13 +163,13 @@ def idle(server: Server, rows: int, *, reladiff: bool) -> Sample:
         bare = _bare_copy(database)
         with psycopg.connect(database.admin_url, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
-        steps = _child(database.url, "shadow")
+        steps = child(database.url, "shadow")
         copy, compare = steps["copy_back"].seconds, steps["compare"].seconds
         sample.pairs["copy back with indexes"] = (copy, bare)
         sample.pairs["copy back with indexes and comparison"] = (copy + compare, bare)
         _checksums(database, sample)
         reladiff_seconds = _reladiff(database) if reladiff else None
-        finish = _child(database.url, "finish")
+        finish = child(database.url, "finish")
         whole = copy + compare + finish["cut_over"].seconds + finish["verify"].seconds
     with server.database(rows) as database:
         began = time.perf_counter()
