@@ -164,7 +164,7 @@ LONG = "x" * 64
         ({"key": [LONG]}, "is longer than the 63 bytes"),
         ({"changed_at": LONG}, "is longer than the 63 bytes"),
         ({"back": {LONG: "1"}}, "is longer than the 63 bytes"),
-        ({"old": "ai_cfg_sys_rag"}, "old and new table have one name: ai_cfg_sys_rag"),
+        ({"old": "ai_cfg_sys_rag"}, "old and new table have one name, ai_cfg_sys_rag"),
         ({"old": "org_prompt_engineering"}, "pairs.1.old: org_prompt_engineering is named twice"),
         ({"new": "ai_cfg_org_prompts"}, "pairs.1.new: ai_cfg_org_prompts is named twice"),
         ({"old": "ledger"}, "pairs.0.old: ledger is a name that the pipeline needs in its private schema"),
