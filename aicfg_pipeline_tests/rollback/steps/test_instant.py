@@ -278,7 +278,7 @@ def test_killed_at_a_statement_it_goes_on_or_nothing_has_happened(
         if differing(reached, left):  # a commit came through
             reached, killed_after = left, 1
         else:
-            killed_after += 1 if EVERYTHING else 12
+            killed_after += 1 if EVERYTHING else 20
     assert differing(wanted, portrait(few)) == []
     assert kills >= 1
 
