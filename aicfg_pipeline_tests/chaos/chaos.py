@@ -20,11 +20,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 import yaml
@@ -37,6 +39,7 @@ from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline.spec.load import bundled_sql
 from aicfg_pipeline_tests.chaos import child, faults
 from aicfg_pipeline_tests.chaos.faults import Scene
+from aicfg_pipeline_tests.chaos.stock import Stock, write_folder
 from aicfg_pipeline_tests.tools import servers
 from aicfg_pipeline_tests.tools.migration import migrate_forward
 from aicfg_pipeline_tests.tools.servers import Database, Servers
@@ -162,6 +165,7 @@ class Engine:
         words = [sys.executable, "-m", "dagster", "job", "execute", "-m", "aicfg_pipeline.definitions"]
         words += ["-j", DAGSTER_JOBS[action], "-c", str(home / "run.yaml")]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AICFG_", "DAGSTER_"))}
+        kept |= {"AICFG_MIGRATION_DIR": os.environ["AICFG_MIGRATION_DIR"]}
         kept |= {"AICFG_HOME": str(home), "DAGSTER_HOME": str(home), "AICFG_DATABASE_URL": self._url(proxied)}
         with (home / "log").open("w") as log:
             process = subprocess.Popen(words, env=kept, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
@@ -235,9 +239,16 @@ class Chaos:
     """One database, its writers, and random histories until the time is up."""
 
     def __init__(
-        self, database: Database, folder: Path, seed: int, *, dagster: float = 0.06, say: Callable[[str], None] = print
+        self,
+        place: tuple[Database, Stock],
+        folder: Path,
+        seed: int,
+        *,
+        dagster: float = 0.06,
+        say: Callable[[str], None] = print,
     ) -> None:
-        self.database, self.folder, self.seed, self.say = database, folder, seed, say
+        (self.database, self.stock), self.folder, self.seed, self.say = place, folder, seed, say
+        self.stock.seed = seed
         self.dagster_share = dagster
         self.outcome = Outcome(seed)
         self.restarts: list[tuple[float, float]] = []
@@ -255,6 +266,7 @@ class Chaos:
         with TcpProxy(port) as self.proxy:
             self.engine = Engine(self.folder, self.database, self.proxy)
             writers = Writers(self.database.url, threads=4, pause=0.004, seed=self.seed, both_names=True)
+            self.stock.write(self.database)
             with writers:
                 untouched = self._untouched(writers.token)
                 number, said = 0, began
@@ -265,7 +277,9 @@ class Chaos:
                     self._history(random.Random(f"{self.seed}/{number}"))
                     number += 1
                     self.outcome.histories = number
+                    self._look_at_stock()
                 self._to_the_end()
+            self.stock.end()
             self._judge(writers, untouched)
         self.outcome.seconds = time.time() - began
         return self.outcome
@@ -345,6 +359,11 @@ class Chaos:
         finally:
             session.close()
 
+    def _look_at_stock(self) -> None:
+        for found in self.stock.judge(self.database):
+            self._problem(f"the stock: {found}")
+        self.stock.problems.clear()
+
     # --- the end ---
 
     def _to_the_end(self) -> None:
@@ -363,6 +382,7 @@ class Chaos:
             return dict(connection.execute(_untouched_query(migrated), (f"{token}:%",)).fetchall())  # type: ignore[arg-type]
 
     def _judge(self, writers: Writers, untouched: dict[str, str]) -> None:
+        self._look_at_stock()
         told = self.engine.start("verify", proxied=False, settings={}).end(PATIENCE)
         if told["kind"] != "done":
             self._problem(f"the checks at the end: {told['kind']}: {told['text']}")
@@ -383,7 +403,7 @@ class Chaos:
         for answer in answers[:5]:
             self._problem(f"a wrong answer: {answer}")
         self.outcome.lost = len(odd) + len(wrong)
-        self.outcome.acknowledged = writers.acknowledged
+        self.outcome.acknowledged = writers.acknowledged + self.stock.acknowledged
         self.outcome.longest_wait = max(a.milliseconds for a in writers.journal) / 1000
         self._gaps(sorted(a.at for a in writers.journal))
 
@@ -400,35 +420,38 @@ def _untouched_query(migrated: bool) -> str:
     return _UNTOUCHED.replace("configured_by", "coalesce(updated_by, created_by)") if migrated else _UNTOUCHED
 
 
-def fill(database: Database) -> None:
-    """A migrated database with a few thousand organisations."""
+def fill(database: Database, stock: Stock) -> None:
+    """A migrated database with a few thousand organisations, and a pair that has everything besides."""
     servers.fill_old(database)
+    stock.build_old(database)
     with psycopg.connect(database.admin_url) as connection:
         connection.execute("SET search_path = public")
         connection.execute("SELECT set_config('aicfg.organisations', %s, false)", (str(ORGANISATIONS),))
         connection.execute((bundled_sql() / "demo" / "bulk_rows.sql").read_bytes())
     migrate_forward(database.url)
+    stock.remember_new(database)
 
 
 @contextmanager
-def arena(folder: Path) -> Iterator[Database]:
-    """A server and a database of its own."""
-    found = Servers(folder)
-    try:
-        with found.get().database("chaos", fill) as database:
+def arena(folder: Path) -> Iterator[tuple[Database, Stock]]:
+    """A server and a database of its own, and the migration that all who are started here find."""
+    found, stock = Servers(folder), Stock()
+    with ExitStack() as opened:
+        opened.callback(faults.unmount, folder)
+        opened.callback(found.stop)
+        migration = str(write_folder(folder / "migration"))
+        opened.enter_context(patch.dict(os.environ, {"AICFG_MIGRATION_DIR": migration}))
+        with found.get().database("chaos", partial(fill, stock=stock)) as database:
             # PostgreSQL (seen in 18.4) sets a cloned database's sequences back to what the template's last said when it
             # crashes before the first checkpoint after the clone: what is written ahead is in the template's log only
             database.admin().execute("CHECKPOINT")
-            yield database
-    finally:
-        found.stop()
-        faults.unmount(folder)
+            yield database, stock
 
 
 def chaos(seconds: float, seed: int, *, dagster: float = 0.06, say: Callable[[str], None] = print) -> Outcome:
     """Run it in a temporary folder."""
     with (
         tempfile.TemporaryDirectory(prefix="aicfg-chaos-", ignore_cleanup_errors=True) as name,
-        arena(Path(name)) as database,
+        arena(Path(name)) as place,
     ):
-        return Chaos(database, Path(name), seed, dagster=dagster, say=say).run(seconds)
+        return Chaos(place, Path(name), seed, dagster=dagster, say=say).run(seconds)
