@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from aicfg_pipeline_tests.generated.values import SECRET
-from aicfg_pipeline_tests.generated.world import Column, Dependent, Grant, Index, Pair, Reference, World
+from aicfg_pipeline_tests.generated.world import Column, Dependent, Grant, Index, Pair, Reference, Trigger, World
 
 ID = Column("id", "integer", "integer", not_null=True)
 WORD = Column("word", "text", "text")
@@ -35,6 +35,7 @@ class Case:
     world: World
     finding: str = ""
     waits_for: str = ""
+    end: str = "whole"
     told: tuple[str, ...] = ()
     """The codes of the hazards that must be told."""
 
@@ -117,6 +118,24 @@ CASES = (
                 "1", "2", None,
             )
         ), "O9",
+    ),
+    Case(
+        "a deferred key and a trigger that is out of action during a replay go together in an undo",
+        world(
+            with_column(
+                Column("org", "integer", "integer", values=("1", "2"), reference=DEFERRED), "1", "2", None,
+                triggers=(Trigger("stamp", "BEFORE UPDATE"), Trigger("count", "AFTER INSERT", "STATEMENT", shared=True)),
+            ),
+            writes=(3, 4, 3, 0, 3, 3),
+        ),
+    ),
+    Case(
+        "a row that does not fit is told where the plan had no row to tell it by",
+        world(
+            replace(PLAIN, columns=(ID, WORD, Column("kind", "integer", None, old_check="kind IS NOT NULL")), rows=()),
+            writes=(3, 4, 3),
+        ),
+        end="refused on the way",
     ),
     Case(
         "a column that bears the engine's own alias comes back",

@@ -17,6 +17,15 @@ def gist(error: Exception) -> str:
     return re.sub(r'"[^"]*"|\'[^\']*\'|\d+', "…", text)[:110]
 
 
+def may_stop_fitting(world: World, error: Exception) -> bool:
+    """Say whether rows that are written after the plan may be what the old table does not take, as the error says.
+
+    A check of a column that only the old table has is broken by every row; where the plan saw no row, it saw that too late.
+    """
+    told = "a row does not fit" in str(error)
+    return told and any(c.old_check and c.new is None for p in world.pairs for c in p.columns)
+
+
 def may_be(hazard: Any, world: World, before: Any, lossless: dict[str, dict[str, bool]]) -> bool:
     """Say whether the world gives a reason for this hazard."""
     pairs = [p for p in world.pairs if hazard.pair in (None, p.old)]

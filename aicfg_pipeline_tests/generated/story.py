@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from aicfg_pipeline.errors import HazardError, PipelineError
+from aicfg_pipeline.errors import GateError, HazardError, PipelineError
 from aicfg_pipeline.rollback import lifecycle
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE
 from aicfg_pipeline.rollback.lock import release_run_lock, take_run_lock
@@ -162,6 +162,13 @@ class Story:
                 "a refusal",
             )
             return Outcome("refused before the swap", tuple(sorted(self.told)))
+        except GateError as error:
+            self._no_secret("a refusal on the way", str(error))
+            if not expected.may_stop_fitting(self.world, error):
+                raise
+            now = replace(self._look(dump=False), rows=first.rows, around=first.around, shapes=first.shapes)
+            self._same(first, now, "a refusal on the way")
+            return Outcome("refused on the way", tuple(sorted(self.told)))
         self._write("old", times[1] % 5)
         for dependent in self.world.later:
             self.witness.execute(dependent_statement(self.world.pairs[dependent.pair], dependent, later=True))  # type: ignore[call-overload]

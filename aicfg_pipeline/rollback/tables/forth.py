@@ -300,10 +300,13 @@ def quiet(
 ) -> tuple[list[sql.Composable], list[sql.Composable]]:
     """Return what takes triggers out of action and what puts them back as they were. Usually nothing at all.
 
+    In between a deferred key may have a check to come, and then the table can't be altered: it is made first.
+
     Replaying is not the users' writing: a trigger of theirs that stamps or counts new rows must not see it.
     """
     off: list[sql.Composable] = [engine("disable_trigger", table=table, trigger=ident(name)) for name, _ in triggers]
-    on: list[sql.Composable] = [
+    looked_at: list[sql.Composable] = [engine("constraints_now")] if triggers else []
+    on: list[sql.Composable] = looked_at + [
         engine("enable_trigger", table=table, mode=sql.SQL(_MODES[state]), trigger=ident(name))
         for name, state in triggers
     ]
