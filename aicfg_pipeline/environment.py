@@ -49,7 +49,7 @@ HOME = Variable(
 )  # fmt: skip
 STORE = Variable(
     "AICFG_STORE",
-    "where exports are kept: a folder, or `s3://`, `gs://`, `az://` (extra `store`)",
+    "where exports are kept: a folder; or `s3://`, `gs://`, `az://` (extra `store`), which keeps reports too",
     "`$AICFG_HOME`",
     empty_is_unset=True,
 )

@@ -77,7 +77,7 @@ SAID: dict[str, dict[str, str]] = {
         "names, can be undone": "rollback/steps/test_undo.py::test_everything_is_as_before_the_rollback",
     },
     "orchestration/keeping.py": {
-        "Exports can't be written": "orchestration/test_keeping.py::test_a_bucket_that_is_not_there_is_told_before_a_rollback_that_drops",
+        "{} can't be written to": "orchestration/test_keeping.py::test_a_bucket_that_is_not_there_is_told_before_a_rollback_that_drops",
         "The parked tables are dropped": "orchestration/test_keeping.py::test_a_drop_is_refused_where_its_exports_would_not_last",
     },
     "orchestration/loading.py": {

@@ -8,6 +8,6 @@ from aicfg_pipeline.evidence.against import Finding, PairNow, compare_with
 from aicfg_pipeline.evidence.facts import Evidence
 from aicfg_pipeline.evidence.gather import Known, gather
 from aicfg_pipeline.evidence.render import html
-from aicfg_pipeline.evidence.write import read, write
+from aicfg_pipeline.evidence.write import parse, read, write
 
-__all__ = ["Evidence", "Finding", "Known", "PairNow", "compare_with", "gather", "html", "read", "write"]
+__all__ = ["Evidence", "Finding", "Known", "PairNow", "compare_with", "gather", "html", "parse", "read", "write"]

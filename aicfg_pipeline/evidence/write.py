@@ -5,9 +5,7 @@ What a report says and how it looks does not belong here.
 
 from __future__ import annotations
 
-import os
 import re
-import secrets as random
 from collections.abc import Iterable
 from datetime import UTC
 from pathlib import Path
@@ -18,9 +16,12 @@ from aicfg_pipeline.errors import ConfigError, ExportError
 from aicfg_pipeline.evidence.facts import FORMAT_VERSION, Evidence
 from aicfg_pipeline.evidence.gather import safe
 from aicfg_pipeline.evidence.render import html
-from aicfg_pipeline.files import OWNER_ONLY_FILE, make_private_folder, new_private_file
+from aicfg_pipeline.files import make_private_folder
+from aicfg_pipeline.store.folder import Folder
+from aicfg_pipeline.store.kept import put
 
 MOST_OF_ONE_NAME = 1000
+_REMEDY = f"Name a .json file that this pipeline wrote beside a report (format version {FORMAT_VERSION})."
 
 
 def write(evidence: Evidence, folder: Path, secrets: Iterable[str] = ()) -> tuple[Path, Path]:
@@ -52,55 +53,32 @@ def name_of(evidence: Evidence) -> str:
 
 def _written(folder: Path, stem: str, texts: dict[str, str]) -> bool:
     """Write all files of one stem, or none: False where one of the names is taken."""
-    made: list[Path] = []
-    for ending, text in texts.items():
-        if not _put(folder / f"{stem}{ending}", text):
-            for path in made:
-                path.unlink(missing_ok=True)
-            return False
-        made.append(folder / f"{stem}{ending}")
-    return True
-
-
-def _put(path: Path, text: str) -> bool:
-    """Write a file under another name, flush it to disk, and give it its name only if that name is free."""
-    if path.exists():
-        return False
-    draft = path.with_name(f".{path.name}.{random.token_hex(6)}")
+    store, made = Folder(folder), []
     try:
-        with new_private_file(draft) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without links
-            return _renamed(draft, path)
-        return True
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _renamed(draft: Path, path: Path) -> bool:
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY_FILE))
+        for ending, text in texts.items():
+            put(store, f"{stem}{ending}", text)
+            made.append(f"{stem}{ending}")
     except FileExistsError:
+        for file in made:
+            store.remove(file)
         return False
-    os.replace(draft, path)
     return True
 
 
 def read(path: Path) -> Evidence:
     """Read a JSON file that `write` has written. Raises `ConfigError` where it is not one."""
-    remedy = f"Name a .json file that this pipeline wrote beside a report (format version {FORMAT_VERSION})."
     try:
-        return Evidence.model_validate_json(Path(path).read_bytes())
+        return parse(Path(path).read_bytes(), str(path))
     except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror or type(error).__name__}.", remedy=remedy) from None
+        raise ConfigError(f"{path} can't be read: {error.strerror or type(error).__name__}.", remedy=_REMEDY) from None
+
+
+def parse(data: bytes, name: str) -> Evidence:
+    """Return the evidence of a JSON text that `write` has written. Raises `ConfigError` where it is not one."""
+    try:
+        return Evidence.model_validate_json(data)
     except ValidationError as error:
         complaints = [
             f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors(include_input=False)[:10]
         ]
-        raise ConfigError(f"{path} is not evidence.", complaints=complaints, remedy=remedy) from None
+        raise ConfigError(f"{name} is not evidence.", complaints=complaints, remedy=_REMEDY) from None

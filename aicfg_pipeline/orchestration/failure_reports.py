@@ -12,10 +12,11 @@ from pathlib import Path
 from dagster import DagsterInstance, HookContext, HookDefinition, OpExecutionContext, failure_hook
 
 from aicfg_pipeline.errors import ConfigError, PipelineError
-from aicfg_pipeline.evidence import Known, gather, write
+from aicfg_pipeline.evidence import Known, gather
 from aicfg_pipeline.orchestration.commands import commands_for
 from aicfg_pipeline.orchestration.config import Request, RequestResource
 from aicfg_pipeline.orchestration.home import report_folder
+from aicfg_pipeline.orchestration.keeping import write_report_file
 from aicfg_pipeline.orchestration.links import run_address
 from aicfg_pipeline.orchestration.reports import KINDS, write_report
 from aicfg_pipeline.orchestration.resources import PostgresResource
@@ -140,7 +141,7 @@ def _unrecorded(ended: Ended) -> Path:
         stages=stages_of(ended.instance, ended.run_id),
         run_url=run_address(ended.run_id),
     )
-    return write(gather((), known), report_folder(), secrets=secrets)[0]
+    return write_report_file(gather((), known), secrets=secrets)[0]
 
 
 def _has_not_begun(ended: Ended) -> bool:

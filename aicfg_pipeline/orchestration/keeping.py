@@ -1,15 +1,24 @@
-"""The store that exports go to, refused before anything is touched where it can't be written or would not last."""
+"""The store that exports and reports go to, refused before anything is touched where it can't be written or would not last.
+
+Reports are files of this machine first, which `make dev` serves; where a bucket is named they are kept there too, and there
+the last report on a database is looked for, because this machine may be a new one.
+"""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from aicfg_pipeline import environment
-from aicfg_pipeline.errors import ExportError
-from aicfg_pipeline.orchestration.home import Target, home
+from aicfg_pipeline.errors import ConfigError, ExportError
+from aicfg_pipeline.evidence import Evidence, parse, write
+from aicfg_pipeline.orchestration.home import Target, home, report_folder
+from aicfg_pipeline.store.bucket import KINDS
 from aicfg_pipeline.store.durable import why_not_durable
 from aicfg_pipeline.store.folder import Folder
-from aicfg_pipeline.store.kept import Store, open_store, try_writing
+from aicfg_pipeline.store.kept import Store, open_store, take, try_writing
 
 
 def export_store(target: Target) -> Store:
@@ -24,12 +33,81 @@ def export_store(target: Target) -> Store:
     try:
         try_writing(store)
     except OSError as error:
-        raise ExportError(
-            f"Exports can't be written to {store.name}: {error.strerror or error}. Nothing was touched.",
-            expected="a place that this process may write to, read from and remove from",
-            remedy="Set AICFG_STORE to a folder or a bucket where it may, and launch the job again.",
-        ) from None
+        raise _can_not(store, "Exports", error) from None
     return store
+
+
+def must_answer() -> None:
+    """Try the bucket that reports and exports go to, where one is named. Raises `ExportError`; nothing was touched then."""
+    store = _bucket()
+    if store is None:
+        return
+    try:
+        try_writing(store)
+    except OSError as error:
+        raise _can_not(store, "Reports", error) from None
+
+
+def write_report_file(evidence: Evidence, secrets: Iterable[str] = ()) -> tuple[Path, Path]:
+    """Write a report and its JSON to this machine, and to the bucket where one is named; return both paths.
+
+    Raises `ExportError`.
+    """
+    html, json = write(evidence, report_folder(), secrets=secrets)
+    keep(html, json)
+    return html, json
+
+
+def keep(*files: Path, again: bool = False) -> None:
+    """Put files of this machine into the bucket, where one is named. Raises `ExportError`; the files stay.
+
+    A report is never overwritten; what is written once more for the same run is, with `again`.
+    """
+    store = _bucket()
+    if store is None:
+        return
+    try:
+        for file in files:
+            if again:
+                store.remove(file.name)
+            with store.writer(file.name) as out, file.open("rb") as lines:
+                shutil.copyfileobj(lines, out)
+    except OSError as error:
+        raise ExportError(
+            f"{files[0].name} is on this machine, and can't be kept in {store.name}: {error.strerror or error}.",
+            expected="a place that this process may write to",
+            remedy=f"Copy it yourself from {files[0].parent}, and mend AICFG_STORE.",
+        ) from None
+
+
+def where_kept(file: Path) -> str | None:
+    """Return where a report is in the bucket; None where none is named."""
+    store = _bucket()
+    return store.location(file.name) if store else None
+
+
+def reports_kept() -> Iterator[tuple[str, Evidence]]:
+    """Yield the reports that can be read, the newest first: those of the bucket, where one is named."""
+    store = _bucket() or Folder(report_folder())
+    with suppress(OSError):
+        for name in store.names(".json"):
+            with suppress(ConfigError):  # another file, or of another version
+                yield name, parse(take(store, name), name)
+
+
+def _bucket() -> Store | None:
+    where = environment.STORE.value()
+    if not where or not where.startswith(KINDS):
+        return None
+    return open_store(f"{where.rstrip('/')}/reports", endpoint=environment.S3_ENDPOINT.value())
+
+
+def _can_not(store: Store, what: str, error: OSError) -> ExportError:
+    return ExportError(
+        f"{what} can't be written to {store.name}: {error.strerror or error}. Nothing was touched.",
+        expected="a place that this process may write to, read from and remove from",
+        remedy="Set AICFG_STORE to a folder or a bucket where it may, and launch the job again.",
+    )
 
 
 def _named() -> Store:

@@ -11,11 +11,10 @@ from typing import Any
 
 from dagster import DagsterInstance, MetadataValue
 
-from aicfg_pipeline.errors import PipelineError
-from aicfg_pipeline.evidence import Finding, Known, PairNow, compare_with, gather, read, write
+from aicfg_pipeline.evidence import Finding, Known, PairNow, compare_with, gather
 from aicfg_pipeline.evidence.facts import ReportKind
 from aicfg_pipeline.orchestration.commands import Commands
-from aicfg_pipeline.orchestration.home import report_folder
+from aicfg_pipeline.orchestration.keeping import reports_kept, where_kept, write_report_file
 from aicfg_pipeline.orchestration.links import report_link, run_address
 from aicfg_pipeline.orchestration.stages import stages_of
 from aicfg_pipeline.postgres.address import secrets_of
@@ -77,8 +76,10 @@ def write_report(
         command=commands.job,
     )
     evidence = gather(ledger.read(run.session, run.migration, statements=True), known)
-    html, json = write(evidence, report_folder(), secrets=secrets_of(run.session.url))
-    return html, {"report": report_link(html), "report_json": MetadataValue.path(json)}
+    html, json = write_report_file(evidence, secrets=secrets_of(run.session.url))
+    kept = where_kept(html)
+    where = {"report_kept": MetadataValue.path(kept)} if kept else {}
+    return html, {"report": report_link(html), "report_json": MetadataValue.path(json), **where}
 
 
 def _started(entries: Sequence[Entry]) -> Mapping[str, Any]:
@@ -121,20 +122,16 @@ def write_verification(
         run_url=run_address(run.run_id),
         command=commands.job,
     )
-    return write(gather((), known), report_folder(), secrets=known.secrets)[0]
+    return write_report_file(gather((), known), secrets=known.secrets)[0]
 
 
-def against_last_report(run: Run, checks: Sequence[Check]) -> tuple[Path, list[Finding]] | None:
+def against_last_report(run: Run, checks: Sequence[Check]) -> tuple[str, list[Finding]] | None:
     """Compare the newest report on this very database with what the checks have just found; None without a report."""
     identity = run.session.one(engine("identity"))
-    for path in sorted(report_folder().glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True):
-        try:
-            earlier = read(path)
-        except PipelineError:
-            continue  # another file, or of another version: there is nothing to compare with in it
+    for name, earlier in reports_kept():
         same = (earlier.database.name, earlier.database.system_identifier)
         if same == (identity.database, identity.system_identifier):
-            return path, compare_with(earlier, _pairs_now(run, checks, identity.system_identifier))
+            return name, compare_with(earlier, _pairs_now(run, checks, identity.system_identifier))
     return None
 
 

@@ -40,9 +40,14 @@ def test_exports_go_to_the_bucket_and_none_to_the_disk(
     done = execute("drop_new_tables", home=tmp_path, url=cut_over_database.url, config=config, **environment)
     assert done.status == 0, done.output
     kept = [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
-    assert sorted(k.split(".", 1)[1] for k in kept) == ["copy.gz"] * 2 + ["json"] * 2 + ["load.sql"] * 2
-    assert all(k.startswith("prod/exports/") for k in kept)
+    exports = [k for k in kept if k.startswith("prod/exports/")]
+    assert sorted(k.split(".", 1)[1] for k in exports) == ["copy.gz"] * 2 + ["json"] * 2 + ["load.sql"] * 2
     assert list(tmp_path.rglob("*.copy.gz")) == []
+    reports = [k.removeprefix("prod/reports/") for k in kept if k.startswith("prod/reports/")]
+    assert [Path(r).suffix for r in sorted(reports)] == [".html", ".json"]
+    # another worker, with an empty disk, finds them
+    looked = execute("verify", home=tmp_path / "other", url=cut_over_database.url, **environment)
+    assert f"compared with {min(reports, key=len).rsplit('.', 1)[0]}" in looked.output
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -71,5 +76,5 @@ def test_a_bucket_that_is_not_there_is_told_before_a_rollback_that_drops(
     environment = {**login, "AWS_ENDPOINT_URL_S3": moto_url, "AICFG_STORE": "s3://no-such-bucket"}
     done = execute("rollback", home=tmp_path, url=migrated_database.url, config=config, **environment)
     assert done.status == 1
-    assert "Exports can't be written to s3://no-such-bucket/exports" in " ".join(done.output.split())
+    assert "Reports can't be written to s3://no-such-bucket/reports" in " ".join(done.output.split())
     assert parked(migrated_database) == before

@@ -14,6 +14,7 @@ from dagster import OpExecutionContext
 from aicfg_pipeline.orchestration.commands import Commands, commands_for
 from aicfg_pipeline.orchestration.config import Request, RequestResource
 from aicfg_pipeline.orchestration.home import Target
+from aicfg_pipeline.orchestration.keeping import must_answer
 from aicfg_pipeline.orchestration.metadata import failures
 from aicfg_pipeline.orchestration.ops.guard import services_guarded
 from aicfg_pipeline.orchestration.ops.stopping import stopped_while_looking
@@ -84,6 +85,8 @@ def step(context: OpExecutionContext, migration: Migration, opens: Opens) -> Ite
             services.settings()  # a mistake in their file is told before anything else is done
         target = postgres.target()
         failing.target = target.told
+        if opens in (Opens.PLANS, Opens.BEGINS):
+            must_answer()
         if opens is not Opens.FOLLOWS:
             print(f"Target: {target.told}", flush=True)
         commands = commands_for(target)

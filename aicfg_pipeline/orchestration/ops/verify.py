@@ -10,6 +10,7 @@ from aicfg_pipeline.orchestration import world
 from aicfg_pipeline.orchestration.assets import VERIFICATION
 from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.home import report_folder
+from aicfg_pipeline.orchestration.keeping import keep
 from aicfg_pipeline.orchestration.metadata import check_evaluation
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Opens, Step
@@ -141,6 +142,7 @@ def _write_differences(context: OpExecutionContext, run: Run, inspection: Inspec
     for old in {c.pair for c in wrong if c.name in ("row_count", "checksum", "rows")}:
         file = write_differences(inspection, run.migration.pair(old), report_folder(), f"differences-{run.run_id[:8]}")
         if file:
+            keep(file, again=True)
             context.log.warning(f"{old}: every differing value: {file}")
 
 
@@ -150,8 +152,8 @@ def _log_findings(context: OpExecutionContext, run: Run, checks: list[Check]) ->
     if compared is None:
         context.log.info("There is no earlier report on this database to compare with.")
         return
-    path, findings = compared
-    context.log.info(f"compared with {path.name}: {sum(f.ok for f in findings)} of {len(findings)} facts agree")
+    name, findings = compared
+    context.log.info(f"compared with {name}: {sum(f.ok for f in findings)} of {len(findings)} facts agree")
     for finding in findings:
         if finding.judgement != "agrees":
             (context.log.info if finding.ok else context.log.warning)(f"{finding.judgement}: {finding}")
