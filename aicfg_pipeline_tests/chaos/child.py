@@ -14,6 +14,7 @@ from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps import undo, verify
 from aicfg_pipeline.rollback.steps.abandon import abandon
 from aicfg_pipeline.rollback.steps.migrate import migrate
+from aicfg_pipeline.rollback.tables import pieces
 from aicfg_pipeline_tests.tools.migration import drop_parked, prepared, roll_back, running
 
 
@@ -57,6 +58,7 @@ def check(run: Run) -> None:
 def act(action: str, url: str, outcome: Path, exports: Path, run_id: str, settings: dict[str, Any]) -> None:
     """Do it and write how it ended: done, the pipeline's own refusal, or anything else: a bug."""
     said: list[str] = []
+    pieces.PIECE_PAGES = 1  # so that there are several
     try:
         with running(url, run_id=run_id, say=said.append, **settings) as run:
             actions(exports)[action](run)

@@ -1,4 +1,4 @@
-"""Step 1: the shadow. Table, change log, copy, indexes, replay; each in a transaction of its own that records itself.
+"""Step 1: the shadow. Table, change log, copy in pieces, indexes, replay; each in a transaction that records itself.
 
 Killed anywhere, it goes on from there. A shadow of an older attempt (other DDL, other columns, other new table) is
 recognised and made anew. Comparing does not belong here.
@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import sql
 
-from aicfg_pipeline.errors import StateError
+from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
@@ -23,11 +23,11 @@ from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.run import Measure, Run, at_work, index_progress
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, UNDOABLE, PairState, State
 from aicfg_pipeline.rollback.steps import instant
-from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants
-from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, Replay, catch_up, vacuuming
+from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, grants, pieces
+from aicfg_pipeline.rollback.tables.catch_up import COPY_SETTINGS, Replay, catch_up, replay_once, vacuuming
 from aicfg_pipeline.rollback.tables.fitting import rows_must_fit
-from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.rollback.tables.parked import setting_aside, without_parked
+from aicfg_pipeline.rollback.tables.pieces import Pages
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.rollback.tables.shadows import identity_of, why_stale
 from aicfg_pipeline.rollback.tables.sources import back_way, shadow_source
@@ -56,9 +56,12 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
         state = _made_way(run, state)
     state = _prepared(run, state, facts)
     _copied(run, state, facts)
-    _indexed(run, state, facts)
     back = replay_back(run, state)
-    facts["keys_replayed"] = catch_up(run, back)
+    facts["keys_replayed"] = 0
+    if _done(run, state, "indexed") is None:  # the pieces have no snapshot in common: this makes them one table
+        facts["keys_replayed"] += replay_once(run, replace(back, bare=True))
+    _indexed(run, state, facts)
+    facts["keys_replayed"] += catch_up(run, back)
     assert state.shadow is not None
     if run.session.scalar(engine("worth_a_vacuum"), {"oid": state.shadow.oid, "replayed": facts["keys_replayed"]}):
         # outside any transaction: the shadow's own autovacuum is off until the cut-over
@@ -78,7 +81,11 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
 def remains(run: Run, state: PairState) -> str | None:
     """Say what is there of an older attempt that can't be gone on with, or None."""
     if state.shadow:
-        stale = why_stale(run.session, run.migration, run.look().ledger, state)
+        book = run.look().ledger
+        stale = why_stale(run.session, run.migration, book, state)
+        done = None if stale or _done(run, state, "copied") else pieces.pieces_done(book, state)
+        if done and pieces.moved(run.session, state, done):
+            stale = "the new table was written anew (VACUUM FULL, CLUSTER) while it was copied in pieces"
         return f"a shadow of an older attempt is there, but {stale}" if stale else None
     has_triggers = any(catalog.our_triggers(run.session, r.oid, state.pair.change_log) for r in state.live_tables)
     return "remains of an older attempt" if state.log or has_triggers else None
@@ -156,17 +163,44 @@ def _copied(run: Run, state: PairState, facts: dict[str, Any]) -> None:
     done = _done(run, state, "copied")
     if done is None:
         assert state.shadow is not None
-        copying = _copying(state, shadow_source(run.session, state))
-        began = time.perf_counter()
-        with (
-            at_work(run, f"{state.pair.old}: copying", _copied_so_far(state)),
-            rows_must_fit(state.pair.old),
-            begun(run, copying) as session,
-        ):
-            done = {"shadow_oid": state.shadow.oid, "rows": carry_out(session, copying.then)}
-            done["copy_seconds"] = round(time.perf_counter() - began, 3)
-            run.record(STEP, "copied", pair=state.pair.old, facts=done)
+        copying = _copying(run, state, state.shadow)
+        left = pieces.left_to_copy(run.session, run.look().ledger, state)
+        with at_work(run, f"{state.pair.old}: copying", _copied_so_far(state)):
+            while done is None:
+                left, done = _piece(run, state, copying, left)
     facts.update(rows=done["rows"], copy_seconds=done["copy_seconds"])
+
+
+def _piece(run: Run, state: PairState, copying: Work, left: Pages | None) -> tuple[Pages | None, dict[str, Any] | None]:
+    """Copy the next piece; return what is left, and the facts of the whole copy once it was the last."""
+    assert state.shadow is not None
+    began = time.perf_counter()
+    of_shadow = {"shadow_oid": state.shadow.oid}
+    with begun(run, copying) as session:
+        if left is not None:
+            pieces.begin_piece(session, left)
+        rows, seconds = carry_out(session, copying.then), round(time.perf_counter() - began, 3)
+        if left is None:
+            done = {**of_shadow, "rows": rows, "copy_seconds": seconds}
+        else:
+            _must_not_have_moved(session, state, left)
+            left = left.after(rows, seconds)
+            if left.first < left.end and not pieces.emptied(session, state):
+                run.record(STEP, pieces.OUTCOME, pair=state.pair.old, facts={**of_shadow, **left.facts})
+                return left, None
+            done = {**of_shadow, "rows": left.rows, "copy_seconds": left.seconds}
+        run.record(STEP, "copied", pair=state.pair.old, facts=done)
+    return left, done
+
+
+def _must_not_have_moved(session: Session, state: PairState, left: Pages) -> None:
+    """What this piece has read is locked against that until it is recorded. Raises `GateError`."""
+    if pieces.moved(session, state, left):
+        raise GateError(
+            f"{state.new_table.name} was written anew (VACUUM FULL, CLUSTER) while it was copied in pieces: its rows have"
+            " moved, and no change log has that. Nothing has changed for anyone.",
+            remedy="Run the same job again: it makes the shadow anew.",
+        )
 
 
 def _indexed(run: Run, state: PairState, facts: dict[str, Any]) -> None:
@@ -230,11 +264,12 @@ def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
     if not there:
         yield _preparing(run, state, model)
     if not there or _done(run, state, "copied") is None:
-        yield _copying(state, shadow_source(run.session, state, model))
+        yield _copying(run, state if there else replace(state, private_old=None), model)
     indexed = there and _done(run, state, "indexed") is not None
-    if not indexed:
-        yield _indexing(run, state, model)
     replaying = replay_back(run, state, model).work()
+    if not indexed:
+        yield replaying
+        yield _indexing(run, state, model)
     yield replaying
     yield replace(_vacuuming(state), provided=IF_WORTH_IT) if indexed else _vacuuming(state)
     yield replaying
@@ -278,9 +313,16 @@ def _preparing(run: Run, state: PairState, model: Relation) -> Work:
     )
 
 
-def _copying(state: PairState, source: Source) -> Work:
-    copy = engine("copy_rows", target=private(state.pair.old), columns=columns(source.columns), source=source.query)
-    return Work(STEP, state.pair.old, "copy all rows", then=[copy], settings=COPY_SETTINGS, outcome="copied")
+def _copying(run: Run, state: PairState, model: Relation) -> Work:
+    source = shadow_source(run.session, state, model)
+    left = pieces.left_to_copy(run.session, run.look().ledger, state)
+    rows = source.query if left is None else pieces.piece_source(run.session, state, model)
+    copy = engine("copy_rows", target=private(state.pair.old), columns=columns(source.columns), source=rows)
+    does = "copy all rows"
+    if left is not None:
+        told = counted(left.pieces, "piece")
+        does += f": {told} of at most 64 MiB, each in a transaction of its own that goes like this one"
+    return Work(STEP, state.pair.old, does, then=[copy], settings=COPY_SETTINGS, outcome="copied")
 
 
 def _indexing(run: Run, state: PairState, model: Relation) -> Work:

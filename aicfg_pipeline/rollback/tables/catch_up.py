@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from aicfg_pipeline.postgres.locks import PROGRESS_SECONDS
-from aicfg_pipeline.postgres.statements import comma, engine, private, provided
+from aicfg_pipeline.postgres.statements import comma, engine, private, provided, unnoted
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
@@ -41,7 +41,8 @@ COPY_SETTINGS = {"synchronous_commit": "off"}
 class Replay:
     """One log and how it is replayed: `tables` are read, `target` is written.
 
-    `make` returns the statements, given whether a TRUNCATE has put the whole table in doubt.
+    `make` returns the statements, given whether a TRUNCATE has put the whole table in doubt. A `bare` target has no index yet,
+    so that no row of it can be looked up.
     """
 
     pair: Pair
@@ -49,6 +50,7 @@ class Replay:
     tables: tuple[sql.Identifier, ...]
     target: sql.Identifier
     make: Callable[[bool], list[sql.Composable]]
+    bare: bool = False
 
     def script(self, waiting: Waiting) -> list[sql.Composable]:
         """Return what replays the waiting entries, or nothing where there are none.
@@ -58,7 +60,8 @@ class Replay:
         """
         if not waiting.entries:
             return []
-        return [change_log.access_path(waiting), *self.make(waiting.whole_table)]
+        path = unnoted(engine("by_reading_all")) if self.bare else change_log.access_path(waiting)
+        return [path, *self.make(waiting.whole_table)]
 
     def planned(self) -> list[sql.Composable]:
         """Return the replay as a plan shows it: it runs only if entries wait, and after a TRUNCATE as a copy anew."""
@@ -86,7 +89,7 @@ def catch_up(run: Run, replay: Replay, *, few: int = FEW_LEFT) -> int:
     """Replay until at most `few` entries came in meanwhile, or writers are as fast as we; return entries replayed."""
     total, last_said = 0, time.monotonic()
     for _ in range(MOST_ROUNDS):
-        taken = _round(run, replay)
+        taken = replay_once(run, replay)
         total += taken
         if taken >= MANY_DEAD:
             run.session.execute(engine("vacuum_log", log=private(replay.pair.change_log)))
@@ -118,7 +121,8 @@ def catch_up_for_swap(run: Run, replays: Sequence[Replay], oids: list[int]) -> i
     return total
 
 
-def _round(run: Run, replay: Replay) -> int:
+def replay_once(run: Run, replay: Replay) -> int:
+    """Replay what waits, in one snapshot; return how many entries that were."""
     with rows_must_fit(replay.pair.old), begun(run, replay.work()) as session:
         rows = session.script_rows(change_log.count_waiting([(replay.pair, replay.target)]))
         (waiting,) = change_log.counted(rows)
