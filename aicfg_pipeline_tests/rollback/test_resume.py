@@ -26,6 +26,7 @@ from aicfg_pipeline.rollback.steps.compare import compare
 from aicfg_pipeline.rollback.steps.copy_back import copy_back
 from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
+from aicfg_pipeline.rollback.tables import pieces
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.tools.everything import EVERYTHING
 from aicfg_pipeline_tests.tools.kills import counting, differing, portrait, survived
@@ -148,6 +149,7 @@ def test_killed_at_every_statement(
 ) -> None:
     """One database is killed at each statement in turn, and again from where that has left it; whatever a commit has
     let stand is finished on a copy. So every statement of every transaction is the last one once."""
+    monkeypatch.setattr(pieces, "PIECE_PAGES", 2)  # several
     with prepared(running_server, walk) as database:
         options = Injected(database).options
         with counting(database, monkeypatch, **options), running(database.url) as run:

@@ -98,7 +98,7 @@ SET LOCAL enable_hashjoin TO DEFAULT;
 SET LOCAL enable_mergejoin TO DEFAULT;
 SET LOCAL join_collapse_limit TO DEFAULT;
 
--- name: copy_rows -- all rows in one statement: one snapshot, no row locks
+-- name: copy_rows -- rows in one statement: no row locks
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {source} AS source;
 
 -- name: replay_delete -- the rows whose keys are in the log, taken out of the copy

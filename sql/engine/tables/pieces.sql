@@ -1,8 +1,9 @@
 -- What `aicfg_pipeline.rollback.tables.pieces` runs.
 
--- name: mapped_piece -- rows of the live table that lie between two pages, in the columns of the other one
+-- name: mapped_piece -- rows of the live table that lie between two pages, in the columns of the other one; by hand, where no page was set, all of them
 (SELECT {expressions} FROM {table}
- WHERE ctid OPERATOR(pg_catalog.>=) CAST(current_setting('aicfg.piece_from') AS tid) AND ctid OPERATOR(pg_catalog.<) CAST(current_setting('aicfg.piece_to') AS tid));
+ WHERE ctid OPERATOR(pg_catalog.>=) CAST(coalesce(nullif(current_setting('aicfg.piece_from', true), ''), '(0,0)') AS tid)
+   AND ctid OPERATOR(pg_catalog.<) CAST(coalesce(nullif(current_setting('aicfg.piece_to', true), ''), '(4294967294,0)') AS tid));
 
 -- name: piece_between -- which pages the next piece has
 SELECT set_config('aicfg.piece_from', format('(%s,0)', %(first)s::bigint), true) AS first, set_config('aicfg.piece_to', format('(%s,0)', %(end)s::bigint), true) AS end;
