@@ -130,7 +130,7 @@ def test_the_copy_is_the_table_whatever_its_rows_do_between_two_pieces(
 def test_rows_that_no_log_has_seen_moving_stop_the_copy(large: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with between(monkeypatch, 4, lambda: large.execute(f"VACUUM FULL {NEW}")), pytest.raises(GateError, match="anew"):
         copied(large)
-    in_use = "SELECT relkind FROM pg_class WHERE oid = ANY ('{public.org_prompt_engineering, public.ai_cfg_org_prompts}'::regclass[])"
+    in_use = f"SELECT relkind FROM pg_class WHERE oid IN ('public.{OLD}'::regclass, 'public.{NEW}'::regclass)"
     assert sorted(large.query(in_use)) == [("r",), ("v",)]
     copied(large)
     both_agree(large)
