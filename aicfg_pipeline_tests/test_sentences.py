@@ -258,6 +258,15 @@ SAID: dict[str, dict[str, str]] = {
     "rollback/tables/differences.py": {
         "the owner has not the same": "rollback/steps/test_instant.py::test_what_differs_where_the_rows_are_is_told_with_the_reason",
     },
+    "rollback/tables/outside_keys.py": {
+        "Foreign keys that refer to the tables have changed": (
+            "rollback/test_what_goes_along.py::test_a_key_that_comes_while_the_locks_are_waited_for_stops_the_swap"
+        ),
+        "{} of {} has no column of": "rollback/test_what_goes_along.py::test_a_key_that_can_not_go_along_is_a_hazard_that_says_why",
+    },
+    "rollback/tables/publications.py": {
+        "{} of {} has no column of": "rollback/test_what_goes_along.py::test_what_subscribers_would_miss_is_a_hazard_that_says_why",
+    },
     "rollback/tables/comparison.py": {"{} on both sides": WRONG_COPY},
     "rollback/tables/export.py": {
         "Does the same": "rollback/tables/test_export.py::test_rows_that_are_not_those_exported_are_not_loaded",

@@ -51,7 +51,10 @@ def build(connection: psycopg.Connection, world: World, database: str, superuser
     _old_names(run, connection, world)
     run("RESET ROLE")
     for dependent in world.dependents:
-        run(dependent_statement(world.pairs[dependent.pair], dependent))
+        pair = world.pairs[dependent.pair]
+        if goes_along(pair, dependent):
+            _as_owner(run, pair.owner or world.owner)
+        run(dependent_statement(pair, dependent))
     run("RESET ROLE; RESET search_path")
     _publish(run, world, can_choose=_version(connection) >= 150_000)
     _settings(run, world, database)
@@ -158,6 +161,19 @@ def insert(
     connection.execute(f"SET ROLE {q(owner)}")  # type: ignore[call-overload]
 
 
+def goes_along(pair: Pair, dependent: Dependent) -> bool:
+    """Say whether a dependent follows the table in use: a key of the owner's own table to a column that both have alike."""
+    column = pair.column(pair.key[0])
+    return dependent.kind == "key" and not dependent.on_view and len(pair.key) == 1 and column.old == column.new
+
+
+def published_along(world: World) -> bool:
+    """Say whether the publication follows the table in use."""
+    first = world.pairs[0]
+    alike = all(pair_column.old == pair_column.new for pair_column in map(first.column, first.key))
+    return world.publication == "table" or (world.publication in ("columns", "filter") and alike)
+
+
 def dependent_statement(pair: Pair, dependent: Dependent, *, later: bool = False) -> str:
     """Return what makes something outside that refers to the new table or the view; `later` to the old table."""
     old = later or (dependent.on_view and pair.shape in ("view", "renamed"))
@@ -197,6 +213,8 @@ def _publish(run: Callable[[str], None], world: World, *, can_choose: bool) -> N
         said = {"columns": "table", "filter": "table", "schema": "all"}.get(said, said)
     if said:
         run(f"CREATE PUBLICATION generated {scope[said]}")
+        if said not in ("all", "schema"):
+            run(f"ALTER PUBLICATION generated OWNER TO {q(world.owner)}")
 
 
 def _settings(run: Callable[[str], None], world: World, database: str) -> None:

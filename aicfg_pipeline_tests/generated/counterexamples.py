@@ -218,6 +218,11 @@ CASES = (
         world(dependents=(Dependent("view", 0),)),
     ),
     Case("a publication of the new table follows it back", world(publication="table")),
+    Case(
+        "a publication of some rows follows the table, and so does its replica identity",
+        world(replace(PLAIN, new_identity="FULL"), publication="filter"),
+    ),
+    Case("a key of a table outside follows the table in use", world(dependents=(Dependent("key", 0),))),
     Case("partial and expression indexes come back", world(replace(PLAIN, indexes=(
         Index("part", '"word"', where='"word" IS NOT NULL', needs=("word",)), Index("md", 'md5("word")', needs=("word",)),
     )))),

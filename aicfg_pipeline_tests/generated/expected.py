@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from aicfg_pipeline_tests.generated.building import goes_along, published_along
 from aicfg_pipeline_tests.generated.world import Pair, World
 
 ACCESS_CODES = frozenset({"access_changes", "grants_lost"})
@@ -30,7 +31,10 @@ def may_be(hazard: Any, world: World, before: Any, lossless: dict[str, dict[str,
     """Say whether the world gives a reason for this hazard."""
     pairs = [p for p in world.pairs if hazard.pair in (None, p.old)]
     reasons = {
-        "dependents": lambda p: bool(world.dependents or world.publication),
+        "dependents": lambda p: (
+            any(not goes_along(world.pairs[d.pair], d) for d in world.dependents)
+            or bool(world.publication and (not published_along(world) or _whole(before)))
+        ),
         "unmapped_column": _has_new_only_values(before),
         "violates_not_null": lambda p: any(
             c.old and (c.not_null or c.old_check) for c in p.columns if c.name not in p.key
@@ -52,6 +56,11 @@ def may_be(hazard: Any, world: World, before: Any, lossless: dict[str, dict[str,
         "grants_lost": lambda p: bool(p.view_grants or p.new_grants or p.old_grants or world.default_privileges),
     }
     return hazard.code in INFORMATIVE or any(reasons.get(hazard.code, lambda p: False)(p) for p in pairs)
+
+
+def _whole(before: Any) -> bool:
+    """Say whether a publication is one of everything: an old server can't choose, and the world's is made so there."""
+    return any(everything for _, everything in before.around["publications"] or ())
 
 
 TYPE_CODES = frozenset({"type_mismatch", "values_change", "time_zone"})
@@ -88,7 +97,7 @@ def _shifts(pair: Pair) -> bool:
 def undo_may_refuse(world: World, lossless: dict[str, dict[str, bool]], writer: Any) -> bool:
     """Say whether an undo has a reason to refuse: a key from outside, a value that does not come forth."""
     return (
-        any(d.kind in ("key", "partitioned") for d in world.dependents)
+        any(d.kind in ("key", "partitioned") and not goes_along(world.pairs[d.pair], d) for d in world.dependents)
         or bool(world.later)
         or not all(all(told.values()) for told in lossless.values())
         or any(c.new is None for p in world.pairs for c in p.columns)

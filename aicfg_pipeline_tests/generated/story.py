@@ -30,7 +30,14 @@ from aicfg_pipeline.rollback.steps.undo import undo_rollback
 from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline.store.folder import Folder
 from aicfg_pipeline_tests.generated import expected, files, prediction, witness
-from aicfg_pipeline_tests.generated.building import Built, build, dependent_statement, login
+from aicfg_pipeline_tests.generated.building import (
+    Built,
+    build,
+    dependent_statement,
+    goes_along,
+    login,
+    published_along,
+)
 from aicfg_pipeline_tests.generated.connections import connections
 from aicfg_pipeline_tests.generated.dice import Dice
 from aicfg_pipeline_tests.generated.values import SECRET
@@ -252,6 +259,7 @@ class Story:
             self._restored(pair, before)
         self._closed()
         self._neighbours(before)
+        self._followed(before)
 
     def _undone(self, first: Seen, how_many: int) -> bool:
         """Undo; False where it refuses for a reason, and nothing has changed then."""
@@ -305,8 +313,9 @@ class Story:
                 drop_new_tables(run, Folder(self.folder / "exports"), checks, before_retention_ends=True)
                 lifecycle.finish(run, {})
         except PipelineError as error:
-            outside = self.world.dependents or self.world.later
-            if not outside and self.world.publication not in ("table", "columns", "filter"):
+            stays = [d for d in self.world.dependents if not goes_along(self.world.pairs[d.pair], d)]
+            published = self.world.publication in ("columns", "filter") and not published_along(self.world)
+            if not stays and not self.world.later and not published:
                 raise
             self._no_secret("a drop's refusal", str(error))
             self.refused.append(f"drop: {expected.gist(error)}")
@@ -314,13 +323,37 @@ class Story:
         for pair in self.world.pairs:
             self._equal("drop: rows of the old table", before[pair.old], witness.rows(self.witness, pair, "old"))
             found = witness.shape(self.witness, pair.old)
-            self._equal(
-                "drop: the old table", _comparable(self.built.old_shape[pair.old], pair), _comparable(found, pair)
-            )
+            self._equal("drop: the old table", _comparable(self._wanted(pair), pair), _comparable(found, pair))
         self._nothing_left("drop")
         self._write("old", 2)
 
     # --- what is judged --------------------------------------------------------------------------------------------
+
+    def _wanted(self, pair: Pair) -> dict[str, Any]:
+        """The old table as its file makes it, with the new table's replica identity where the file says none."""
+        made = self.built.old_shape[pair.old]
+        return {**made, "replica_identity": "f" if pair.new_identity == "FULL" else made["replica_identity"]}
+
+    def _followed(self, before: Seen) -> None:
+        """Keys from outside and publications refer to the old table now, and are what they were in every other way."""
+        now = witness.around(self.witness)
+        for dependent in self.world.dependents:
+            pair = self.world.pairs[dependent.pair]
+            if goes_along(pair, dependent):
+                found = [[k for k in at["keys"] or () if "outside" in k[0]] for at in (before.around, now)]
+                wanted = [
+                    [t, n, d.replace(self._quoted(pair.new), self._quoted(pair.old)), v] for t, n, d, v in found[0]
+                ]
+                self._equal(f"{self.chapter}: a key of a table outside", wanted, found[1])
+        if published_along(self.world) and not any(everything for _, everything in now["publications"] or ()):
+            names = {p.new: p.old for p in self.world.pairs}
+            told = [
+                {**t, "tablename": names.get(t["tablename"], t["tablename"])} for t in before.around["published"] or ()
+            ]
+            self._equal(f"{self.chapter}: what is published", _by_name(told), _by_name(now["published"] or ()))
+
+    def _quoted(self, name: str) -> str:
+        return str(self.witness.execute("SELECT 'public.' || quote_ident(%s)", (name,)).fetchone()[0])  # type: ignore[index]
 
     def _restored(self, pair: Pair, before: Seen) -> None:
         """The old table is what its file makes of it; whoever could draw from its sequences still can."""
@@ -331,7 +364,7 @@ class Story:
         }
         self._equal(
             f"{self.chapter}: the old table",
-            _comparable(self.built.old_shape[pair.old], pair),
+            _comparable(self._wanted(pair), pair),
             _comparable(without_log, pair),
         )
         access = witness.access(self.witness, [pair.old])
@@ -492,6 +525,11 @@ def _comparable(shape: dict[str, Any] | None, pair: Pair) -> dict[str, Any] | No
 def _speaks_of(found: Any, names: set[str]) -> bool:
     told = json.dumps(found, ensure_ascii=False).replace('\\"', '"').replace('""', '"')
     return any(n in told for n in names) or "outside" in told
+
+
+def _by_name(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """In one order, and the columns that are published without theirs: where all are, they are the old table's."""
+    return sorted(({k: v for k, v in t.items() if k != "attnames"} for t in found), key=lambda t: str(t["tablename"]))
 
 
 def _sorted(found: set[tuple[str, ...]]) -> list[tuple[str, ...]]:

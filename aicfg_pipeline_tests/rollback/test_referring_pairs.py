@@ -24,7 +24,6 @@ ROWS = (
     ("written", "order"),
     [("inside", ("teams", "people")), ("beside", ("people", "teams"))],
 )
-@pytest.mark.two_versions
 def test_a_cycle_of_keys_goes_forward_back_forth_and_back(
     plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Written, order: tuple[str, str]
 ) -> None:

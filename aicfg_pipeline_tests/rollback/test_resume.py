@@ -38,6 +38,13 @@ SETTINGS, PROMPTS, NEW = "sys_rag", "org_prompt_engineering", "ai_cfg_org_prompt
 NO_ONE = "'00000000-0000-0000-0000-{:012d}'"
 
 
+OUTSIDE = (
+    f"CREATE TABLE audit (prompt uuid CONSTRAINT of_prompt REFERENCES {NEW} (id) ON DELETE CASCADE);"
+    f"INSERT INTO audit SELECT id FROM {NEW}; COMMENT ON CONSTRAINT of_prompt ON audit IS 'whose'"
+)
+"""A table of others that refers to a new table. It has to refer to whatever is in use, whenever the run is ended."""
+
+
 def copy_settings(run: Run, _: Path) -> None:
     copy_back(run, SETTINGS)
 
@@ -126,6 +133,10 @@ def _fill(walk: Walk) -> Callable[[Database], None]:
     def fill(database: Database) -> None:
         fill_demo(database.admin_url, database.url, organisations=6)
         migrate_forward(database.url)
+        database.execute(OUTSIDE)
+        database.admin().execute(
+            f"CREATE PUBLICATION realtime FOR TABLE {NEW}; ALTER PUBLICATION realtime OWNER TO postgres"
+        )
         for number, step in enumerate(walk.before, start=1):
             with running(database.url) as run:
                 step(run, Path())

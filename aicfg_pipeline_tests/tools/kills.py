@@ -133,6 +133,9 @@ FROM here JOIN pg_policy ON polrelid = here.oid
 UNION ALL
 SELECT 'view', name, pg_get_viewdef(oid) FROM here WHERE relkind = 'v'
 UNION ALL
+SELECT 'published', name, concat_ws(' ', b.pubname, relreplident) FROM here JOIN pg_publication_rel r ON r.prrelid = here.oid
+JOIN pg_publication b ON b.oid = r.prpubid
+UNION ALL
 SELECT 'function', p.oid::regprocedure::text, prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
 WHERE n.nspname IN ('public', 'aicfg_rollback')
 ORDER BY 1, 2, 3

@@ -13,6 +13,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, engine, ident
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
+from aicfg_pipeline.rollback.tables import outside_keys
 from aicfg_pipeline.rollback.tables.dependents import find_dependents, find_mentions
 from aicfg_pipeline.rollback.tables.foreign_keys import refers_to_nothing
 from aicfg_pipeline.spec.model import ForeignKey, Pair
@@ -32,6 +33,7 @@ def _references(inspection: Inspection, pair: Pair, table: Relation) -> Verdict:
     with inspection.session.transaction(snapshot=True, read_only=True, search_path=search_path):
         keys = catalog.foreign_keys(inspection.session, table.oid)
         unvalidated = [k.name for k in keys if not k.validated]
+        unvalidated += _not_validated_outside(inspection, pair, table)
         # the server has proven these for every row, in this very run
         proven = {k.name for k in keys if k.validated} if inspection.just_proven else set()
         looked_at = [k for k in pair.old_ddl.foreign_keys if k.name not in proven]
@@ -60,6 +62,15 @@ def _references(inspection: Inspection, pair: Pair, table: Relation) -> Verdict:
         return failed(told, {**facts, "parked_keys_still_on": still_on}, severity="WARN")
     held = f"{len(pair.old_ddl.foreign_keys)} foreign keys hold; nothing refers to a parked table."
     return passed(held + hint, facts)
+
+
+def _not_validated_outside(inspection: Inspection, pair: Pair, table: Relation) -> list[str]:
+    """Keys of tables outside that the cut-over has moved here, and that were valid before."""
+    ours = [
+        r.oid for s in inspection.look.pairs for r in (s.at_old_name, s.private_old, s.private_new) if r is not None
+    ]
+    waiting = outside_keys.waiting(inspection.session, inspection.ledger, pair, table.oid, ours)
+    return [f"{key.name} of {key.schema}.{key.table}" for key in waiting]
 
 
 def _keys_still_on(inspection: Inspection, pair: Pair) -> list[str]:

@@ -18,6 +18,7 @@ from aicfg_pipeline.rollback.checks.facts import CatalogFacts, as_facts, compare
 from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.tables import change_log
+from aicfg_pipeline.rollback.tables.publications import IDENTITY
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.spec.ddl import Function, function_name_tokens, trigger_functions
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, ForeignKey, Migration, Pair
@@ -41,7 +42,19 @@ def _compared(inspection: Inspection, pair: Pair, table: Relation) -> Verdict:
     owner = expected_owner(inspection, pair)
     if owner is not None:
         expected["table", "owner"], found["table", "owner"] = owner, table.owner
+    expected |= _given_identity(inspection, pair)
     return compared(pair, expected, found, what="Columns, constraints, indexes and triggers")
+
+
+def _given_identity(inspection: Inspection, pair: Pair) -> CatalogFacts:
+    """Return the replica identity that the cut-over has brought along, where the file does not say one."""
+    swap = inspection.ledger.last("cut_over", pair=pair.old, outcome="done")
+    given = swap.facts.get(IDENTITY) if swap else None
+    if not given:
+        return {}
+    kinds = {"f": "full", "n": "nothing", "i": "index"}
+    facts = {("table", "replica identity"): kinds[given["kind"]]}
+    return facts | ({(f"index {given['index']}", "replica identity"): "yes"} if given["kind"] == "i" else {})
 
 
 def expected_owner(inspection: Inspection, pair: Pair) -> str | None:

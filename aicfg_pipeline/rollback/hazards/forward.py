@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.rollback.hazards import columns, types
+from aicfg_pipeline.rollback.hazards import along, columns, types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
+from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import State
+from aicfg_pipeline.rollback.tables.along import along_forward
 from aicfg_pipeline.rollback.tables.dependents import find_others
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.rollback.tables.sources import Way, forth_way
@@ -53,7 +55,18 @@ def of_way(session: Session, way: Way, ours: Sequence[int]) -> Iterator[Hazard]:
     """Look at one old table on its way into a new one. `ours` are all that go with it."""
     yield from columns.of_way(session, way)
     yield from types.of_way(session, way)
-    for dependent in find_others(session, way.source.oid, ours):
+    others = along_forward(session, Ledger(), way, ours)
+    yield from along.told(session, others, "an old table", "the one that is kept aside")
+    for key in others.carried.keys:
+        yield Hazard(
+            "dependents",
+            f"The foreign key {key.label} goes along. Until the rows of {way.source.name} are moved, nobody can use"
+            f" {key.schema}.{key.table} either.",
+            "Accept it, at a time when that may be. Or take the key off before, and put it on again afterwards.",
+            way.pair.old,
+            {"kind": "foreign key", "name": key.label, "recreate": key.definition},
+        )
+    for dependent in along.of_others(find_others(session, way.source.oid, ours), [way.source]):
         yield Hazard(
             "dependents",
             f"The {dependent.kind} {dependent.name} refers to the old table, which is dropped or kept aside.",

@@ -8,6 +8,7 @@ from typing import Literal
 from aicfg_pipeline.errors import LockTimeoutError
 from aicfg_pipeline.rollback.hazards import (
     access,
+    along,
     dropping,
     files,
     forward,
@@ -53,7 +54,7 @@ def find_hazards(subject: Subject, job: Job = "rollback") -> list[Hazard]:
     found += _unless_locked_out(subject, "What is shared with other tables can't be read", shared.find)
     if not any(_stops_scratch(h) for h in found):
         found += _unless_locked_out(subject, "The names that will be needed can't be read", names.find)
-        read = (lambda s: instant.find(s, decision)) if decision.instant else rows.find
+        read = (lambda s: instant.find(s, decision)) if decision.instant else _of_copying
         found += _unless_locked_out(subject, "The rows can't be read", read)
         found += _unless_locked_out(subject, "Who may do what can't be read", access.find)
         # where a table can't be made or its rows can't be copied, that is told already
@@ -69,6 +70,12 @@ def _unless_locked_out(subject: Subject, what: str, find: Callable[[Subject], It
         yield from find(subject)
     except LockTimeoutError:
         yield server.locked_out(subject, what)
+
+
+def _of_copying(subject: Subject) -> Iterator[Hazard]:
+    """Another table takes the place: its rows are another's, and what refers to the one has to go along to the other."""
+    yield from along.find(subject)
+    yield from rows.find(subject)
 
 
 def _stops_scratch(hazard: Hazard) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.hazards import rights
+from aicfg_pipeline.rollback.hazards import along, rights
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
@@ -202,7 +202,7 @@ def _dependents(subject: Subject) -> Iterator[Hazard]:
     oids = [r.oid for s in states for r in (s.at_old_name, s.at_new_name) if r is not None]
     patterns = [name_pattern(s.pair.new) for s in states]
     with subject.session.transaction(read_only=True) as session:  # an empty search path: every name is qualified
-        for found in find_dependents(session, oids, patterns):
+        for found in along.of_others(find_dependents(session, oids, patterns), [s.new_table for s in states]):
             yield _dependent(found.kind, found.name, _GOES_ON_READING, _AFTERWARDS, found.recreate)
         yield from _wide_publications(session, oids)
         yield from _other_triggers(session, states, oids)

@@ -12,7 +12,7 @@ from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.hazards import access, columns, types
+from aicfg_pipeline.rollback.hazards import access, along, columns, types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import UNRECORDED, Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log, foreign_keys
@@ -33,6 +33,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
         yield from of_columns(subject, state)
         yield from access.lost_by_undo(subject.session, subject.migration, state)
     yield from _dependents(subject.session, states)
+    yield from along.forth(subject)
 
 
 def of_columns(subject: Subject, state: PairState) -> Iterator[Hazard]:
@@ -155,7 +156,7 @@ _REMEDY = (
 def _dependents(session: Session, states: tuple[PairState, ...]) -> Iterator[Hazard]:
     ours = [s.old_table.oid for s in states]
     for state in states:
-        for found in still_pointing(session, state.old_table.oid, ours):
+        for found in along.of_others(still_pointing(session, state.old_table.oid, ours), [state.old_table]):
             yield Hazard(
                 "dependents",
                 f"The {found.kind} {found.name} {_STAYS}",

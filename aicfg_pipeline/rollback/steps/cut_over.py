@@ -36,7 +36,9 @@ from aicfg_pipeline.rollback.tables import (
     sequences,
     trigger_functions,
 )
+from aicfg_pipeline.rollback.tables.along import Along, along_back, settle_outside
 from aicfg_pipeline.rollback.tables.losses import guards
+from aicfg_pipeline.rollback.tables.outside_keys import must_be_the_same
 from aicfg_pipeline.rollback.tables.sources import back_way, superseded_way
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
@@ -144,7 +146,11 @@ def _oids(states: tuple[PairState, ...]) -> list[int]:
 def _swap(run: Run, states: tuple[PairState, ...], seen: Mapping[str, Any]) -> dict[str, Any]:
     """Swap, with retries. `seen` is what was before, for the checks to compare with."""
     facts = {s.pair.old: _facts(run, s, seen) for s in states}
-    timing = swap(run, _swapping(run, states, _shadows(states), facts), what="cut over")
+    shadows = _shadows(states)
+    others = _along(run, states, shadows)
+    for old, fact in facts.items():
+        fact.update(others.facts(run.migration.pair(old)))
+    timing = swap(run, _swapping(run, states, shadows, facts, others), what="cut over")
     run.say(
         f"cut over: {', '.join(s.pair.old for s in states)} are tables again;"
         f" change log entries replayed under the locks: {timing['keys_replayed']}, attempts: {timing['lock_attempts']}"
@@ -156,8 +162,17 @@ def _shadows(states: tuple[PairState, ...]) -> dict[str, Relation]:
     return {s.pair.old: s.shadow for s in states if s.shadow is not None}
 
 
+def _along(run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation]) -> Along:
+    """Return what of others refers to the new tables and goes along to the old ones."""
+    return along_back(run.session, run.look(), states, models).carried
+
+
 def _swapping(
-    run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation], facts: Mapping[str, Mapping[str, Any]]
+    run: Run,
+    states: tuple[PairState, ...],
+    models: Mapping[str, Relation],
+    facts: Mapping[str, Mapping[str, Any]],
+    others: Along,
 ) -> Swap:
     """Return the swap. `models` are the shadows, or tables made like them."""
     referred = catalog.relations(run.session, {k.references for s in states for k in s.pair.old_ddl.foreign_keys})
@@ -171,7 +186,7 @@ def _swapping(
     return Swap(
         step=STEP,
         search_path=ddl.building_path(run),
-        keys=outside,
+        keys=[*others.locks, *outside],
         tables=lock_order(states),
         replays=[replay_back(run, s, models[s.pair.old]) for s in states],
         moves=[
@@ -180,12 +195,14 @@ def _swapping(
             *within_swap_schema(
                 run.migration.schema, [*(m for s in states for m in _dressed(run, s)), *_moved(run, states)]
             ),
+            *others.statements,
         ],
         guards=[g for s in states for g in _guards(run, s, models[s.pair.old])],
-        look_again=lambda: _must_lose_nothing(run, states, models),
+        look_again=lambda: _must_lose_nothing(run, states, models, others),
         facts=facts,
         oids=_oids(states),
         referred=sorted({r.oid for r in referred.values()} - set(_oids(states))),
+        outside=others.outside,
     )
 
 
@@ -196,8 +213,9 @@ def _guards(run: Run, state: PairState, model: Relation) -> list[sql.Composable]
     return [g for w in ways for g in guards(run.session, w, accepted=run.settings.accept_hazards)]
 
 
-def _must_lose_nothing(run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation]) -> None:
-    """The plan's look at columns and types once more: the tables are in use, and may have got a column since."""
+def _must_lose_nothing(run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation], others: Along) -> None:
+    """The plan's look at columns and types once more: the tables are in use, and may have got a column or a key since."""
+    must_be_the_same(others.keys, _along(run, states, models).keys)
     with run.session.transaction(read_only=True, search_path=run.search_path) as session:
         found = [h for s in states for h in of_columns(session, s, models[s.pair.old])]
     _refuse([h for h in found if h.blocks(run.settings.accept_hazards)])
@@ -259,6 +277,9 @@ def settle(run: Run) -> dict[str, Any]:
                 f"{state.pair.old}: {counted(len(validated), 'foreign key')} validated, {len(removed)} taken off the"
                 " parked table" + (f"; OPEN: still on the parked table: {', '.join(left)}" if left else "")
             )
+    in_use = [(s.pair, s.old_table.oid) for s in run.look().in_state(State.CUT_OVER)]
+    for old, names in settle_outside(run, "settle", in_use).items():
+        done.setdefault(old, {})["outside_keys_validated"] = names
     return done
 
 
@@ -310,7 +331,8 @@ def _refers_to_nothing(state: PairState, waiting: Sequence[str]) -> GateError:
 
 def works(run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation]) -> Iterator[Work]:
     """Yield what this step does. `models` are the shadows, or tables made like them."""
-    planned = _swapping(run, states, models, {})
+    others = _along(run, states, models)
+    planned = _swapping(run, states, models, {}, others)
     for replay in planned.replays:
         yield replay.work()
     yield planned.work
@@ -321,6 +343,7 @@ def works(run: Run, states: tuple[PairState, ...], models: Mapping[str, Relation
         validating = _validating(run, state)
         if validating.then:
             yield validating
+    yield from others.validating("settle")
 
 
 def _validating(run: Run, state: PairState) -> Work:

@@ -23,9 +23,11 @@ from aicfg_pipeline.rollback.hazards import Hazard, Subject, forward
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State
 from aicfg_pipeline.rollback.tables import ddl, grants, sequences
+from aicfg_pipeline.rollback.tables.along import Along, along_forward, settle_outside
 from aicfg_pipeline.rollback.tables.aside import set_aside
 from aicfg_pipeline.rollback.tables.dependents import find_others
 from aicfg_pipeline.rollback.tables.losses import lost
+from aicfg_pipeline.rollback.tables.outside_keys import locks_ahead
 from aicfg_pipeline.rollback.tables.sources import forth_source, forth_way
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.ddl import trigger_functions
@@ -58,6 +60,7 @@ def migrate(run: Run) -> dict[str, Any]:
             return rows
 
     rows, _ = run.with_locks(work, what="migrate", oids=[s.old_table.oid for s in todo])
+    settle_outside(run, STEP, [(s.pair, s.at_new_name.oid) for s in run.look().pairs if s.at_new_name])
     for old, count in rows.items():
         pair = run.migration.pair(old)
         view = f"; {old} is a view now" if pair.view_ddl else ""
@@ -121,10 +124,13 @@ def _migrated(run: Run, state: PairState, states: Sequence[PairState]) -> int:
     copy, *others = _filling(run, state, new)
     rows = carry_out(session, [copy])
     found = _compared(run, state, new)
-    away, kept = _leaving(run, state, new, states)
+    carry_out(session, others)
+    along = _along(run, state, new, states)  # what refers to columns needs an index there, which is made by now
+    away, kept = _leaving(run, state, new, states, along)
     view = ddl.view_statements(session, pair, own.on_behalf_of(session, state.old_table.owner))
-    carry_out(session, [*others, *away, *view])
-    run.record(STEP, "done", pair=pair.old, facts={"rows": rows, "kept": kept, "checksum": found})
+    carry_out(session, [*along.statements, *away, *view])
+    facts = {"rows": rows, "kept": kept, "checksum": found, **along.facts(pair)}
+    run.record(STEP, "done", pair=pair.old, facts=facts)
     return rows
 
 
@@ -179,15 +185,20 @@ def _oids(states: Sequence[PairState]) -> list[int]:
     return [s.old_table.oid for s in states]
 
 
+def _along(run: Run, state: PairState, new: Relation, states: Sequence[PairState]) -> Along:
+    way = forth_way(run.session, state.pair, state.old_table, new)
+    return along_forward(run.session, ledger.read(run.session, run.migration), way, _oids(states)).carried
+
+
 def _leaving(
-    run: Run, state: PairState, new: Relation, states: Sequence[PairState]
+    run: Run, state: PairState, new: Relation, states: Sequence[PairState], along: Along
 ) -> tuple[list[sql.Composable], list[str]]:
     """Return how the old table goes, and the name under which it is kept where values of it are nowhere else.
 
-    Keys between the old tables of `states` are off by then.
+    Keys between the old tables of `states` are off by then, and `along` refers to the new ones.
     """
     session, old, going = run.session, state.old_table, set(_oids(states))
-    pointed_at = find_others(session, old.oid, _oids(states))
+    pointed_at = [d for d in find_others(session, old.oid, _oids(states)) if (d.kind, d.name) not in along.labels]
     if not pointed_at and not lost(session, forth_way(session, state.pair, old, new)):
         return [engine("drop_table", table=ident(old.schema, old.name))], []
     name, aside = set_aside(session, old)
@@ -206,16 +217,20 @@ def _leaving(
 def works(run: Run, states: Sequence[PairState], models: Mapping[str, Relation]) -> Iterator[Work]:
     """Yield what this step does. `models` are made like the new tables."""
     if states:
+        validating: list[Work] = []
         each: list[sql.Composable] = [off for _, off in _keys_between(run, states)]
         for state in states:
             new = models[state.pair.old]
             copy, *others = _filling(run, state, new)
             each += [*_making(state.pair), copy, *_proofs(run, state, new)]
-            each += [*others, *_leaving(run, state, new, states)[0]]
+            along = _along(run, state, new, states)
+            validating += along.validating(STEP)
+            each += [*others, *along.statements, *_leaving(run, state, new, states, along)[0]]
             owner = own.on_behalf_of(run.session, state.old_table.owner)
             each += ddl.view_statements(run.session, state.pair, owner)
         each += [k for s in states for k in ddl.statements(s.pair.new_ddl, *KEY_BLOCKS)]
         yield replace(_migrating(run, states), then=[engine("reload_api"), *each])
+        yield from validating
 
 
 def _migrating(run: Run, states: Sequence[PairState]) -> Work:
@@ -225,7 +240,7 @@ def _migrating(run: Run, states: Sequence[PairState]) -> Work:
         None,
         "go forward: everybody waits until the rows are moved",
         before=ledger.prepare_statements(own.on_behalf_of(run.session, states[0].old_table.owner)),
-        locks=[engine("lock_exclusively", tables=comma(tables))],
+        locks=[engine("lock_exclusively", tables=comma(tables)), *locks_ahead(run.session, _oids(states))],
         search_path=ddl.building_path(run, run.migration.schema),
         outcome="done",
     )

@@ -15,9 +15,8 @@ from psycopg import sql
 from aicfg_pipeline.errors import GateError, LockTimeoutError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private, provided
+from aicfg_pipeline.postgres.statements import comma, engine, ident, private
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.hazards import Subject, undoing
@@ -25,12 +24,12 @@ from aicfg_pipeline.rollback.run import Run, at_work
 from aicfg_pipeline.rollback.state import UNDOABLE, Look, PairState, State
 from aicfg_pipeline.rollback.steps import instant_undo
 from aicfg_pipeline.rollback.tables import change_log, ddl, foreign_keys, sequences, trigger_functions
+from aicfg_pipeline.rollback.tables.along import Along, along_forth, settle_outside
 from aicfg_pipeline.rollback.tables.aside import free_name, set_aside
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up, vacuuming
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS, Comparison, compare_sides, comparison_statements
 from aicfg_pipeline.rollback.tables.forth import (
     Forth,
-    different,
     explained,
     mend_references,
     mending_statements,
@@ -38,7 +37,9 @@ from aicfg_pipeline.rollback.tables.forth import (
     replay_statements,
     way_forth,
 )
+from aicfg_pipeline.rollback.tables.in_doubt import doubting, is_merged
 from aicfg_pipeline.rollback.tables.losses import guards
+from aicfg_pipeline.rollback.tables.outside_keys import must_be_the_same
 from aicfg_pipeline.rollback.tables.retired import left_by_undo, retiring, settle
 from aicfg_pipeline.rollback.tables.sources import forth_way
 from aicfg_pipeline.rollback.tables.swap import Swap, exchange, moving, swap, within_swap_schema
@@ -69,6 +70,7 @@ def undo_rollback(run: Run) -> dict[str, Any]:
     elif not renamed:
         run.say("undo: nothing to do, no pair is cut over")
     facts["settled"] = settle(run) | instant_undo.settle(run)
+    settle_outside(run, STEP, [(s.pair, s.at_new_name.oid) for s in run.look().pairs if s.at_new_name])
     return facts
 
 
@@ -102,7 +104,7 @@ def _prepared(run: Run, look: Look, state: PairState) -> None:
                 foreign_keys.take_off(run, state.pair, relation, attempts=foreign_keys.FEW_ATTEMPTS)
             except LockTimeoutError as error:  # what has stayed on until now holds: nothing has to be put on again
                 run.say(f"{state.pair.old}: a foreign key stays on the parked table. {error.found}")
-    if _is_merged(look, state):
+    if is_merged(look, state):
         _merge_in_doubt(run, state)
 
 
@@ -120,47 +122,18 @@ def _remembering(session: Session, forth: Forth, state: PairState) -> Work:
     return Work(STEP, state.pair.old, does, then=remembering(session, forth, state), outcome="remembering")
 
 
-def _is_merged(look: Look, state: PairState) -> bool:
-    """Say whether the rows were merged from two tables, and not yet put in doubt for this undo."""
-    swapped = look.ledger.last("cut_over", pair=state.pair.old, outcome="done")
-    ready = look.ledger.last(STEP, pair=state.pair.old, outcome="prepared")
-    return bool(swapped and swapped.facts.get("superseded") and (ready is None or ready.id < swapped.id))
-
-
 def _merge_in_doubt(run: Run, state: PairState) -> None:
     """The old table holds rows that were merged and never logged; the versions that they replace are kept."""
     pair = state.pair
     kept = free_name(run.session, pair.new)
-    doubting = _doubting(way_forth(run.session, state, run.look().ledger), kept)
-    with begun(run, doubting) as session:
-        keep, doubt, unneeded = doubting.then
+    doubting_ = doubting(way_forth(run.session, state, run.look().ledger), kept)
+    with begun(run, doubting_) as session:
+        keep, doubt, unneeded = doubting_.then
         overwritten, doubted = carry_out(session, [keep]), carry_out(session, [doubt])
         if not overwritten:
             carry_out(session, [unneeded])
         facts = {"kept": [kept] if overwritten else [], "overwritten": overwritten, "in_doubt": doubted}
         run.record(STEP, "prepared", pair=pair.old, facts=facts)
-
-
-def _doubting(forth: Forth, kept: str) -> Work:
-    """Keep what the merge overwrote, and put in doubt what it changed; an empty table of the kept is not kept."""
-    pair, doubtful = forth.pair, different(forth)
-    keep = engine(
-        "keep_rows",
-        kept=private(kept),
-        parked=forth.target,
-        different=doubtful,
-        keys_equal=keys_equal(pair.key, "parked", "different"),
-    )
-    doubt = engine("put_in_doubt", log=private(pair.change_log), keys=columns(pair.key), different=doubtful)
-    return Work(
-        STEP,
-        pair.old,
-        "keep the versions that the merge of two tables replaced, and put in doubt what it changed",
-        then=[keep, doubt, *provided("no row was kept", [engine("drop_table", table=private(kept))])],
-        locks=[engine("lock_for_read", tables=comma(forth.source.tables))],
-        snapshot=True,
-        outcome="prepared",
-    )
 
 
 def replay_forth(forth: Forth) -> Replay:
@@ -267,7 +240,9 @@ def _oids(states: Sequence[PairState]) -> list[int]:
 
 
 def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> dict[str, Any]:
-    timing = swap(run, _swapping(run, run.look(), states, proven), what="undo")
+    look = run.look()
+    others = along(run, look, states).carried
+    timing = swap(run, _swapping(run, look, states, proven, others), what="undo")
     run.say(
         f"undo: {', '.join(s.pair.new for s in states)} in use again;"
         f" change log entries replayed under the locks: {timing['keys_replayed']}, attempts: {timing['lock_attempts']}"
@@ -275,7 +250,15 @@ def _swap(run: Run, states: Sequence[PairState], proven: Mapping[str, Comparison
     return timing
 
 
-def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping[str, Comparison]) -> Swap:
+def along(run: Run, look: Look, states: Sequence[PairState]) -> Along:
+    """Return what of others refers to the old tables."""
+    with run.session.transaction(read_only=True):  # an empty search path: every name is qualified
+        return along_forth(run.session, look, states)
+
+
+def _swapping(
+    run: Run, look: Look, states: Sequence[PairState], proven: Mapping[str, Comparison], others: Along
+) -> Swap:
     ways = [way_forth(run.session, s, look.ledger) for s in states]
     aways = {s.pair.old: _Away(run, look, s) for s in states}
     keys = [(w.target, k) for w in ways for k in w.foreign_keys]
@@ -291,16 +274,29 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], proven: Mapping
     return Swap(
         step=STEP,
         search_path=ddl.building_path(run, run.migration.schema),
-        keys=[foreign_keys.put_on_statement(target, dict(k)) for target, k in keys if not foreign_keys.is_between(k)],
+        keys=[
+            *others.locks,
+            *(foreign_keys.put_on_statement(target, dict(k)) for target, k in keys if not foreign_keys.is_between(k)),
+        ],
         tables=lock_order(states),
         replays=[replay_forth(w) for w in ways],
-        moves=[*between, *advances, *within_swap_schema(run.migration.schema, moved)],
+        moves=[*between, *advances, *within_swap_schema(run.migration.schema, moved), *others.statements],
         guards=[g for s in states for g in _guards(run, s)],
-        look_again=lambda: _must_be_undoable(run, run.look(), states),
-        facts={old: {**(proven[old].facts if old in proven else {}), **away.facts} for old, away in aways.items()},
+        look_again=lambda: _must_be_undoable_still(run, states, others),
+        facts={
+            old: (proven[old].facts if old in proven else {}) | away.facts | others.facts(run.migration.pair(old))
+            for old, away in aways.items()
+        },
         oids=_oids(states),
         referred=sorted({r.oid for r in referred.values()} - set(_oids(states))),
+        outside=others.outside,
     )
+
+
+def _must_be_undoable_still(run: Run, states: Sequence[PairState], others: Along) -> None:
+    look = run.look()
+    _must_be_undoable(run, look, states)
+    must_be_the_same(others.keys, along(run, look, states).carried.keys)
 
 
 def _guards(run: Run, state: PairState) -> list[sql.Composable]:
@@ -375,7 +371,8 @@ def works(run: Run, look: Look, states: Sequence[PairState]) -> Iterator[Work]:
     yield _proving(ways, [p for w in ways for p in _proofs(run.session, w)])
     for forth in ways:
         yield replay_forth(forth).work()
-    yield _swapping(run, look, states, {}).work
+    others = along(run, look, states).carried
+    yield _swapping(run, look, states, {}, others).work
     for state in states:
         for key in foreign_keys.found(run, state.old_table):
             yield foreign_keys.taking_off(STEP, state.pair, private(state.pair.old), key.name)
@@ -384,7 +381,9 @@ def works(run: Run, look: Look, states: Sequence[PairState]) -> Iterator[Work]:
             table = ident(state.old_table.schema, state.pair.new)
             yield foreign_keys.validating(STEP, state.pair, table, name)
         ours = [s.old_table.oid for s in states]
-        yield retiring(run.session, state, state.old_table, ours, before_undo=bool(forth.kept)).work
+        gone = others.labels
+        yield retiring(run.session, state, state.old_table, ours, before_undo=bool(forth.kept), gone=gone).work
+    yield from others.validating(STEP)
 
 
 def _leftovers(run: Run, look: Look, state: PairState, forth: Forth) -> Iterator[Work]:
@@ -393,8 +392,8 @@ def _leftovers(run: Run, look: Look, state: PairState, forth: Forth) -> Iterator
         if relation is not None and relation.is_table:
             for key in foreign_keys.found(run, relation):
                 yield foreign_keys.taking_off("settle", state.pair, private(relation.name), key.name)
-    if _is_merged(look, state):
-        yield _doubting(forth, free_name(run.session, state.pair.new))
+    if is_merged(look, state):
+        yield doubting(forth, free_name(run.session, state.pair.new))
     remembered = _remembering(run.session, forth, state)
     if remembered.then:
         yield remembered

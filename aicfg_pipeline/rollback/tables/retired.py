@@ -5,7 +5,7 @@ The swap itself is `undo`'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -141,15 +141,23 @@ class Retiring:
 
 
 def retiring(
-    session: Session, state: PairState, table: Relation | None, ours: Sequence[int], *, before_undo: bool
+    session: Session,
+    state: PairState,
+    table: Relation | None,
+    ours: Sequence[int],
+    *,
+    before_undo: bool,
+    gone: Collection[tuple[str, str]] = (),
 ) -> Retiring:
     """Return how the retired old table goes; `table` is it, or before the swap the table that will be it.
 
-    `ours` are all that retire; `before_undo` says whether parked rows were remembered for the undo.
+    `ours` are all that retire; `before_undo` says whether parked rows were remembered for the undo; `gone` names by kind and
+    name what the swap points elsewhere.
     """
     statements: list[sql.Composable] = []
     kept: tuple[str, ...] = ()
-    if table is not None and (still_pointing(session, table.oid, ours) or _loses(session, state, table)):
+    pointing = [p for p in still_pointing(session, table.oid, ours) if (p.kind, p.name) not in gone] if table else []
+    if table is not None and (pointing or _loses(session, state, table)):
         name, statements = set_aside(session, replace(table, name=state.pair.old))
         kept = (name,)
     elif table is not None:

@@ -47,7 +47,8 @@ class Swap:
 
     `tables` are locked in this order. `keys` are foreign keys that are put on then: they lock the tables that they refer
     to (`referred`), whose users are bystanders, so that comes last and is waited for only a moment. `moves` run after the
-    last replay. `facts` is what the ledger's row of each pair says, besides the keys replayed and the times. `oids` are our
+    last replay. `outside` are tables of others that refer to ours: `keys` locks them first, and not even readers may be in
+    the way. `facts` is what the ledger's row of each pair says, besides the keys replayed and the times. `oids` are our
     own relations that are locked. `guards` fail under the locks where the tables are not what was looked at, and
     `look_again` raises where a hazard has come up before the locks.
     """
@@ -61,13 +62,19 @@ class Swap:
     facts: Mapping[str, Mapping[str, Any]]
     oids: Sequence[int]
     referred: Sequence[int] = ()
+    outside: Sequence[int] = ()
     guards: Sequence[sql.Composable] = ()
     look_again: Callable[[], None] = lambda: None
 
     @property
     def all_oids(self) -> list[int]:
         """All relations that are locked."""
-        return [*self.oids, *self.referred]
+        return [*self.oids, *self.bystanders]
+
+    @property
+    def bystanders(self) -> list[int]:
+        """The tables of others that are locked."""
+        return sorted({*self.referred, *self.outside})
 
     @property
     def work(self) -> Work:
@@ -141,6 +148,7 @@ class _Ahead:
             self._wait_for_older()
         self._planned.look_again()
         must_be_free(self._run.session, self._planned.referred, for_writers=True)
+        must_be_free(self._run.session, self._planned.outside)
 
     def _wait_for_older(self) -> None:
         self._catch_up()
@@ -197,7 +205,7 @@ def _keys_in_time(session: Session, planned: Swap) -> list[sql.Composable]:
     """Return what puts the foreign keys on, each lock waited for so briefly that all of them are within the budget."""
     if not planned.keys:
         return []
-    each = max(bystander_budget_ms(session) / max(len(set(planned.referred)), 1), LEAST_WAIT_MS)
+    each = max(bystander_budget_ms(session) / max(len(planned.bystanders), 1), LEAST_WAIT_MS)
     return [
         engine("set_local", name=ident("lock_timeout"), value=sql.Literal(f"{each:.0f}ms")),
         engine("mark_referred"),

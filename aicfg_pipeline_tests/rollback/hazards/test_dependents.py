@@ -1,7 +1,8 @@
 """Dependents: whatever refers to the new tables is named with the statement that makes it again, and may be accepted.
 
 Publications of a whole schema or of all tables count too, because what they publish changes its name; so do triggers
-that somebody has put on a new table, because they stay behind with it. A child table or a partition is no dependent
+that somebody has put on a new table, because they stay behind with it. Foreign keys from outside and publications of the
+table go along (test_what_goes_along.py). A child table or a partition is no dependent
 but `unsupported_table` (test_hazards.py): its rows would not come along.
 """
 
@@ -40,9 +41,6 @@ def named(hazards: list[Hazard]) -> list[tuple[str, str]]:
         (f"CREATE MATERIALIZED VIEW summary AS SELECT citation_style, count(*) AS n FROM {NEW} GROUP BY 1;"
          "CREATE UNIQUE INDEX summary_style ON summary (citation_style)",
          "materialized view", "public.summary", "DROP MATERIALIZED VIEW public.summary"),
-        (f"CREATE TABLE prompt_audit (prompt uuid REFERENCES {NEW} (id) ON DELETE CASCADE)",
-         "foreign key", "prompt_audit_prompt_fkey on public.prompt_audit",
-         "ALTER TABLE public.prompt_audit DROP CONSTRAINT prompt_audit_prompt_fkey"),
         (f"CREATE FUNCTION public.prompts() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM {NEW}'",
          "function", "public.prompts()", "DROP FUNCTION public.prompts()"),
         (f"CREATE FUNCTION public.prompts() RETURNS bigint LANGUAGE plpgsql AS "
@@ -61,12 +59,6 @@ def named(hazards: list[Hazard]) -> list[tuple[str, str]]:
          "rule", f"quiet on public.{NEW}", f"DROP RULE quiet ON public.{NEW}"),
         (f"CREATE RULE forget AS ON DELETE TO orgs DO ALSO DELETE FROM {NEW} WHERE org_id = old.id",
          "rule", "forget on public.orgs", "DROP RULE forget ON public.orgs"),
-        (f"CREATE PUBLICATION supabase_realtime FOR TABLE {NEW}",
-         "publication", f"supabase_realtime of public.{NEW}",
-         f"ALTER PUBLICATION supabase_realtime DROP TABLE public.{NEW}"),
-        (f"CREATE PUBLICATION supabase_realtime FOR TABLE {NEW} (id, org_id) WHERE (org_id IS NOT NULL)",
-         "publication", f"supabase_realtime of public.{NEW}",
-         f"ALTER PUBLICATION supabase_realtime DROP TABLE public.{NEW}"),
         (f"CREATE TABLE parent (id uuid NOT NULL); ALTER TABLE {NEW} INHERIT parent",
          "inheritance", f"public.{NEW} inherits from public.parent",
          f"ALTER TABLE public.{NEW} NO INHERIT public.parent"),
@@ -84,16 +76,16 @@ def named(hazards: list[Hazard]) -> list[tuple[str, str]]:
          f"CREATE TABLE tickets (number bigint DEFAULT nextval('{NEW}_number_seq'))",
          "default", "number of public.tickets", "ALTER TABLE public.tickets ALTER COLUMN number DROP DEFAULT"),
     ],
-    ids=["view", "view_on_the_view", "materialized_view", "foreign_key", "function_text", "function_text_quoted",
+    ids=["view", "view_on_the_view", "materialized_view", "function_text", "function_text_quoted",
          "function_sql_body", "function_of_row_type", "policy", "policy_through_the_view", "rule", "rule_elsewhere",
-         "publication", "publication_of_part", "inheritance", "column_of_row_type", "trigger", "trigger_on_the_view",
+         "inheritance", "column_of_row_type", "trigger", "trigger_on_the_view",
          "default_of_another_table"],
 )  # fmt: skip
 def test_dependent_is_named_with_a_statement_that_makes_it_again(
     migrated_database: Database, made: str, kind: str, name: str, dropped: str
 ) -> None:
     admin = migrated_database.admin()
-    admin.execute("SET ROLE postgres" if "PUBLICATION" not in made else "RESET ROLE")
+    admin.execute("SET ROLE postgres")
     admin.execute(made)
     (hazard,) = dependents(migrated_database)
     assert (hazard.facts["kind"], hazard.facts["name"]) == (kind, name)
@@ -201,7 +193,8 @@ def test_accepted_dependents_go_on_with_the_parked_table_and_the_rollback_goes_t
     # after the cut-over they are named once more, because they read stale rows; but nobody is surprised by them
     (warning,) = [c for c in checks if c.failed]
     assert (warning.name, warning.severity) == ("references", "WARN")
-    assert all(n in warning.summary for n in ("public.report", "prompt_audit_prompt_fkey", "supabase_realtime"))
+    assert all(n in warning.summary for n in ("public.report", "supabase_realtime"))
+    assert "prompt_audit_prompt_fkey" not in warning.summary  # it went along
     assert migrated_database.exists(OLD) == "r"
     migrated_database.execute(f"UPDATE {OLD} SET response_tone = 'casual'")
     stale = migrated_database.query("SELECT count(*) FROM report WHERE response_tone IS DISTINCT FROM 'casual'")
