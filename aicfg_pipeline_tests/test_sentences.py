@@ -175,6 +175,7 @@ SAID: dict[str, dict[str, str]] = {
     "rollback/checks/renamed.py": {
         "Checksums equal": RENAMED_WRONG,
         "{} rows before and after": RENAMED_PROOF,
+        "No row was written since": RENAMED_PROOF,
         "The rows never moved": RENAMED_PROOF,
         "The rows were not counted": RENAMED_UNDONE,
         "The table was written anew": RENAMED_PROOF,

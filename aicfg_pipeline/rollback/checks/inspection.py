@@ -30,7 +30,7 @@ class Inspection:
     look: Look
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     just_proven: bool = False
-    measured: dict[str, tuple[int, int, Fingerprint]] = field(default_factory=dict)
+    measured: dict[str, tuple[int, int, Fingerprint | None]] = field(default_factory=dict)
 
     def state(self, pair: Pair) -> PairState:
         """Return the state of a pair."""
