@@ -18,6 +18,8 @@ import click
 from aicfg_pipeline.environment import MIGRATION_DIR
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.inspection.difference import Difference, differ
+from aicfg_pipeline.inspection.inspect import Inspected
+from aicfg_pipeline.inspection.inspect import inspect as inspect_database
 from aicfg_pipeline.orchestration.commands import MODULE
 from aicfg_pipeline.orchestration.home import target
 from aicfg_pipeline.postgres.session import Session, connect
@@ -95,6 +97,53 @@ def _tell(difference: Difference) -> None:
         click.echo(f"  {side.what}: {side.verdict}{':' if side.differences else '.'}")
         for line in side.differences:
             click.echo(f"    - {line}")
+
+
+# --- inspect ---------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option(
+    "--rename", "renames", multiple=True, metavar="OLD:NEW", help="A renamed table; may be given several times."
+)
+@click.option("--schema", default="public", show_default=True, help="The schema of the tables.")
+@click.option("--before", metavar="URL", help="A database that still has the old tables: a branch, a restored backup.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("migration"), show_default=True, help="The folder to write."
+)
+@click.option("--name", help="The migration's name.  [default: the folder's]")
+def inspect(renames: tuple[str, ...], schema: str, before: str | None, out: Path, name: str | None) -> None:
+    """Write a migration's folder from a live database, for review. It only reads, and overwrites nothing.
+
+    A pair is a table and a view that shows all of it and nothing else, under the old name; or what --rename names. What no
+    database could tell is marked INFERRED in the files, and listed at the end.
+
+    \b
+    Example:
+      python -m aicfg_pipeline inspect --rename profiles:user_profiles --out migrations/profiles
+    """
+    with _session("inspect") as session:
+        found = inspect_database(session, schema, renames, out, name=name, before=before)
+        where = session.target
+    click.echo(f"Read {where}, and wrote {out}:")
+    _tell_inspected(found)
+    click.echo(f"\nNext, once you have read them:\n  python -m aicfg_pipeline check {shlex.quote(str(out))}")
+
+
+def _tell_inspected(found: Inspected) -> None:
+    for path in found.files:
+        click.echo(f"  {path}")
+    click.echo("\nPairs:")
+    for pair in found.pairs:
+        click.echo(f"  {pair.old} → {pair.new}; the old table's file is {pair.old_from}")
+    lists = {
+        "No pairs": [f"view {view}: {why}" for view, why in found.none.items()],
+        "Inferred, to be reviewed": found.inferred,
+        "Not known, yours to add": found.open,
+    }
+    for title, lines in lists.items():
+        if lines:
+            click.echo("\n".join([f"\n{title}:", *(f"  - {line}" for line in lines)]))
 
 
 def plan_command(folder: Path | None) -> str:

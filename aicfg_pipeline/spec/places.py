@@ -229,7 +229,7 @@ def _ambiguous(statement: str, around: Around) -> Iterator[str]:
 # --- without the schema ----------------------------------------------------------------------------------------
 
 _CALLS = ("FUNCTION", "PROCEDURE", "COLLATE", "OPERATOR")
-_BEFORE_A_RELATION = ("TABLE", "ONLY", "FROM", "JOIN", "VIEW", "EXISTS", "SEQUENCE", "NAME")
+_BEFORE_A_RELATION = ("TABLE", "STATISTICS", "ONLY", "FROM", "JOIN", "VIEW", "EXISTS", "SEQUENCE", "NAME")
 _TAKES_A_RELATION = ("NEXTVAL", "CURRVAL", "SETVAL", "TO_REGCLASS")
 
 
