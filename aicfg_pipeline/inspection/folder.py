@@ -40,7 +40,7 @@ def files(name: str, schema: str, pairs: Sequence[Described], roles: Mapping[str
     """Return path and text of each file. `roles` are named by privileges; those that are true also by policies."""
     found = {"migration.yaml": _yaml(name, schema, pairs, roles)}
     for pair in pairs:
-        title = [f"{pair.old}, as it was before the migration: {pair.old_from}."]
+        title = [f"The old table {pair.old}: {pair.old_from}."]
         title += [
             f"{INFERRED}: compare it with what the table really was, before anything else."
         ] * pair.old_is_inferred
