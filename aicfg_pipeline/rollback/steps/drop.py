@@ -187,7 +187,6 @@ def _drop_once(
         for state in states:
             pair, found = state.pair, proven[state.pair.old]
             written = change_log.size(session, pair)
-            session.script(_drops(run, state))
             done[pair.old] = {
                 **found.facts,
                 "rows_before": found.before.rows,
@@ -197,6 +196,7 @@ def _drop_once(
                 "dropped": [r.name for r in _parked_tables(run, state)],
                 "exports": exports[pair.old],
             }
+        session.script(_drops(run, states))
         for old, facts in done.items():
             run.record(STEP, "done", pair=old, facts=facts)
     return done
@@ -223,8 +223,8 @@ def works(run: Run, states: Sequence[PairState]) -> Iterator[Work]:
     yield from instant_undo.drop_works([s for s in states if s.state == State.RENAMED])
     states = [s for s in states if s.state not in (State.MIGRATED_AGAIN, State.RENAMED)]
     if states:
-        drops = [d for s in states for d in _drops(run, s)]
-        yield replace(_dropping(run, states), then=[*(p for s in states for p in _proofs(run, s)), *drops])
+        proofs = [p for s in states for p in _proofs(run, s)]
+        yield replace(_dropping(run, states), then=[*proofs, *_drops(run, states)])
 
 
 def _proofs(run: Run, state: PairState) -> list[sql.Composable]:
@@ -246,10 +246,16 @@ def _dropping(run: Run, states: Sequence[PairState]) -> Work:
     )
 
 
-def _drops(run: Run, state: PairState) -> list[sql.Composable]:
-    old = state.old_table
+def _drops(run: Run, states: Sequence[PairState]) -> list[sql.Composable]:
+    """First the triggers of all old tables: who writes into one may wait for another one that we hold, and hold up both."""
     return [
-        *change_log.detach_statements(ident(old.schema, old.name)),
-        *_dropped_relations(run, state),
-        *change_log.drop_statements(state.pair, before_undo=state.before_undo is not None),
+        *(d for s in states for d in change_log.detach_statements(ident(s.old_table.schema, s.old_table.name))),
+        *(
+            d
+            for s in states
+            for d in (
+                *_dropped_relations(run, s),
+                *change_log.drop_statements(s.pair, before_undo=s.before_undo is not None),
+            )
+        ),
     ]
