@@ -141,6 +141,9 @@ SAID: dict[str, dict[str, str]] = {
             "rollback/steps/test_locks.py::test_cut_over_names_who_is_in_the_way_and_leaves_the_database_as_it_was"
         )
     },
+    "rollback/whose.py": {
+        "The ledger of this database": "rollback/beside/test_side_by_side.py::test_another_migration_of_the_same_name_is_refused"
+    },
     "rollback/checks/check.py": {
         "{} of {} checks passed": "rollback/checks/test_outcomes.py::test_what_does_not_apply_is_counted_apart"
     },

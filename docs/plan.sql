@@ -37,7 +37,9 @@ CREATE TABLE IF NOT EXISTS aicfg_rollback.ledger (
     statements jsonb NOT NULL DEFAULT '[]',
     actor text NOT NULL DEFAULT session_user,
     backend integer NOT NULL DEFAULT pg_catalog.pg_backend_pid(),
-    application text NOT NULL DEFAULT pg_catalog.current_setting('application_name')
+    application text NOT NULL DEFAULT pg_catalog.current_setting('application_name'),
+    migration text,
+    place text NOT NULL DEFAULT 'aicfg_rollback'
 );
 
 -- nobody but its owner has any right on a schema and on what is named in it, whatever default privileges gave
@@ -76,8 +78,8 @@ END
 $close$;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'run', 'started', NULL, :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'run', 'started', NULL, :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -219,8 +221,8 @@ ALTER TABLE "public"."ai_cfg_sys_rag" ENABLE ALWAYS TRIGGER aicfg_rollback_chang
 ALTER TABLE "public"."ai_cfg_sys_rag" ENABLE ALWAYS TRIGGER aicfg_rollback_change_log_truncate;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'prepared', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'prepared', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -237,8 +239,8 @@ INSERT INTO "aicfg_rollback"."sys_rag" ("id", "available_embedding_models", "def
    AND ctid OPERATOR(pg_catalog.<) CAST(coalesce(nullif(pg_catalog.current_setting('aicfg.piece_to', true), ''), '(4294967294,0)') AS tid)) AS source;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'copied', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'copied', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -288,8 +290,8 @@ DELETE FROM "aicfg_rollback"."change_log_sys_rag" WHERE NOT aicfg_replayed;
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -359,8 +361,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON sys_rag TO authenticated;
 GRANT ALL ON sys_rag TO service_role;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'indexed', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'indexed', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -410,8 +412,8 @@ DELETE FROM "aicfg_rollback"."change_log_sys_rag" WHERE NOT aicfg_replayed;
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -465,8 +467,8 @@ DELETE FROM "aicfg_rollback"."change_log_sys_rag" WHERE NOT aicfg_replayed;
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -593,8 +595,8 @@ ALTER TABLE "public"."ai_cfg_org_prompts" ENABLE ALWAYS TRIGGER aicfg_rollback_c
 ALTER TABLE "public"."ai_cfg_org_prompts" ENABLE ALWAYS TRIGGER aicfg_rollback_change_log_truncate;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'prepared', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'prepared', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -611,8 +613,8 @@ INSERT INTO "aicfg_rollback"."org_prompt_engineering" ("id", "org_id", "policy_m
    AND ctid OPERATOR(pg_catalog.<) CAST(coalesce(nullif(pg_catalog.current_setting('aicfg.piece_to', true), ''), '(4294967294,0)') AS tid)) AS source;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'copied', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'copied', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -662,8 +664,8 @@ DELETE FROM "aicfg_rollback"."change_log_org_prompt_engineering" WHERE NOT aicfg
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -712,8 +714,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON org_prompt_engineering TO authenticated;
 GRANT ALL ON org_prompt_engineering TO service_role;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'indexed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'indexed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -763,8 +765,8 @@ DELETE FROM "aicfg_rollback"."change_log_org_prompt_engineering" WHERE NOT aicfg
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -818,8 +820,8 @@ DELETE FROM "aicfg_rollback"."change_log_org_prompt_engineering" WHERE NOT aicfg
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -872,8 +874,8 @@ DELETE FROM "aicfg_rollback"."change_log_sys_rag" WHERE NOT aicfg_replayed;
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -926,8 +928,8 @@ DELETE FROM "aicfg_rollback"."change_log_org_prompt_engineering" WHERE NOT aicfg
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -1015,8 +1017,8 @@ SELECT pg_catalog.count(*)::bigint AS differences,
 FROM judged;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'compare', 'proven', NULL, :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'compare', 'proven', NULL, :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1068,8 +1070,8 @@ DELETE FROM "aicfg_rollback"."change_log_sys_rag" WHERE NOT aicfg_replayed;
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -1122,8 +1124,8 @@ DELETE FROM "aicfg_rollback"."change_log_org_prompt_engineering" WHERE NOT aicfg
 
 -- what was done, in the transaction that did it
 -- only if entries wait in the change log
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'copy_back', 'replayed', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 -- only if entries wait in the change log
@@ -1383,8 +1385,8 @@ DROP SCHEMA aicfg_rollback_swap;
 NOTIFY pgrst, 'reload schema';
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'cut_over', 'done', NULL, :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'cut_over', 'done', NULL, :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1401,8 +1403,8 @@ SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 ALTER TABLE "aicfg_rollback"."ai_cfg_sys_rag" DROP CONSTRAINT "ai_cfg_sys_rag_default_chat_model_id_fkey";
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1417,8 +1419,8 @@ SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 ALTER TABLE "aicfg_rollback"."ai_cfg_sys_rag" DROP CONSTRAINT "ai_cfg_sys_rag_default_embedding_model_id_fkey";
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1433,8 +1435,8 @@ SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 ALTER TABLE "aicfg_rollback"."ai_cfg_sys_rag" DROP CONSTRAINT "ai_cfg_sys_rag_updated_by_fkey";
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1455,8 +1457,8 @@ ALTER TABLE sys_rag VALIDATE CONSTRAINT sys_rag_default_embedding_model_id_fkey;
 ALTER TABLE sys_rag VALIDATE CONSTRAINT sys_rag_updated_by_fkey;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'settle', 'validated', 'sys_rag', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'settle', 'validated', 'sys_rag', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1473,8 +1475,8 @@ SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 ALTER TABLE "aicfg_rollback"."ai_cfg_org_prompts" DROP CONSTRAINT "ai_cfg_org_prompts_created_by_fkey";
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1489,8 +1491,8 @@ SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 ALTER TABLE "aicfg_rollback"."ai_cfg_org_prompts" DROP CONSTRAINT "ai_cfg_org_prompts_org_id_fkey";
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1505,8 +1507,8 @@ SET LOCAL "search_path" TO "pg_catalog", "pg_temp";
 ALTER TABLE "aicfg_rollback"."ai_cfg_org_prompts" DROP CONSTRAINT "ai_cfg_org_prompts_updated_by_fkey";
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'settle', 'foreign_key_taken_off', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1524,8 +1526,8 @@ ALTER TABLE org_prompt_engineering VALIDATE CONSTRAINT org_prompt_engineering_co
 ALTER TABLE org_prompt_engineering VALIDATE CONSTRAINT org_prompt_engineering_org_id_fkey;
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'settle', 'validated', 'org_prompt_engineering', :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'settle', 'validated', 'org_prompt_engineering', :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1539,8 +1541,8 @@ BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'verify', 'passed', NULL, :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'verify', 'passed', NULL, :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;
@@ -1554,8 +1556,8 @@ BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL "search_path" TO "public", "extensions", "pg_temp";
 
 -- what was done, in the transaction that did it
-INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements)
-VALUES (:'run_id', 'run', 'finished', NULL, :'plan_hash', :'facts', '[]');
+INSERT INTO aicfg_rollback.ledger (run_id, step, outcome, pair, plan_hash, facts, statements, migration, place)
+VALUES (:'run_id', 'run', 'finished', NULL, :'plan_hash', :'facts', '[]', 'ai_config_tables', 'aicfg_rollback');
 
 -- all of it, or nothing
 COMMIT;

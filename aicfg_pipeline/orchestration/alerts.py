@@ -14,10 +14,16 @@ from dagster import (
 
 from aicfg_pipeline.environment import WEBHOOK_URL
 from aicfg_pipeline.errors import redact
-from aicfg_pipeline.orchestration.home import TARGET_TAG
+from aicfg_pipeline.orchestration.home import MIGRATION_TAG, TARGET_TAG, tagged
 from aicfg_pipeline.services.webhook import WebhookService
+from aicfg_pipeline.spec.model import Migration
 
 WATCHED = frozenset({"plan", "prepare", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate", "abandon"})
+
+
+def watched_job(name: str) -> str | None:
+    """Return which of our jobs a job is, whatever the prefix of its instance; None where it is none of ours."""
+    return max((w for w in WATCHED if name == w or name.endswith(f"_{w}")), key=len, default=None)
 
 
 def alert_line(job: str, run_id: str, step: str | None, why: str, target: str | None = None) -> str:
@@ -43,11 +49,11 @@ def post(log: logging.Logger, webhook: WebhookService | None, line: str) -> bool
     return posted.ok
 
 
-def build_failure_alert() -> SensorDefinition:
+def build_failure_alert(migration: Migration) -> SensorDefinition:
     """Return the run failure sensor; it also sees runs of `dagster job execute`."""
 
     @run_failure_sensor(
-        name="failure_alert",
+        name=migration.instance.named("failure_alert"),
         monitor_all_code_locations=True,  # else runs of `dagster job execute` pass unseen
         default_status=DefaultSensorStatus.RUNNING,
         description="One clear line for each failed run of this pipeline, started from the UI or the command line; also"
@@ -55,7 +61,9 @@ def build_failure_alert() -> SensorDefinition:
     )
     def failure_alert(context: RunFailureSensorContext) -> None:
         run = context.dagster_run
-        if run.job_name not in WATCHED or TARGET_TAG not in run.tags:
+        job = migration.instance.of(run.job_name)
+        mine = run.job_name == migration.instance.named(job) and run.tags.get(MIGRATION_TAG) == tagged(migration)
+        if job not in WATCHED or TARGET_TAG not in run.tags or not mine:
             return  # another code location may have a job of the same name
         failures = context.get_step_failure_events()
         step = failures[0].step_key if failures else None

@@ -14,29 +14,30 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from aicfg_pipeline.rollback.checks.check import AssetKind, Check
-from aicfg_pipeline.spec.model import Ddl, Migration, Pair
+from aicfg_pipeline.spec.model import Ddl, Instance, Migration, Pair
 
 OWNERS = ["team:platform"]
 
 
-VERIFICATION = AssetKey("verification")
-"""Is materialized by each full verification in which every check has passed."""
+def verification_key(migration: Migration) -> AssetKey:
+    """Return what is materialized by each full verification in which every check has passed: `verification`."""
+    return AssetKey([*migration.instance.key, "verification"])
 
 
 def asset_key(pair: Pair, kind: AssetKind) -> AssetKey:
-    """Return `old/<old table>`, `new/<new table>` or `view/<old table>`."""
-    return AssetKey([kind, pair.new if kind == "new" else pair.old])
+    """Return `old/<old table>`, `new/<new table>` or `view/<old table>`, behind the prefix of the instance."""
+    return AssetKey([*pair.instance.key, kind, pair.new if kind == "new" else pair.old])
 
 
-def service_key(service: str) -> AssetKey:
-    """Return `service/<service>`."""
-    return AssetKey(["service", service])
+def service_key(service: str, instance: Instance) -> AssetKey:
+    """Return `service/<service>`, behind the prefix of the instance."""
+    return AssetKey([*instance.key, "service", service])
 
 
 def key_of(migration: Migration, check: Check) -> AssetKey:
     """Return the asset that a check is about."""
     if check.asset == "service":
-        return service_key(check.pair)
+        return service_key(check.pair, migration.instance)
     return asset_key(migration.pair(check.pair), check.asset)
 
 
@@ -47,9 +48,9 @@ def asset_specs(migration: Migration) -> list[AssetSpec]:
 
 def _verification(migration: Migration) -> AssetSpec:
     return AssetSpec(
-        key=VERIFICATION,
+        key=verification_key(migration),
         deps=[asset_key(pair, "old") for pair in migration.pairs],
-        group_name="verification",
+        group_name=migration.instance.named("verification"),
         owners=OWNERS,
         kinds={"postgres"},
         tags={"migration": _tag(migration.name)},
@@ -65,7 +66,7 @@ def _of_pair(migration: Migration, pair: Pair) -> Sequence[AssetSpec]:
         AssetSpec(
             key=asset_key(pair, "old"),
             deps=[new],
-            group_name="old_tables",
+            group_name=migration.instance.named("old_tables"),
             owners=OWNERS,
             kinds={"postgres", "table"},
             tags={"migration": _tag(migration.name)},
@@ -75,7 +76,7 @@ def _of_pair(migration: Migration, pair: Pair) -> Sequence[AssetSpec]:
         ),
         AssetSpec(
             key=new,
-            group_name="new_tables",
+            group_name=migration.instance.named("new_tables"),
             owners=OWNERS,
             kinds={"postgres", "table"},
             tags={"migration": _tag(migration.name)},
@@ -86,7 +87,7 @@ def _of_pair(migration: Migration, pair: Pair) -> Sequence[AssetSpec]:
         AssetSpec(
             key=asset_key(pair, "view"),
             deps=[new],
-            group_name="views",
+            group_name=migration.instance.named("views"),
             owners=OWNERS,
             kinds={"postgres", "view"},
             tags={"migration": _tag(migration.name)},

@@ -15,7 +15,7 @@ from dagster import (
 
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.metadata import check_result
-from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.resources import PostgresResource, resource
 from aicfg_pipeline.rollback.steps import verify
 from aicfg_pipeline.spec.model import Migration, Pair
 
@@ -33,8 +33,14 @@ def build_checks(migration: Migration) -> list[AssetChecksDefinition]:
 
 
 def _checks_of(migration: Migration, pair: Pair) -> AssetChecksDefinition:
-    @multi_asset_check(name=f"checks_of_{pair.op_suffix}", specs=check_specs(pair), can_subset=True)
-    def checks_(context: AssetCheckExecutionContext, postgres: PostgresResource) -> Iterator[AssetCheckResult]:
+    @multi_asset_check(
+        name=migration.instance.named(f"checks_of_{pair.op_suffix}"),
+        specs=check_specs(pair),
+        can_subset=True,
+        required_resource_keys={migration.instance.named("postgres")},
+    )
+    def checks_(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        postgres: PostgresResource = resource(context, migration.instance, "postgres")
         wanted = [(pair.old, key.name) for key in context.selected_asset_check_keys]
         with postgres.session("aicfg_pipeline checks") as session:
             for check in verify.run_checks(session, migration, only=wanted):

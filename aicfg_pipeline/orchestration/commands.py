@@ -17,11 +17,12 @@ from typing import Any
 import dagster
 import yaml
 
-from aicfg_pipeline.environment import DATABASE_URL, HOME, SERVICES
+from aicfg_pipeline.environment import HOME, SERVICES
 from aicfg_pipeline.orchestration.config import Request
 from aicfg_pipeline.orchestration.home import DEMO, Target, home
+from aicfg_pipeline.spec.model import ALONE, Instance
 
-MODULE = "aicfg_pipeline.definitions"
+MODULE = ALONE.module
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,14 @@ class Commands:
     embedded: bool = False
     demo: Path | None = None
     """The home of the demo, where its services are in use: a command has to bring them along."""
+    instance: Instance = ALONE
 
     def job(self, job: str, **asked: Any) -> str:
         """Return the line that runs a job by `dagster job execute`, which takes its run config from a file only."""
-        words = self._of_the_demo(job) or f"{self._program('dagster')} job execute -m {MODULE} -j {job}"
+        words = (
+            self._of_the_demo(job)
+            or f"{self._program('dagster')} job execute -m {self.instance.module} -j {self.instance.named(job)}"
+        )
         fields = self._fields(job, asked)
         if not fields:
             return words
@@ -46,7 +51,7 @@ class Commands:
         """Return the line that runs a job by `dg launch`; where dg is not installed, it says what to install first."""
         if self.demo:
             return self.job(job, **asked)
-        words = f"{self._program('dg')} launch -m {MODULE} --job {job}"
+        words = f"{self._program('dg')} launch -m {self.instance.module} --job {self.instance.named(job)}"
         if fields := self._fields(job, asked):
             words += f" --config-json {shlex.quote(json.dumps(fields))}"
         return words if _installed("dg") else f"{words}  # first: pip install dagster-dg-cli=={dagster.__version__}"
@@ -55,8 +60,8 @@ class Commands:
         """Return a complete run.yaml for this target: every field, with what it is for."""
         asked = {**request.as_config(), "confirm_database": self.target}
         lines = []
-        for name, field in Request.model_fields.items():
-            lines += [f"# {field.description}", yaml.safe_dump({name: asked[name]}).strip()]
+        for name, info in Request.model_fields.items():
+            lines += [f"# {info.description}", yaml.safe_dump({name: asked[name]}).strip()]
         return "\n".join(lines)
 
     def _fields(self, job: str, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,15 +80,15 @@ class Commands:
         beside = Path(sys.executable).with_name(name)
         found = shutil.which(name)
         path = name if not beside.exists() or (found and Path(found) == beside) else str(beside)
-        return f"{DATABASE_URL.name}={DEMO} {shlex.quote(path)}" if self.embedded else shlex.quote(path)
+        return f"{self.instance.url_variable}={DEMO} {shlex.quote(path)}" if self.embedded else shlex.quote(path)
 
 
 def _installed(name: str) -> bool:
     return Path(sys.executable).with_name(name).exists() or shutil.which(name) is not None
 
 
-def commands_for(target: Target) -> Commands:
+def commands_for(target: Target, instance: Instance) -> Commands:
     """Return the commands for a target."""
     services = SERVICES.value() if target.embedded else None
     of_the_demo = services is not None and Path(services) == home() / "demo" / "services.yaml"
-    return Commands(target.name, target.embedded, home() if of_the_demo else None)
+    return Commands(target.name, target.embedded, home() if of_the_demo else None, instance)

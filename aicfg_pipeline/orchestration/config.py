@@ -5,7 +5,7 @@ No field takes a secret. It reaches the ops as a resource, so that no op hands i
 """
 
 import enum
-from typing import Any
+from typing import Any, ClassVar
 
 from dagster import Config, ConfigMapping, ConfigurableResource, DagsterInvalidConfigError, config_mapping
 from dagster._config import EvaluationError
@@ -20,6 +20,7 @@ from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.orchestration.home import DEMO, named_target
 from aicfg_pipeline.rollback.hazards import ACCEPTABLE
 from aicfg_pipeline.rollback.run import Settings
+from aicfg_pipeline.spec.model import ALONE, Instance
 
 CONSOLE = "console"
 """What every job calls its logger; without its name in the run config Dagster takes its own, with every debug line."""
@@ -104,11 +105,13 @@ class Request(Config):
 class ConfirmedRequest(Request):
     """The same where a database is configured: the launchpad does not launch before it is named."""
 
+    url_variable: ClassVar[str] = environment.DATABASE_URL.name
+
     confirm_database: str = Field(description=Request.model_fields["confirm_database"].description)
 
     def complaints(self) -> list[str]:
         """Say the same, and that a name is missing."""
-        missing = [] if self.confirm_database.strip() else [CONFIRM.format(target=named_target())]
+        missing = [] if self.confirm_database.strip() else [CONFIRM.format(target=named_target(self.url_variable))]
         return [*missing, *super().complaints()]
 
 
@@ -168,25 +171,31 @@ class RequestResource(ConfigurableResource[Any]):
     asked: Request = Request()
 
 
-def flat_run_config(job: str) -> ConfigMapping:
+def flat_run_config(job: str, instance: Instance = ALONE) -> ConfigMapping:
     """Return the mapping that lets run.yaml be the request and nothing around it."""
-    kind = ConfirmedRequest if must_confirm(job) else Request
+    kind = _confirmed(instance.url_variable) if must_confirm(job, instance.url_variable) else Request
+    resource = instance.named("request")
 
     def request(asked: Request) -> dict[str, Any]:
         complaints = asked.complaints()
         if complaints:
             errors = [_refused(c) for c in complaints]
             raise DagsterInvalidConfigError("The run config can't be used.", errors, {})  # type: ignore[no-untyped-call]
-        asking = {"resources": {"request": {"config": {"asked": asked.as_config()}}}}
+        asking = {"resources": {resource: {"config": {"asked": asked.as_config()}}}}
         return {**asking, "loggers": {CONSOLE: {}}}
 
     request.__annotations__["asked"] = kind  # Dagster makes the launchpad's schema of it
     return config_mapping(request)
 
 
-def must_confirm(job: str) -> bool:
+def _confirmed(variable: str) -> type[ConfirmedRequest]:
+    """Return the request that names the target of this variable where it is not confirmed."""
+    return type("ConfirmedRequest", (ConfirmedRequest,), {"url_variable": variable, "__module__": __name__})
+
+
+def must_confirm(job: str, variable: str) -> bool:
     """Whether a job is not launched without a name: it writes, and the environment names a database that is not the demo."""
-    named = (environment.named(environment.DATABASE_URL.name) or "").strip()
+    named = (environment.named(variable) or "").strip()
     return "confirm_database" in USED_BY[job] and job != "plan" and named not in ("", DEMO)
 
 

@@ -19,11 +19,12 @@ from aicfg_pipeline.orchestration.home import report_folder
 from aicfg_pipeline.orchestration.keeping import write_report_file
 from aicfg_pipeline.orchestration.links import run_address
 from aicfg_pipeline.orchestration.reports import KINDS, write_report
-from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.resources import PostgresResource, resource
 from aicfg_pipeline.orchestration.stages import stages_of
 from aicfg_pipeline.orchestration.who import origin
 from aicfg_pipeline.postgres.address import secrets_of
 from aicfg_pipeline.rollback import ledger, lifecycle
+from aicfg_pipeline.rollback.lock import application_name
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.spec.model import Migration
 
@@ -48,29 +49,38 @@ class Ended:
     @classmethod
     def of_step(cls, context: OpExecutionContext, migration: Migration, error: str) -> "Ended":
         """Return it for a step that a person has stopped: Dagster's hooks are for failures only."""
-        resources = context.resources
+        requested: RequestResource = resource(context, migration.instance, "request")
         return cls(
-            *(context.job_name, context.run_id, context.run.tags, resources.request.asked, context.instance),
-            *(resources.postgres, migration, error, context.log),
+            *(
+                migration.instance.of(context.job_name),
+                context.run_id,
+                context.run.tags,
+                requested.asked,
+                context.instance,
+            ),
+            *(resource(context, migration.instance, "postgres"), migration, error, context.log),
         )
 
 
 def failure_report(migration: Migration) -> HookDefinition:
     """Return the hook that writes a failed run into the ledger and its evidence into a report."""
 
-    @failure_hook(name="report_failure", required_resource_keys={"postgres", "request"})
+    @failure_hook(
+        name="report_failure", required_resource_keys={migration.instance.named(k) for k in ("postgres", "request")}
+    )
     def report_failure(context: HookContext) -> None:
-        postgres: PostgresResource = context.resources.postgres
-        requested: RequestResource = context.resources.request
+        postgres: PostgresResource = resource(context, migration.instance, "postgres")
+        requested: RequestResource = resource(context, migration.instance, "request")
+        job = migration.instance.of(context.job_name)
 
         def opened() -> Run:
-            session = postgres.locked_session(f"aicfg_pipeline {context.job_name} {context.run_id[:8]}")
+            session = postgres.locked_session(application_name(job, context.run_id, migration.name))
             return Run(session, migration, context.run_id, say=context.log.info)
 
         tags = context._step_execution_context.dagster_run.tags  # a hook is not told of the run
         error = str(context.op_exception or "the step was interrupted")
         ended = Ended(
-            *(context.job_name, context.run_id, tags, requested.asked, context.instance),
+            *(job, context.run_id, tags, requested.asked, context.instance),
             *(postgres, migration, error, context.log),
         )
         report_ended(ended, opened)
@@ -106,7 +116,7 @@ def report_ended(ended: Ended, open_run: Callable[[], Run]) -> None:
 def _recorded(ended: Ended, open_run: Callable[[], Run]) -> bool:
     """Write both; returns whether the run is in the ledger: not where that can't be asked."""
     try:
-        commands = commands_for(ended.postgres.target())
+        commands = commands_for(ended.postgres.target(), ended.migration.instance)
         run = open_run()
         if not ledger.read(run.session, run.migration).of_run(run.run_id):
             return False

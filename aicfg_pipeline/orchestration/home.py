@@ -17,13 +17,19 @@ from aicfg_pipeline.rollback.lock import take_run_lock
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.steps.migrate import migrate
 from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.spec.model import Migration
 
 DEMO = "demo"
 """What AICFG_DATABASE_URL is set to where the embedded demo is meant."""
 
 
-TARGET_TAG, CHANGES_TAG = "target", "changes"
-"""The tags of every run that say on which database it works, and what it changes there."""
+TARGET_TAG, CHANGES_TAG, MIGRATION_TAG = "target", "changes", "migration"
+"""The tags of every run that say on which database it works, what it changes there, and of which migration it is."""
+
+
+def tagged(migration: Migration) -> str:
+    """Return a migration's name as a tag may be."""
+    return migration.name[:63]
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Target:
 
     url: str
     embedded: bool
+    migration: str | None = None
+    """Which of several migrations of the code location works on it; of a single one nothing has to be said."""
 
     @property
     def name(self) -> str:
@@ -40,8 +48,9 @@ class Target:
 
     @property
     def told(self) -> str:
-        """The name for the first and the last line of a run; of the demo it says that it is the demo."""
-        return f"{self.name} (the embedded demo)" if self.embedded else self.name
+        """The name for the first and the last line of a run; of the demo it says so, and of one of several migrations which."""
+        told = f"{self.name} (the embedded demo)" if self.embedded else self.name
+        return f"{told}, migration {self.migration}" if self.migration else told
 
     def __repr__(self) -> str:
         """Never the password."""
@@ -76,12 +85,12 @@ def target(variable: str = environment.DATABASE_URL.name) -> Target:
     return Target(embedded().url, embedded=True) if url.strip() == DEMO else Target(url, embedded=False)
 
 
-def named_target() -> str:
+def named_target(variable: str = environment.DATABASE_URL.name) -> str:
     """Return the target's name as far as the environment says it, without connecting or starting anything."""
-    url = environment.named(environment.DATABASE_URL.name) or ""
+    url = environment.named(variable) or ""
     if url.strip() == DEMO:
         return f"{DEMO_DATABASE}@local"
-    return target_name(url) if url.strip() else f"none: {environment.DATABASE_URL.name} is not set"
+    return target_name(url) if url.strip() else f"none: {variable} is not set"
 
 
 def embedded() -> EmbeddedDatabase:

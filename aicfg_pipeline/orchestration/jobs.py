@@ -10,7 +10,7 @@ from dagster import JobDefinition, MetadataValue, OpDefinition, graph, in_proces
 from aicfg_pipeline.orchestration.config import CONSOLE, flat_run_config, told_use
 from aicfg_pipeline.orchestration.console import console
 from aicfg_pipeline.orchestration.failure_reports import failure_report
-from aicfg_pipeline.orchestration.home import CHANGES_TAG, TARGET_TAG, named_target
+from aicfg_pipeline.orchestration.home import CHANGES_TAG, MIGRATION_TAG, TARGET_TAG, named_target, tagged
 from aicfg_pipeline.orchestration.ops.build import build_ops
 from aicfg_pipeline.orchestration.ops.rollback import copy_back_name
 from aicfg_pipeline.orchestration.ops.verify import DROP_NOW
@@ -82,21 +82,26 @@ def _told(migration: Migration, name: str) -> dict[str, Any]:
 
     The tags show above the launchpad and in the list of runs, the metadata beside the job.
     """
+    target, instance = named_target(migration.instance.url_variable), migration.instance
     limit = {"dagster/max_runtime": str(LOOKS_AT_MOST_SECONDS)} if name in ("plan", "verify") else {}
-    shown = {TARGET_TAG: named_target(), CHANGES_TAG: JOBS[name].changes, "migration": migration.name[:63]}
+    shown = {
+        TARGET_TAG: target,
+        CHANGES_TAG: JOBS[name].changes,
+        MIGRATION_TAG: tagged(migration),
+    }
     waits = {"who waits": WAITS[name], "undo": UNDO[name].format(days="retain_days")} if name in WAITS else {}
     return {
         "executor_def": in_process_executor,
         "logger_defs": {CONSOLE: console()},
-        "config": flat_run_config(name),
+        "config": flat_run_config(name, instance),
         "description": f"{JOBS[name].description} {told_use(name)}",
         "tags": {**shown, **limit},
-        "metadata": {k: MetadataValue.text(v) for k, v in {"target": named_target(), **waits}.items()},
+        "metadata": {k: MetadataValue.text(v) for k, v in {"target": target, **waits}.items()},
     }
 
 
 def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
-    @job(name="rollback", hooks={failure_report(migration)}, **_told(migration, "rollback"))
+    @job(name=migration.instance.named("rollback"), hooks={failure_report(migration)}, **_told(migration, "rollback"))
     def rollback() -> None:
         stopped = ops["stop_services"](ops["plan"]())
         copied = [ops[copy_back_name(pair)](stopped) for pair in migration.pairs]
@@ -110,30 +115,38 @@ def _rollback(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefiniti
 
 
 def _prepare(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
-    @graph(name="prepare_steps")
+    @graph(name=migration.instance.named("prepare_steps"))
     def prepare_steps() -> None:
         begun = ops["plan_prepare"].alias("plan")()
         copied = [ops[copy_back_name(pair)](begun) for pair in migration.pairs]
         ops["prepared"](ops["compare_anew"].alias("compare")(copied))
 
-    return prepare_steps.to_job(name="prepare", hooks={failure_report(migration)}, **_told(migration, "prepare"))
+    return prepare_steps.to_job(
+        name=migration.instance.named("prepare"), hooks={failure_report(migration)}, **_told(migration, "prepare")
+    )
 
 
 def _undo(migration: Migration, ops: dict[str, OpDefinition]) -> JobDefinition:
-    @graph(name="undo_steps")
+    @graph(name=migration.instance.named("undo_steps"))
     def undo_steps() -> None:
         code = ops["undo_code"](ops["undo_rollback"]())
         started = ops["start_services"](ops["redeploy_new_names"].alias("redeploy")(code))
         ops["end_of_undo"](started)
 
     return undo_steps.to_job(
-        name="undo_rollback", hooks={failure_report(migration)}, **_told(migration, "undo_rollback")
+        name=migration.instance.named("undo_rollback"),
+        hooks={failure_report(migration)},
+        **_told(migration, "undo_rollback"),
     )
 
 
 def _single(migration: Migration, name: str, op: OpDefinition) -> JobDefinition:
-    @graph(name=f"only_{name}")  # a graph and an op of one repository can't share a name; a job and an op can
+    @graph(
+        name=migration.instance.named(f"only_{name}")
+    )  # a graph and an op of one repository can't share a name; a job and an op can
     def single() -> None:
         op.alias(name)()
 
-    return single.to_job(name=name, hooks={failure_report(migration)}, **_told(migration, name))
+    return single.to_job(
+        name=migration.instance.named(name), hooks={failure_report(migration)}, **_told(migration, name)
+    )

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from dagster import DagsterInvalidConfigError
 
+from aicfg_pipeline import environment
 from aicfg_pipeline.errors import ConfigError, PipelineError
 from aicfg_pipeline.orchestration.config import CONFIRM, FIELDS
 from aicfg_pipeline.orchestration.home import named_target
@@ -47,5 +48,7 @@ def refused_config(error: DagsterInvalidConfigError) -> ConfigError:
 def told(message: str) -> str:
     """Return what Dagster says of one field, without the whole schema; of the missing confirmation what to write."""
     if message.startswith('Missing required config entry "confirm_database"'):
+        if not environment.named(environment.DATABASE_URL.name):  # an instance that has a variable of its own
+            return "not_confirmed: confirm_database is missing: the name of the target, as its plan's first line has it"
         return CONFIRM.format(target=named_target())
     return message.split(" Expected: ")[0]

@@ -21,7 +21,8 @@ from dagster import (
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.assets import asset_key
-from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.home import named_target
+from aicfg_pipeline.orchestration.resources import PostgresResource, resource
 from aicfg_pipeline.orchestration.sensors import interval_seconds
 from aicfg_pipeline.orchestration.under_way import blind, looking_again
 from aicfg_pipeline.rollback.glance import who_works
@@ -58,21 +59,24 @@ def build_preparation_sensor(migration: Migration) -> SensorDefinition:
     """Return the sensor."""
 
     @sensor(
-        name="preparation_sensor",
-        job_name="prepare",
+        name=migration.instance.named("preparation_sensor"),
+        job_name=migration.instance.named("prepare"),
+        required_resource_keys={migration.instance.named("postgres")},
         minimum_interval_seconds=interval_seconds(),
         default_status=DefaultSensorStatus.RUNNING,
         description="Where a rollback is prepared: shows how far behind the shadows are and when they were last proven,"
         " and has them caught up and compared again every hour. Does nothing anywhere else.",
     )
-    def preparation_sensor(context: SensorEvaluationContext, postgres: PostgresResource) -> SensorResult | SkipReason:
+    def preparation_sensor(context: SensorEvaluationContext, **_: Any) -> SensorResult | SkipReason:
+        postgres: PostgresResource = resource(context, migration.instance, "postgres")
+        target = named_target(migration.instance.url_variable)
         try:
             with postgres.session("aicfg_pipeline preparation") as session:
                 seen = look(session, migration)
                 found = [p for s in seen.pairs if (p := preparation(session, migration, seen.ledger, s))]
                 if not found:
                     return SkipReason("Nothing is prepared.")
-                skipped = looking_again(context, *who_works(session))
+                skipped = looking_again(context, target, *who_works(session))
         except PipelineError as error:
             return SkipReason(blind(error))
         if skipped:

@@ -126,11 +126,12 @@ def write_verification(
 
 
 def against_last_report(run: Run, checks: Sequence[Check]) -> tuple[str, list[Finding]] | None:
-    """Compare the newest report on this very database with what the checks have just found; None without a report."""
+    """Compare the newest report of this migration on this database with what the checks found; None without a report."""
     identity = run.session.one(engine("identity"))
     for name, earlier in reports_kept():
         same = (earlier.database.name, earlier.database.system_identifier)
-        if same == (identity.database, identity.system_identifier):
+        of_this = earlier.migration in (None, run.migration.name)  # one of before does not say whose it is
+        if of_this and same == (identity.database, identity.system_identifier):
             return name, compare_with(earlier, _pairs_now(run, checks, identity.system_identifier))
     return None
 

@@ -14,6 +14,15 @@ from aicfg_pipeline.environment import DATABASE_URL
 from aicfg_pipeline.orchestration.home import Target, target
 from aicfg_pipeline.postgres.session import Session, connect
 from aicfg_pipeline.rollback.lock import release_run_lock, take_run_lock
+from aicfg_pipeline.spec.model import Instance
+
+
+def resource(context: Any, instance: Instance, key: str) -> Any:
+    """Return a resource of an instance, from the context of an op, a hook, a check or a sensor.
+
+    A sensor that is called directly is given them by their keys, too; it takes them from here all the same.
+    """
+    return getattr(context.resources, instance.named(key))
 
 
 class PostgresResource(ConfigurableResource[Any]):

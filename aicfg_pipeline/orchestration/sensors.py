@@ -25,7 +25,7 @@ from aicfg_pipeline.errors import ConfigError, PipelineError
 from aicfg_pipeline.orchestration.alerts import build_failure_alert, tell
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.home import named_target
-from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.resources import PostgresResource, resource
 from aicfg_pipeline.orchestration.under_way import looking_again
 from aicfg_pipeline.orchestration.verified import Verified, last_verification
 from aicfg_pipeline.rollback.glance import Glance, glance
@@ -46,7 +46,7 @@ def interval_seconds() -> int:
 
 def build_sensors(migration: Migration) -> list[SensorDefinition]:
     """Return every sensor of the pipeline."""
-    return [_verification_sensor(migration), build_failure_alert()]
+    return [_verification_sensor(migration), build_failure_alert(migration)]
 
 
 def decide(seen: Glance, cursor: Mapping[str, Any], now: float) -> tuple[str | None, dict[str, Any]]:
@@ -86,25 +86,28 @@ def _clock(seconds: float) -> str:
 
 def _verification_sensor(migration: Migration) -> SensorDefinition:
     @sensor(
-        name="verification_sensor",
-        job_name="verify",
+        name=migration.instance.named("verification_sensor"),
+        job_name=migration.instance.named("verify"),
+        required_resource_keys={migration.instance.named("postgres")},
         minimum_interval_seconds=interval_seconds(),
         default_status=DefaultSensorStatus.RUNNING,
         description="Looks at states, row counts and the catalog around the tables, cheaply; asks for the job `verify`"
         " when something changed or the last full verification is an hour old. Never during a rollback, never twice for"
         " the same thing. Tells people once when the database can't be looked at, and once when it can again.",
     )
-    def verification_sensor(context: SensorEvaluationContext, postgres: PostgresResource) -> SensorResult:
+    def verification_sensor(context: SensorEvaluationContext, **_: Any) -> SensorResult:
+        postgres: PostgresResource = resource(context, migration.instance, "postgres")
+        target = named_target(migration.instance.url_variable)
         cursor = json.loads(context.cursor) if context.cursor else {}
         try:
             with postgres.session("aicfg_pipeline sensor") as session:
                 seen = glance(session, migration)
         except PipelineError as error:
-            return _outage(context, cursor, error)
-        cursor = _over(context, cursor)
-        skipped = looking_again(context, seen.running, seen.sessions)
+            return _outage(context, target, cursor, error)
+        cursor = _over(context, target, cursor)
+        skipped = looking_again(context, target, seen.running, seen.sessions)
         if skipped:
-            return _skipped(context, cursor, skipped)
+            return _skipped(context, migration, cursor, skipped)
         return _judged(context, migration, seen, cursor)
 
     return verification_sensor
@@ -115,7 +118,7 @@ def _judged(
 ) -> SensorResult:
     now = time.time()
     why, remembered = decide(seen, cursor, now)
-    well, told = standing(last_verification(context.instance), remembered, now)
+    well, told = standing(last_verification(context.instance, migration), remembered, now)
     if well:
         _sign_of_life(context)
     result: dict[str, Any] = {"cursor": json.dumps(remembered), "asset_events": _observations(migration, seen)}
@@ -128,34 +131,36 @@ def _judged(
     return SensorResult(run_requests=[RunRequest(run_key=key, tags=tags)], **result)
 
 
-def _skipped(context: SensorEvaluationContext, cursor: Mapping[str, Any], why: str) -> SensorResult:
-    last = last_verification(context.instance)
+def _skipped(
+    context: SensorEvaluationContext, migration: Migration, cursor: Mapping[str, Any], why: str
+) -> SensorResult:
+    last = last_verification(context.instance, migration)
     wrong = f" STILL OPEN since the {last.told}: {'; '.join(last.wrong)}." if last and last.wrong else ""
     if not wrong:
         _sign_of_life(context)
     return SensorResult(skip_reason=f"{why}{wrong}", cursor=json.dumps(cursor))
 
 
-def _outage(context: SensorEvaluationContext, cursor: Mapping[str, Any], error: PipelineError) -> SensorResult:
+def _outage(
+    context: SensorEvaluationContext, target: str, cursor: Mapping[str, Any], error: PipelineError
+) -> SensorResult:
     """The database can't be looked at: tell people once, for each kind of reason; go on trying."""
     outage = cursor.get("outage") or {}
     if outage.get("code") != error.code:
         outage = {"code": error.code, "since": outage.get("since", time.time()), "told": False}
     since = _clock(float(outage["since"]))
-    reason = f"The database {named_target()} can't be looked at, since {since}: {error}"
+    reason = f"The database {target} can't be looked at, since {since}: {error}"
     if not outage["told"]:
         outage["told"] = tell(context.log, f"aicfg_pipeline: the watch is blind: {reason}")
     return SensorResult(skip_reason=reason, cursor=json.dumps({**cursor, "outage": outage}))
 
 
-def _over(context: SensorEvaluationContext, cursor: Mapping[str, Any]) -> dict[str, Any]:
+def _over(context: SensorEvaluationContext, target: str, cursor: Mapping[str, Any]) -> dict[str, Any]:
     """Tell people that an outage is over; return the cursor without it, unless they could not be told."""
     outage = cursor.get("outage")
     if not outage:
         return dict(cursor)
-    line = (
-        f"the watch sees again: {named_target()} can be looked at. It could not since {_clock(float(outage['since']))}"
-    )
+    line = f"the watch sees again: {target} can be looked at. It could not since {_clock(float(outage['since']))}"
     told = tell(context.log, f"aicfg_pipeline: {line}.")
     return {k: v for k, v in cursor.items() if k != "outage" or not told}
 

@@ -23,7 +23,7 @@ from dagster import (
 
 from aicfg_pipeline.orchestration.assets import OWNERS, service_key
 from aicfg_pipeline.orchestration.metadata import check_evaluation, check_result, metadata
-from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.resources import PostgresResource, resource
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback.checks.check import Check
@@ -50,10 +50,16 @@ _ASSETS = {
 }
 
 
-def service_specs() -> list[AssetSpec]:
+def service_specs(migration: Migration) -> list[AssetSpec]:
     """Return the assets `service/…`."""
     return [
-        AssetSpec(key=service_key(name), group_name="services", owners=OWNERS, kinds={"service"}, description=text)
+        AssetSpec(
+            key=service_key(name, migration.instance),
+            group_name=migration.instance.named("services"),
+            owners=OWNERS,
+            kinds={"service"},
+            description=text,
+        )
         for name, text in _ASSETS.items()
     ]
 
@@ -64,25 +70,27 @@ def service_specs() -> list[AssetSpec]:
 class Looked:
     """One look at all services: the reading, the verdicts, and what goes onto the assets' pages."""
 
-    def __init__(self, reading: Reading, checks: Sequence[Check], weighed: Reasons | None) -> None:
-        self.reading, self.weighed = reading, weighed
+    def __init__(
+        self, migration: Migration, reading: Reading, checks: Sequence[Check], weighed: Reasons | None
+    ) -> None:
+        self.reading, self.weighed, self._instance = reading, weighed, migration.instance
         self.checks: list[Check] = [*checks, *(weighed.checks if weighed else ())]
 
     def observations(self) -> list[AssetObservation]:
         """Return the numbers of this look, for the plots."""
         made = []
         if self.reading.probes is not None:
-            made.append(_observed(ENDPOINTS, service_checks.probe_facts(self.reading.probes)))
+            made.append(self._observed(ENDPOINTS, service_checks.probe_facts(self.reading.probes)))
         if self.reading.logs is not None:
-            made.append(_observed(LOGS, service_checks.log_facts(self.reading.logs)))
+            made.append(self._observed(LOGS, service_checks.log_facts(self.reading.logs)))
         if self.weighed is not None:
             counts = {f"in a row {name}": count for name, count in self.weighed.counts.items()}
-            made.append(_observed(ADVICE, {**counts, "counted_at": self.weighed.counted_at.isoformat()}))
+            made.append(self._observed(ADVICE, {**counts, "counted_at": self.weighed.counted_at.isoformat()}))
         return made
 
-
-def _observed(service: str, facts: Mapping[str, Any]) -> AssetObservation:
-    return AssetObservation(asset_key=service_key(service), description="looked at", metadata=metadata(facts))
+    def _observed(self, service: str, facts: Mapping[str, Any]) -> AssetObservation:
+        key = service_key(service, self._instance)
+        return AssetObservation(asset_key=key, description="looked at", metadata=metadata(facts))
 
 
 def look_at_services(
@@ -104,8 +112,9 @@ def look_at_services(
     weighed = None
     if in_effect and (services.endpoints or services.logs):
         integrity = None if quick else reasons.integrity_problems(session, migration)
-        weighed = reasons.weigh(reading, history(instance, last_swap(found.ledger)), services, integrity)
-    return Looked(reading, service_checks.judge(reading, services), weighed)
+        earlier = history(instance, migration, last_swap(found.ledger))
+        weighed = reasons.weigh(reading, earlier, services, integrity)
+    return Looked(migration, reading, service_checks.judge(reading, services), weighed)
 
 
 def _quicker(services: ServicesSettings) -> ServicesSettings:
@@ -115,15 +124,19 @@ def _quicker(services: ServicesSettings) -> ServicesSettings:
     return services.model_copy(update={"endpoints": services.endpoints.model_copy(update={"timeout_seconds": seconds})})
 
 
-def history(instance: DagsterInstance, swapped: datetime | None = None) -> History:
+def history(instance: DagsterInstance, migration: Migration, swapped: datetime | None = None) -> History:
     """Return what earlier looks have put onto the assets' pages. What was counted before a swap does not count."""
     latencies: dict[str, list[float]] = {}
-    for facts in _series(instance, service_key(ENDPOINTS), LOOKS_BACK):
+    for facts in _series(instance, service_key(ENDPOINTS, migration.instance), LOOKS_BACK):
         for name, value in facts.items():
             if name.startswith("latency_ms ") and isinstance(value, int | float):
                 latencies.setdefault(name.removeprefix("latency_ms "), []).append(float(value))
-    errors = [float(f["errors"]) for f in _series(instance, service_key(LOGS), LOOKS_BACK) if "errors" in f]
-    last = next(iter(_series(instance, service_key(ADVICE), 1)), {})
+    errors = [
+        float(f["errors"])
+        for f in _series(instance, service_key(LOGS, migration.instance), LOOKS_BACK)
+        if "errors" in f
+    ]
+    last = next(iter(_series(instance, service_key(ADVICE, migration.instance), 1)), {})
     counts = {n.removeprefix("in a row "): int(v) for n, v in last.items() if n.startswith("in a row ")}
     at = datetime.fromisoformat(last["counted_at"]) if "counted_at" in last else None
     if at is None or (swapped is not None and at < swapped):
@@ -150,19 +163,25 @@ def looked_events(migration: Migration, looked: Looked) -> list[AssetObservation
 def build_service_checks(migration: Migration) -> list[AssetChecksDefinition]:
     """Return the checks of the services, to be run from their assets' pages."""
     infos: list[ServiceCheck | Reason] = [*service_checks.CATALOG, *reasons.CATALOG]
-    specs = [AssetCheckSpec(name=i.name, asset=service_key(i.service), description=i.description) for i in infos]
+    keys = {i.service: service_key(i.service, migration.instance) for i in infos}
+    specs = [AssetCheckSpec(name=i.name, asset=keys[i.service], description=i.description) for i in infos]
 
-    @multi_asset_check(name="checks_of_services", specs=specs, can_subset=True)
-    def checks_(
-        context: AssetCheckExecutionContext, postgres: PostgresResource, services: ServicesResource
-    ) -> Iterator[AssetCheckResult]:
+    @multi_asset_check(
+        name=migration.instance.named("checks_of_services"),
+        specs=specs,
+        can_subset=True,
+        required_resource_keys={migration.instance.named(key) for key in ("postgres", "services")},
+    )
+    def checks_(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        postgres: PostgresResource = resource(context, migration.instance, "postgres")
+        services: ServicesResource = resource(context, migration.instance, "services")
         settings = services.settings()
         with postgres.session("aicfg_pipeline checks") as session:
             looked = look_at_services(session, migration, settings, context.instance)
         made = {(c.pair, c.name): c for c in looked.checks}
         lines = manual_lines(settings, migration)
         for info in infos:
-            key = service_key(info.service)
+            key = keys[info.service]
             if not any(k.asset_key == key and k.name == info.name for k in context.selected_asset_check_keys):
                 continue
             check = made.get((info.service, info.name))

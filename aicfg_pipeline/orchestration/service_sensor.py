@@ -4,6 +4,8 @@ While the migration is in effect it weighs the runbook's four reasons to roll ba
 several times in a row. It never rolls back.
 """
 
+from typing import Any
+
 from dagster import (
     DefaultSensorStatus,
     RunRequest,
@@ -16,7 +18,8 @@ from dagster import (
 
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.orchestration.alerts import post
-from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.home import named_target
+from aicfg_pipeline.orchestration.resources import PostgresResource, resource
 from aicfg_pipeline.orchestration.sensors import interval_seconds
 from aicfg_pipeline.orchestration.service_checks import Looked, look_at_services, looked_events
 from aicfg_pipeline.orchestration.services import ServicesResource
@@ -30,23 +33,24 @@ def build_service_sensors(migration: Migration) -> list[SensorDefinition]:
     """Return the sensor of the services."""
 
     @sensor(
-        name="services_sensor",
-        job_name="verify",
+        name=migration.instance.named("services_sensor"),
+        job_name=migration.instance.named("verify"),
+        required_resource_keys={migration.instance.named(key) for key in ("postgres", "services")},
         minimum_interval_seconds=interval_seconds(),
         default_status=DefaultSensorStatus.RUNNING,
         description="Looks at the configured endpoints and logs: latency, success and errors over time. While the"
         " migration is in effect, failures in a row become advice to roll back, and ask for the job `verify` with the"
         " evidence. Never rolls back by itself.",
     )
-    def services_sensor(
-        context: SensorEvaluationContext, postgres: PostgresResource, services: ServicesResource
-    ) -> SensorResult | SkipReason:
+    def services_sensor(context: SensorEvaluationContext, **_: Any) -> SensorResult | SkipReason:
+        postgres: PostgresResource = resource(context, migration.instance, "postgres")
+        services: ServicesResource = resource(context, migration.instance, "services")
         settings = services.settings()
         if settings.endpoints is None and settings.logs is None:
             return SkipReason("No endpoint and no log is configured, so there is nothing to watch.")
         try:
             with postgres.session("aicfg_pipeline sensor") as session:
-                skipped = looking_again(context, *who_works(session))
+                skipped = looking_again(context, named_target(migration.instance.url_variable), *who_works(session))
                 if skipped:
                     return SkipReason(skipped)
                 looked = look_at_services(session, migration, settings, context.instance, quick=True)

@@ -24,14 +24,17 @@ def load_services(variable: str = SERVICES.name) -> ServicesSettings:
     named = replace(SERVICES, name=variable).value()
     if named is None:
         return ServicesSettings()
+    return read_services_file(named, of=f"{variable} names ")
+
+
+def read_services_file(named: str, of: str = "") -> ServicesSettings:
+    """Read the settings of all services from a file. Every mistake is a `ConfigError`; `of` says who named it."""
     file = Path(named).expanduser()
     expected = "the path of a YAML file with the settings of the services, or no variable of that name"
     try:
         values, marks, twice = read_places(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            f"{variable} names {named!r}, which can't be read: {error.strerror}", expected=expected
-        ) from error
+        raise ConfigError(f"{of}{named!r}, which can't be read: {error.strerror}", expected=expected) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{named} is not YAML: {_place(error)}", expected=expected) from None
     if values is None:
@@ -60,13 +63,15 @@ class ServicesResource(ConfigurableResource[Any]):
         " docs/services.md). Where that is unset nothing is configured, and the plan says what is left to do by hand.",
     )
 
+    file: str = Field(default="", description="The path of that file itself, which goes before the variable.")
+
     _settings: ServicesSettings | None = PrivateAttr(default=None)
     _stopped: LambdaStates | None = PrivateAttr(default=None)
 
     def settings(self) -> ServicesSettings:
         """Return the settings, read at the first call. Raises `ConfigError` naming every mistake."""
         if self._settings is None:
-            self._settings = load_services(self.file_variable)
+            self._settings = read_services_file(self.file) if self.file else load_services(self.file_variable)
         return self._settings
 
     def note_stopped(self, before: LambdaStates | None) -> None:

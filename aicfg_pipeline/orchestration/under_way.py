@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from dagster import DagsterRunStatus, RunRecord, RunsFilter, SensorEvaluationContext
 
 from aicfg_pipeline.errors import PipelineError
-from aicfg_pipeline.orchestration.alerts import WATCHED
-from aicfg_pipeline.orchestration.home import TARGET_TAG, named_target
+from aicfg_pipeline.orchestration.alerts import watched_job
+from aicfg_pipeline.orchestration.home import TARGET_TAG
 
 IN_PROGRESS = [
     DagsterRunStatus.QUEUED,
@@ -24,9 +24,11 @@ STARTS_WITHIN_SECONDS = 600
 """Until then a run need not have come to the database yet: it may wait in the queue, or for its process."""
 
 
-def looking_again(context: SensorEvaluationContext, running: str | None, sessions: Sequence[str]) -> str | None:
+def looking_again(
+    context: SensorEvaluationContext, target: str, running: str | None, sessions: Sequence[str]
+) -> str | None:
     """Say why a tick leaves the database alone, or None: a run holds the run lock, or lives (see `run_under_way`)."""
-    busy = running or run_under_way(context, sessions, datetime.now(UTC))
+    busy = running or run_under_way(context, target, sessions, datetime.now(UTC))
     return f"A run is under way: {busy}. Looking again at the next tick." if busy else None
 
 
@@ -35,15 +37,15 @@ def blind(error: PipelineError) -> str:
     return f"The database can't be looked at, of which verification_sensor tells people: {error}"
 
 
-def run_under_way(context: SensorEvaluationContext, sessions: Sequence[str], now: datetime) -> str | None:
+def run_under_way(context: SensorEvaluationContext, target: str, sessions: Sequence[str], now: datetime) -> str | None:
     """Return the run of this code location on this target that lives, or None.
 
     One lives that is new, or has a session in the database: `sessions` are the application names there.
     """
-    filters = RunsFilter(statuses=IN_PROGRESS, tags={TARGET_TAG: named_target()})
+    filters = RunsFilter(statuses=IN_PROGRESS, tags={TARGET_TAG: target})
     for record in context.instance.get_run_records(filters):
         run = record.dagster_run
-        if run.job_name not in WATCHED or run.job_name == LOOKS_ONLY or _elsewhere(context, record):
+        if watched_job(run.job_name) in (None, LOOKS_ONLY) or _elsewhere(context, record):
             continue
         told = f"job {run.job_name}, run {run.run_id[:8]}"
         new = (now - record.update_timestamp).total_seconds() < STARTS_WITHIN_SECONDS

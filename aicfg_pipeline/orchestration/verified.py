@@ -10,6 +10,7 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFil
 
 from aicfg_pipeline.errors import redact
 from aicfg_pipeline.orchestration.home import TARGET_TAG, named_target
+from aicfg_pipeline.spec.model import Migration
 
 ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
@@ -28,9 +29,13 @@ class Verified:
         return f"verification of {self.ended:%Y-%m-%d %H:%M} UTC (run {self.run_id[:8]})"
 
 
-def last_verification(instance: DagsterInstance) -> Verified | None:
+def last_verification(instance: DagsterInstance, migration: Migration) -> Verified | None:
     """Return the last run of `verify` on this target that ended, or None."""
-    filters = RunsFilter(job_name="verify", statuses=ENDED, tags={TARGET_TAG: named_target()})
+    filters = RunsFilter(
+        job_name=migration.instance.named("verify"),
+        statuses=ENDED,
+        tags={TARGET_TAG: named_target(migration.instance.url_variable)},
+    )
     records = instance.get_run_records(filters, limit=1)
     if not records:
         return None

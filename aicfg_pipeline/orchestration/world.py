@@ -21,7 +21,7 @@ from aicfg_pipeline.rollback.tables.parked import retained_until
 from aicfg_pipeline.runbook.checks import ENDPOINTS, LAMBDAS, LOGS, REPOSITORY
 from aicfg_pipeline.runbook.reasons import ADVICE
 from aicfg_pipeline.services.settings import ServicesSettings
-from aicfg_pipeline.spec.model import Migration
+from aicfg_pipeline.spec.model import Instance, Migration
 
 IS, IN_USE = "is", "in use"
 
@@ -73,6 +73,7 @@ def _of(state: PairState, kind: AssetKind, relation: Relation, told: str) -> Ass
 
 def of_services(look: Look, settings: ServicesSettings) -> Iterator[AssetMaterialization]:
     """Yield each service: looked at, or that a person does it, because none is configured."""
+    instance = look.pairs[0].pair.instance
     configured = {
         LAMBDAS: settings.lambdas,
         ENDPOINTS: settings.endpoints,
@@ -81,19 +82,22 @@ def of_services(look: Look, settings: ServicesSettings) -> Iterator[AssetMateria
     }
     for name, its in configured.items():
         told = "looked at" if its is not None else "not configured: nobody looks at it but a person"
-        yield AssetMaterialization(asset_key=service_key(name), description=told)
+        yield AssetMaterialization(asset_key=service_key(name, instance), description=told)
     watched = settings.endpoints is not None or settings.logs is not None
     in_effect = bool(look.in_state(*TO_ROLL_BACK))
     told = "nothing is advised while the old tables are in use" if not in_effect else "weighed"
     yield AssetMaterialization(
-        asset_key=service_key(ADVICE), description=told if watched else "neither endpoints nor logs are configured"
+        asset_key=service_key(ADVICE, instance),
+        description=told if watched else "neither endpoints nor logs are configured",
     )
 
 
-def advice_is_void(counted_at: str) -> tuple[AssetMaterialization, AssetObservation]:
+def advice_is_void(counted_at: str, instance: Instance) -> tuple[AssetMaterialization, AssetObservation]:
     """Return what takes all advice back: names were swapped, so what was counted before is about another world."""
     facts: dict[str, Any] = {"counted_at": counted_at}
     return (
-        AssetMaterialization(asset_key=service_key(ADVICE), description="the names were swapped: counted anew"),
-        AssetObservation(asset_key=service_key(ADVICE), description="counted anew", metadata=metadata(facts)),
+        AssetMaterialization(
+            asset_key=service_key(ADVICE, instance), description="the names were swapped: counted anew"
+        ),
+        AssetObservation(asset_key=service_key(ADVICE, instance), description="counted anew", metadata=metadata(facts)),
     )

@@ -130,9 +130,14 @@ def our_triggers(session: Session, oid: int, change_log: str | None = None) -> d
     return {r.name: r.enabled for r in rows if change_log in (None, r.function)}
 
 
-def change_logs_on(session: Session, oid: int) -> set[str]:
-    """Return the names of the functions of ours that triggers on a relation call: one for each pair that logs there."""
-    return {r.function for r in session.all(engine("our_triggers"), {"oid": oid})}
+def change_logs_on(session: Session, oid: int) -> set[tuple[str, str]]:
+    """Return schema and name of the functions of ours that triggers on a relation call: one for each pair that logs there."""
+    return {(r.schema, r.function) for r in session.all(engine("our_triggers"), {"oid": oid})}
+
+
+def tables_behind(session: Session, oid: int) -> list[str]:
+    """Return the tables and views that a view reads, by schema and name."""
+    return [r.name for r in session.all(engine("tables_behind"), {"oid": oid})]
 
 
 def unhashable_columns(session: Session, oid: int) -> tuple[str, ...]:

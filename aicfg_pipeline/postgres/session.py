@@ -25,6 +25,7 @@ from psycopg.rows import namedtuple_row
 from aicfg_pipeline.errors import DatabaseError, UnreachableError
 from aicfg_pipeline.postgres.address import name_of, over_network, parts_of, shown, target_name
 from aicfg_pipeline.postgres.boundary import BROKE, server_errors
+from aicfg_pipeline.postgres.place import let_work_for, works_for
 from aicfg_pipeline.postgres.settings import OUTSIDE_TRANSACTIONS, local_statement, path_statement
 from aicfg_pipeline.postgres.statements import Statement, engine, is_noted, with_parameters
 
@@ -203,6 +204,11 @@ class Session:
         self.connection.close()
 
     @property
+    def private_schema(self) -> str:
+        """The private schema of the migration that this session works for."""
+        return works_for(self.connection).schema
+
+    @property
     def target(self) -> str:
         """What a person calls the database at the other end of this very connection (see `address.name_of`)."""
         info = self.connection.info
@@ -313,6 +319,7 @@ def _no_answer(url: str, connection: psycopg.Connection[Any]) -> UnreachableErro
 def observer(session: Session) -> Iterator[Session]:
     """A second connection, for watching what the first one is busy with."""
     other = connect(session.url, "aicfg_pipeline observer")
+    let_work_for(other.connection, works_for(session.connection))
     try:
         yield other
     finally:

@@ -16,9 +16,9 @@ from typing import Any
 from psycopg import sql
 
 from aicfg_pipeline.errors import SpecError
+from aicfg_pipeline.postgres.place import AsValue, MigrationName, PrivateName, PrivateSchema
 from aicfg_pipeline.spec.blocks import Block, load_blocks
 from aicfg_pipeline.spec.load import bundled_sql
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
@@ -95,7 +95,10 @@ class Statement(sql.Composed):
 
 
 def engine(name: str, /, **parts: sql.Composable) -> Statement:
-    """Return the engine's block `name` with its `{placeholders}` filled. Raises `KeyError` for an unknown name."""
+    """Return the engine's block `name` with its `{placeholders}` filled. Raises `KeyError` for an unknown name.
+
+    `{private}` and `{migration}` are filled by the connection: the private schema and the name of its migration, as values.
+    """
     return _filled(name, parts) if parts else _as_it_stands(name)
 
 
@@ -104,10 +107,16 @@ def _as_it_stands(name: str) -> Statement:
     return _filled(name, {})
 
 
+_OF_THE_CONNECTION = {"private": PrivateSchema(), "migration": MigrationName()}
+
+
 def _filled(name: str, parts: Mapping[str, sql.Composable]) -> Statement:
     block = _blocks()[name]
     pieces = _PLACEHOLDER.split(block.sql.rstrip().removesuffix(";"))
-    filled = [sql.Placeholder(p) if place % 2 else sql.SQL(p).format(**parts) for place, p in enumerate(pieces)]
+    filled = [
+        sql.Placeholder(p) if place % 2 else sql.SQL(p).format(**_OF_THE_CONNECTION, **parts)
+        for place, p in enumerate(pieces)
+    ]
     return Statement(sql.Composed(filled), block.description)
 
 
@@ -162,8 +171,18 @@ def ident(*parts: str) -> sql.Identifier:
 
 
 def private(name: str) -> sql.Identifier:
-    """Return a name in the pipeline's private schema."""
-    return sql.Identifier(PRIVATE_SCHEMA, name)
+    """Return a name in the private schema of the migration that the connection works for."""
+    return PrivateName(name)
+
+
+def private_schema() -> sql.Identifier:
+    """Return the private schema of the migration that the connection works for."""
+    return PrivateName()
+
+
+def as_value(name: sql.Composable) -> sql.Composable:
+    """Return a name as a value, for a cast to regclass."""
+    return AsValue(name)
 
 
 def text(fragment: str) -> sql.SQL:

@@ -34,21 +34,29 @@ def begin(run: Run, kind: str, facts: dict[str, Any] | None = None) -> None:
     if not look.ledger.readable:
         own.must_be_ours(run.session, run.migration)  # raises, and says whose it is
     before, owner = current(look.ledger), look.owner
+    made = ledger.prepare_statements(run.session, run.migration, own.on_behalf_of(run.session, owner))
     with run.writing() as session:
-        session.script(ledger.prepare_statements(own.on_behalf_of(session, owner)))
+        session.script(made)
         if before and before.run_id != run.run_id:
             run.say(
                 f"run {before.run_id[:8]} ({before.facts.get('kind', '?')}) never finished and is gone: taking over"
             )
             run.record("run", "taken_over", facts={"from": before.run_id})
         run.record(
-            "run", "started", facts={**_where(run), "kind": kind, "settings": asdict(run.settings), **(facts or {})}
+            "run",
+            "started",
+            facts={**_where(run), **_what(run), "kind": kind, "settings": asdict(run.settings), **(facts or {})},
         )
 
 
 def _where(run: Run) -> dict[str, Any]:
     """Which database this is: its name, and what PostgreSQL itself calls the server."""
     return {"target": run.session.target, "system_identifier": run.session.one(engine("identity")).system_identifier}
+
+
+def _what(run: Run) -> dict[str, Any]:
+    """Which migration this is: its tables, so that another one can tell it by them."""
+    return {"schema": run.migration.schema, "pairs": {p.old: p.new for p in run.migration.pairs}}
 
 
 def must_be_ours(run: Run, ancestors: Sequence[str | None] = ()) -> None:
@@ -93,12 +101,12 @@ def _began(book: Ledger, under_way: Entry) -> Entry:
 
 def must_have_begun(run: Run, wanted: str) -> None:
     """Raise `StateError` where no run of this pipeline has ever worked: nothing is made only to find that out."""
-    if not ledger.exists(run.session, run.migration):
+    if not ledger.knows(run.session, run.migration):
         database = run.session.one(engine("identity")).database
         raise StateError(
             f"There is nothing to {wanted}: no rollback of this pipeline has been in database {database!r}"
             f" ({run.session.target}).",
-            expected="a ledger in the schema aicfg_rollback",
+            expected="a ledger in the schema aicfg_rollback that knows this migration",
             remedy="Check that AICFG_DATABASE_URL names the database you mean. The job plan says what state it is in.",
         )
 
@@ -111,7 +119,8 @@ def failed(run: Run, error: str) -> None:
 
 def finish(run: Run, facts: dict[str, Any] | None = None) -> None:
     """Write that the run has done what it was asked for."""
-    with run.writing():
+    with run.writing() as session:
+        session.script(own.leave_schema(session))
         run.record("run", "finished", facts=facts)
 
 

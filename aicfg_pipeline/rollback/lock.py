@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -44,12 +45,26 @@ def take_run_lock(session: Session) -> None:
     raise AlreadyRunningError(found, expected="one run at a time", remedy=remedy)
 
 
+def application_name(job: str, run_id: str, migration: str) -> str:
+    """Return how a run's session calls itself, so that whoever it keeps waiting reads which run that is, and of what."""
+    return f"aicfg_pipeline {job} {run_id[:8]} {migration}"
+
+
+_OF_A_RUN = re.compile(r"aicfg_pipeline (?P<job>\S+) (?P<run>\S+) (?P<migration>.+)")
+
+
+def at_work_on(application: str) -> str:
+    """Return at which migration and job a session of ours works; empty where its name does not say so."""
+    named = _OF_A_RUN.fullmatch(application)
+    return f" at the migration {named['migration']} (job {named['job']})" if named else ""
+
+
 def told_of_holder(holder: Any) -> tuple[str, str]:
     """Return who has the run lock and what to do about it. It need be no run: whoever may connect can take the lock."""
     who = f"pid {holder.pid} as {holder.role} ({holder.application or 'no application name'}), since {holder.since}"
     if holder.one_of_ours:
         return (
-            f"Another run works on this database: {who}.",
+            f"Another run works on this database{at_work_on(holder.application)}: {who}.",
             "Wait for it to end, or end it in the Dagster UI (or pg_terminate_backend of that pid), then run again.",
         )
     return (

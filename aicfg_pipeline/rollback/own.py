@@ -12,7 +12,7 @@ from psycopg import sql
 
 from aicfg_pipeline.errors import TrustError
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration
 
 
@@ -22,6 +22,7 @@ def must_be_ours(session: Session, migration: Migration) -> None:
     Whoever may create schemas could have made it first, with a view or a trigger that runs code as whoever looks.
     """
     names = {
+        "places": [PRIVATE_SCHEMA, migration.own_schema],
         "schema": migration.schema,
         "tables": [n for p in migration.pairs for n in (p.old, p.new)],
         "logs": [p.change_log for p in migration.pairs],
@@ -29,7 +30,7 @@ def must_be_ours(session: Session, migration: Migration) -> None:
     found = [r.complaint for r in session.all(engine("not_ours"), names)]
     if found:
         raise TrustError(
-            "The schema aicfg_rollback is there, and it is not as this pipeline makes it. Nothing in it was read.",
+            "The private schema is there, and it is not as this pipeline makes it. Nothing in it was read.",
             complaints=found,
             expected="schema, ledger, change logs and functions that belong to the role that runs (or to one that it is"
             " a member of), ordinary tables, without triggers or rules of others",
@@ -51,24 +52,38 @@ def on_behalf_of(session: Session, owner: str | None) -> str | None:
 
 
 def make_schema(owner: str | None) -> list[sql.Composable]:
-    """Return what makes the private schema where it is missing, and gives it to a role; None: to whoever runs."""
-    made: list[sql.Composable] = [engine("create_schema")]
-    if owner is not None:
-        made.append(engine("own_schema", schema=sql.Literal(PRIVATE_SCHEMA), owner=sql.Literal(owner)))
-    return made
+    """Return what makes the ledger's schema where it is missing, and gives it to a role; None: to whoever runs."""
+    return [engine("create_schema"), *_given(PRIVATE_SCHEMA, owner)]
+
+
+def make_own_schema(schema: str, owner: str | None) -> list[sql.Composable]:
+    """Return the same for the private schema of a migration; nothing where that is the ledger's."""
+    if schema == PRIVATE_SCHEMA:
+        return []
+    made = engine("create_own_schema", schema=ident(schema))
+    return [made, *_given(schema, owner), close_to_others(schema, schema_too=True)]
+
+
+def leave_schema(session: Session) -> list[sql.Composable]:
+    """Return what drops the private schema of a migration once it is empty; nothing where that is the ledger's."""
+    return [] if session.private_schema == PRIVATE_SCHEMA else [engine("drop_own_schema")]
+
+
+def _given(schema: str, owner: str | None) -> list[sql.Composable]:
+    return [engine("own_schema", schema=sql.Literal(schema), owner=sql.Literal(owner))] if owner is not None else []
 
 
 def keep(
-    names: Iterable[str], owner: str | None, *, others: Iterable[str] = (), schema_too: bool = False
+    names: Iterable[str], owner: str | None, *, others: Iterable[str] = (), schema: str, schema_too: bool = False
 ) -> list[sql.Composable]:
-    """Return what takes all rights of others off tables and functions of ours, and off `others` that lie beside them.
+    """Return what takes all rights of others off tables and functions of ours in `schema`, and off `others` there.
 
     To be run in the transaction that makes them: default privileges may have opened them. With an `owner` that is not
     who runs, ours are given to the schema's owner first.
     """
     ours = list(names)
-    given = [engine("own_things", schema=sql.Literal(PRIVATE_SCHEMA), names=sql.Literal(ours))] if owner else []
-    return [*given, close_to_others(PRIVATE_SCHEMA, [*ours, *others], schema_too=schema_too)]
+    given = [engine("own_things", schema=sql.Literal(schema), names=sql.Literal(ours))] if owner else []
+    return [*given, close_to_others(schema, [*ours, *others], schema_too=schema_too)]
 
 
 def close_to_others(schema: str, names: Iterable[str] = (), *, schema_too: bool = False) -> sql.Composed:

@@ -133,23 +133,22 @@ class Look:
 
 
 def look(session: Session, migration: Migration) -> Look:
-    """Read catalog and ledger and classify each pair."""
+    """Read catalog and ledger and classify each pair. From here on the session works for this migration."""
+    places = (PRIVATE_SCHEMA, migration.own_schema)
     names = [LEDGER] + [
         place
         for p in migration.pairs
         for place in (
             (migration.schema, p.old),
             (migration.schema, p.new),
-            (PRIVATE_SCHEMA, p.old),
-            (PRIVATE_SCHEMA, p.new),
-            (PRIVATE_SCHEMA, p.change_log),
-            (PRIVATE_SCHEMA, p.before_undo),
+            *((place, n) for place in places for n in (p.old, p.new, p.change_log, p.before_undo)),
             (migration.schema, p.old + "_old"),
         )
     ]
     found = catalog.relations(session, names)
     book = ledger.read(session, migration, there=LEDGER in found)
-    return Look(tuple(_classify(session, migration, p, found, book) for p in migration.pairs), book)
+    private = session.private_schema  # the ledger knows which one of the two that were asked for
+    return Look(tuple(_classify(session, migration, private, p, found, book) for p in migration.pairs), book)
 
 
 def prepared_by(book: Ledger, pair: Pair, shadow: Relation) -> Entry | None:
@@ -170,13 +169,18 @@ def renamed_by(book: Ledger, pair: Pair) -> Entry | None:
 
 
 def _classify(
-    session: Session, migration: Migration, pair: Pair, found: Mapping[tuple[str, str], Relation], book: Ledger
+    session: Session,
+    migration: Migration,
+    private: str,
+    pair: Pair,
+    found: Mapping[tuple[str, str], Relation],
+    book: Ledger,
 ) -> PairState:
     at_old, at_new = found.get((migration.schema, pair.old)), found.get((migration.schema, pair.new))
     if pair.in_place and at_old is not None:
         at_old, at_new = _by_columns(session, pair, at_old)
-    private_old, private_new = found.get((PRIVATE_SCHEMA, pair.old)), found.get((PRIVATE_SCHEMA, pair.new))
-    log = found.get((PRIVATE_SCHEMA, pair.change_log))
+    private_old, private_new = found.get((private, pair.old)), found.get((private, pair.new))
+    log = found.get((private, pair.change_log))
     state, because = _judge(pair, at_old, at_new, private_old, private_new, book)
     table = next((r for r in (at_new, private_new, at_old, private_old) if r is not None and r.is_table), None)
     return PairState(
@@ -187,7 +191,7 @@ def _classify(
         private_old=private_old,
         private_new=private_new,
         log=log,
-        before_undo=found.get((PRIVATE_SCHEMA, pair.before_undo)),
+        before_undo=found.get((private, pair.before_undo)),
         kept_aside=found.get((migration.schema, pair.old + "_old")),
         because=because,
     )

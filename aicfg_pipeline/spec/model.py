@@ -5,15 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from aicfg_pipeline import environment
 from aicfg_pipeline.spec.blocks import Block
 
 PRIVATE_SCHEMA = "aicfg_rollback"
-"""Everything the pipeline owns in the target database is in this one schema."""
+"""The ledger is in this schema, and all that is made for the first migration of a database."""
+
+_OF_A_MIGRATION = f"{PRIVATE_SCHEMA}_of_"
+
+
+def is_private(schema: str) -> bool:
+    """Say whether a schema is one of those in which the pipeline keeps what it makes."""
+    return schema == PRIVATE_SCHEMA or schema.startswith(_OF_A_MIGRATION)
 
 
 Way = Literal["auto", "copy", "instant"]
@@ -67,6 +75,38 @@ class Ddl:
 
 
 @dataclass(frozen=True)
+class Instance:
+    """How a migration is set up in a code location: what its jobs and assets are called by, and what it is told by.
+
+    No `prefix` where it is the only one. The variables are names; what they hold is read when it is asked for.
+    `services_file` goes before the variable that names one. `module` is what a command line loads.
+    """
+
+    prefix: str = ""
+    url_variable: str = environment.DATABASE_URL.name
+    services_variable: str = environment.SERVICES.name
+    services_file: str | None = None
+    module: str = "aicfg_pipeline.definitions"
+
+    def named(self, name: str) -> str:
+        """Return the name that a job, an op, a sensor or a resource has in this instance."""
+        return f"{self.prefix}_{name}" if self.prefix else name
+
+    def of(self, name: str) -> str:
+        """Return what a name of this instance is without its prefix."""
+        return name.removeprefix(f"{self.prefix}_") if self.prefix else name
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """How its assets' keys begin."""
+        return (self.prefix,) if self.prefix else ()
+
+
+ALONE = Instance()
+"""The only migration of its code location."""
+
+
+@dataclass(frozen=True)
 class Pair:
     """One old and one new table, and how the columns that differ are filled on the way back and forth."""
 
@@ -82,6 +122,7 @@ class Pair:
     new_ddl: Ddl
     view_ddl: Ddl | None
     way: Way = "auto"
+    instance: Instance = ALONE
 
     @property
     def in_place(self) -> bool:
@@ -137,6 +178,19 @@ class Migration:
     folder: Path
     personas: tuple[Persona, ...] = ()
     outside: Outside = Outside()
+    instance: Instance = ALONE
+
+    def set_up(self, instance: Instance) -> Migration:
+        """Return the same as one instance of a code location."""
+        pairs = tuple(replace(pair, instance=instance) for pair in self.pairs)
+        return replace(self, instance=instance, pairs=pairs)
+
+    @property
+    def own_schema(self) -> str:
+        """The private schema for a migration that is not the first one of its database. It never has to be quoted."""
+        plain = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in self.name.lower())
+        marked = plain if plain == self.name else f"{plain}_{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+        return shortened(_OF_A_MIGRATION, marked)
 
     def pair(self, old: str) -> Pair:
         """Return the pair whose old table is `old`. Raises `KeyError`."""

@@ -15,12 +15,13 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import update
 
-from aicfg_pipeline.orchestration.assets import VERIFICATION
+from aicfg_pipeline.orchestration.assets import verification_key
 from aicfg_pipeline.orchestration.home import TARGET_TAG, named_target
 from aicfg_pipeline.orchestration.sensors import decide, standing
 from aicfg_pipeline.postgres.session import connect
 from aicfg_pipeline.rollback.glance import Glance
 from aicfg_pipeline.services.heartbeat import beat
+from aicfg_pipeline.spec import load as spec
 from aicfg_pipeline_tests.tools.migration import roll_back, running
 from aicfg_pipeline_tests.tools.servers import Database
 
@@ -150,7 +151,7 @@ def test_after_a_failed_verify_every_tick_says_what_is_open_until_one_passes(
     verify(instance)
     after = tick(cut_over_database, instance, monkeypatch, mended.cursor)
     assert "which passed" in str(after.skip_reason)
-    materialized = instance.get_latest_materialization_event(VERIFICATION)
+    materialized = instance.get_latest_materialization_event(verification_key(spec.load()))
     assert materialized is not None
 
 

@@ -140,6 +140,7 @@ def complaints(admin: psycopg.Connection) -> list[str]:
 
     migration = spec.load()
     names = {
+        "places": ["aicfg_rollback", migration.own_schema],
         "schema": migration.schema,
         "tables": [n for p in migration.pairs for n in (p.old, p.new)],
         "logs": [p.change_log for p in migration.pairs],

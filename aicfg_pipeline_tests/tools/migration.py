@@ -19,16 +19,24 @@ from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.migrate import migrate
 from aicfg_pipeline.rollback.steps.prepare import must_be_possible, prepare
 from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.spec.model import Migration
 from aicfg_pipeline.store.folder import Folder
 
 
 @contextmanager
-def running(url: str, *, run_id: str = "test-run", say: Any = lambda line: None, **settings: Any) -> Iterator[Run]:
-    """A run on `url` that holds the run lock."""
+def running(
+    url: str,
+    *,
+    run_id: str = "test-run",
+    say: Any = lambda line: None,
+    migration: Migration | None = None,
+    **settings: Any,
+) -> Iterator[Run]:
+    """A run on `url` that holds the run lock; of the migration that the environment names, if not of another."""
     session = connect(url, f"aicfg_pipeline {run_id}")
     try:
         take_run_lock(session)
-        yield Run(session, spec.load(), run_id, settings=Settings(**settings), say=say)
+        yield Run(session, migration or spec.load(), run_id, settings=Settings(**settings), say=say)
     finally:
         release_run_lock(session)
         session.close()

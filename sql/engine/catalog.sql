@@ -49,8 +49,14 @@ SELECT a.attname AS name, pg_get_expr(d.adbin, d.adrelid) AS expression
 FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = %(oid)s::oid;
 
 -- name: our_triggers -- the change log's triggers on a relation: name, whether they fire always, and whose log they fill
-SELECT t.tgname AS name, t.tgenabled::text AS enabled, p.proname::text AS function
-FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = %(oid)s::oid AND t.tgname::text LIKE 'aicfg\_rollback\_%' ORDER BY 1;
+SELECT t.tgname AS name, t.tgenabled::text AS enabled, p.proname::text AS function, n.nspname::text AS schema
+FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = %(oid)s::oid AND t.tgname::text LIKE 'aicfg\_rollback\_%' ORDER BY 1;
+
+-- name: tables_behind -- what a view reads itself
+SELECT DISTINCT n.nspname::text || '.' || c.relname::text AS name
+FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass::oid AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass::oid
+JOIN pg_class c ON c.oid = d.refobjid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE r.ev_class = %(oid)s::oid AND c.oid <> r.ev_class ORDER BY 1;
 
 -- name: table_foreign_keys -- the foreign keys of a table
 SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition, c.convalidated AS validated,

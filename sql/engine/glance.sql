@@ -25,7 +25,7 @@ WITH RECURSIVE me AS (
     JOIN pg_rewrite AS r ON r.oid = d.objid
 ), private AS (
     SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'aicfg_rollback' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    WHERE n.nspname = {private} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 ), numbers AS (  -- the sequences of their columns
     SELECT d.objid AS oid FROM pg_depend AS d JOIN watched AS w ON w.oid = d.refobjid
     JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
@@ -51,7 +51,7 @@ WITH RECURSIVE me AS (
     SELECT CAST(f.oid AS oid) AS oid FROM ({called}) AS f
     UNION
     SELECT p.oid FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname = 'aicfg_rollback'
+    WHERE n.nspname = {private}
        OR p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prosrc ~* ANY (CAST(%(patterns)s AS text[]))
 ), their_roles AS (
     SELECT r.oid FROM pg_roles AS r WHERE r.rolname = ANY (CAST(%(roles)s AS text[]))
@@ -98,7 +98,7 @@ WITH RECURSIVE me AS (
     UNION ALL SELECT 'publications', b::text FROM pg_publication AS b WHERE b.oid IN (SELECT their_publications.oid FROM their_publications)
     UNION ALL SELECT 'publications', r::text FROM pg_publication_rel AS r WHERE r.prrelid IN (SELECT watched.oid FROM watched)
     UNION ALL SELECT 'schemas', n::text FROM pg_namespace AS n
-        WHERE n.nspname = 'aicfg_rollback' OR n.oid IN (SELECT c.relnamespace FROM relations AS c)
+        WHERE n.nspname IN ('aicfg_rollback', {private}) OR n.oid IN (SELECT c.relnamespace FROM relations AS c)
     UNION ALL SELECT 'comments', d::text FROM pg_description AS d
         WHERE (d.classoid, d.objoid) IN (
             SELECT 'pg_class'::regclass::oid, c.oid FROM relations AS c

@@ -3,6 +3,20 @@
 -- name: create_schema -- the one private schema that holds everything of ours
 CREATE SCHEMA IF NOT EXISTS aicfg_rollback;
 
+-- name: create_own_schema -- another migration has the things of its own in there; this one's are beside it
+CREATE SCHEMA IF NOT EXISTS {schema};
+
+-- name: drop_own_schema -- once nothing is in it; the schema of the ledger stays
+DO $own$
+BEGIN
+    IF {private} <> 'aicfg_rollback' AND EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = {private})
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = {private})
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = {private}) THEN
+        EXECUTE pg_catalog.format('DROP SCHEMA %I', {private});
+    END IF;
+END
+$own$;
+
 -- name: current_role -- as whom we act
 SELECT current_user::text;
 
@@ -81,25 +95,25 @@ WITH me AS (
     SELECT c.relowner FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace CROSS JOIN me
     WHERE me.rolsuper AND n.nspname = %(schema)s::name AND c.relname = ANY (%(tables)s::name[]) AND c.relkind IN ('r', 'p')
 ), place AS (
-    SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'aicfg_rollback'
+    SELECT n.oid, n.nspname::text AS name, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = ANY (%(places)s::name[])
 ), things AS (
-    SELECT c.oid, c.relname, c.relkind, c.relowner, c.relispartition, c.relname = 'ledger' AS is_ledger
+    SELECT c.oid, place.name || '.' || c.relname::text AS name, c.relkind, c.relowner, c.relispartition, place.name || '.' || c.relname::text = 'aicfg_rollback.ledger' AS is_ledger
     FROM pg_catalog.pg_class AS c JOIN place ON place.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (c.relname = 'ledger' OR c.relname = ANY (%(logs)s::name[]))
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (place.name = 'aicfg_rollback' AND c.relname = 'ledger' OR c.relname = ANY (%(logs)s::name[]))
 )
-SELECT 'the schema aicfg_rollback belongs to ' || pg_catalog.pg_get_userbyid(place.nspowner)::text AS complaint
+SELECT 'the schema ' || place.name || ' belongs to ' || pg_catalog.pg_get_userbyid(place.nspowner)::text AS complaint
 FROM place WHERE place.nspowner NOT IN (SELECT trusted.oid FROM trusted)
 UNION ALL
-SELECT CASE g.grantee WHEN 0::oid THEN 'everyone' ELSE pg_catalog.pg_get_userbyid(g.grantee)::text END || ' may create things in the schema aicfg_rollback'
+SELECT CASE g.grantee WHEN 0::oid THEN 'everyone' ELSE pg_catalog.pg_get_userbyid(g.grantee)::text END || ' may create things in the schema ' || place.name
 FROM place CROSS JOIN LATERAL pg_catalog.aclexplode(place.nspacl) AS g
 WHERE g.privilege_type = 'CREATE'::text AND g.grantee <> place.nspowner AND g.grantee NOT IN (SELECT trusted.oid FROM trusted)
 UNION ALL
-SELECT 'aicfg_rollback.' || things.relname::text || ' belongs to ' || pg_catalog.pg_get_userbyid(things.relowner)::text
+SELECT things.name || ' belongs to ' || pg_catalog.pg_get_userbyid(things.relowner)::text
 FROM things WHERE things.relowner NOT IN (SELECT trusted.oid FROM trusted)
 UNION ALL
-SELECT 'aicfg_rollback.' || things.relname::text || ' is no ordinary table' FROM things WHERE things.relkind <> 'r' OR things.relispartition
+SELECT things.name || ' is no ordinary table' FROM things WHERE things.relkind <> 'r' OR things.relispartition
 UNION ALL
-SELECT 'the function aicfg_rollback.' || p.proname::text || ' belongs to ' || pg_catalog.pg_get_userbyid(p.proowner)::text
+SELECT 'the function ' || place.name || '.' || p.proname::text || ' belongs to ' || pg_catalog.pg_get_userbyid(p.proowner)::text
 FROM pg_catalog.pg_proc AS p JOIN place ON place.oid = p.pronamespace WHERE p.proowner NOT IN (SELECT trusted.oid FROM trusted)
 UNION ALL
 SELECT 'aicfg_rollback.ledger has a trigger, ' || t.tgname::text

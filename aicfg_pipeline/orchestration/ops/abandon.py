@@ -27,7 +27,7 @@ def abandon_op(migration: Migration) -> OpDefinition:
 def _abandon(step: Step) -> dict[str, Any]:
     run = step.run
     lifecycle.must_have_begun(run, "give up")
-    lifecycle.begin(run, step.context.job_name, step.origin)
+    lifecycle.begin(run, step.job, step.origin)
     given_up = abandon(run)
     lifecycle.finish(run, {"states": dict(run.look().summary), "given_up": given_up})
     for old in given_up:

@@ -36,4 +36,4 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
         abandon_op(migration),
         *build_service_ops(migration),
     ]
-    return {o.name: o for o in made}
+    return {migration.instance.of(o.name): o for o in made}

@@ -29,7 +29,7 @@ class ServicesFound:
 
 def left_to_a_person(step: Step) -> tuple[ManualStep, ...]:
     """Return the steps that no service is configured for; none for a job that has no part outside the database."""
-    way = WAYS.get(step.context.job_name)
+    way = WAYS.get(step.job)
     return manual_steps(step.services.settings(), step.migration, way) if way else ()
 
 
@@ -48,7 +48,9 @@ def try_services(step: Step) -> ServicesFound:
     )  # fmt: skip
     step.context.log_event(
         AssetObservation(
-            asset_key=service_key("lambdas"), description="plan", metadata={"plan": MetadataValue.md(shown)}
+            asset_key=service_key("lambdas", step.migration.instance),
+            description="plan",
+            metadata={"plan": MetadataValue.md(shown)},
         )
     )
     for line in ready:

@@ -58,7 +58,7 @@ def _drop(step: Step) -> dict[str, Any]:
     run = step.run
     lifecycle.must_have_begun(run, "drop")
     export_store(step.target)
-    lifecycle.begin(run, step.context.job_name, step.origin)
+    lifecycle.begin(run, step.job, step.origin)
     facts = _dropped(step, before_retention_ends=step.request.before_retention_ends)
     return {**finish(step, verify.run_checks(run.session, run.migration)), **facts}
 

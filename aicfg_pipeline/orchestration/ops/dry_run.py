@@ -60,7 +60,7 @@ def show_plan(step: Step, job: str) -> plan.Plan:
 
 def _untouched(step: Step, found: plan.Plan) -> bool:
     """Whether there is nothing to do and never was: then the services are nobody's business."""
-    return found.nothing_to_do and not ledger.exists(step.run.session, step.migration)
+    return found.nothing_to_do and not ledger.knows(step.run.session, step.migration)
 
 
 def _next(step: Step, job: str) -> tuple[str, ...]:

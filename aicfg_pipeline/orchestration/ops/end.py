@@ -23,7 +23,7 @@ def finish(step: Step, checks: list[Check] | None) -> dict[str, Any]:
 
     `checks` None takes those that the run's own verification recorded.
     """
-    run, job = step.run, step.context.job_name
+    run, job = step.run, step.job
     lifecycle.finish(run, {"states": dict(run.look().summary)})
     steps = _left(step, run.look())
     seen = recorded_checks(run) if checks is None else checks
@@ -36,7 +36,7 @@ def finish(step: Step, checks: list[Check] | None) -> dict[str, Any]:
 
 def _left(step: Step, look: Look) -> tuple[ManualStep, ...]:
     """Return the steps that are a person's now: those of the names that are in use, where no service does them."""
-    way = WAYS.get(step.context.job_name)
+    way = WAYS.get(step.job)
     restored = any(s.state in RESTORED for s in look.pairs)
     if way is None or restored != (way is Way.BACK):
         return ()

@@ -43,7 +43,7 @@ def services_guarded(
             stop = stopped(context)
             told = _after_failure(open_again, services, commands, stop)
             with suppress(PipelineError):
-                told.append(ways_on(open_again(), context.job_name, request, commands))
+                told.append(ways_on(open_again(), migration.instance.of(context.job_name), request, commands))
             stop.aftermath = "\n".join(told) or None
             report_ended(Ended.of_step(context, migration, str(stop)), open_again)
         raise stop from None

@@ -39,20 +39,20 @@ def step_op(
     further = only_if or {}
 
     @op(
-        name=name,
+        name=migration.instance.named(name),
         ins={"after": In(Nothing)} if opens is Opens.FOLLOWS else {},
         out={name: Out(Nothing, is_required=False) for name in (GO_ON, *further)},
-        required_resource_keys=set(RESOURCES),
+        required_resource_keys={migration.instance.named(key) for key in RESOURCES},
         description=description,
         tags={"kind": kind},
     )
     def op_(context: OpExecutionContext) -> Iterator[Output[None]]:
         with step(context, migration, opens) as opened:
             if opened.looks and opens is not Opens.LOOKS:
-                show_plan(opened, context.job_name)  # a dry run: the plan is all there is of it
+                show_plan(opened, opened.job)  # a dry run: the plan is all there is of it
                 return
             if opens in (Opens.PLANS, Opens.BEGINS):
-                must_be_approved(opened, context.job_name)
+                must_be_approved(opened, opened.job)
             facts = act(opened)
             goes_on = [] if facts is None else [name for name, holds in further.items() if holds(opened)]
         if facts is not None:

@@ -40,7 +40,7 @@ def _migrate(step: Step) -> Mapping[str, Any]:
         if pair.view_ddl:
             step.context.log_event(AssetMaterialization(asset_key=asset_key(pair, "view"), metadata=seen))
     steps = manual_steps(ServicesSettings(), step.migration, Way.FORTH, swapped=datetime.now(UTC)) if rows else ()
-    told = summary(step.run, step.commands, job=step.context.job_name, steps=steps)
+    told = summary(step.run, step.commands, job=step.job, steps=steps)
     quietly(step.context.log, logging.INFO, told.outcome)
     show(told.on_terminal(step.target.told))
     return {**rows, "summary": MetadataValue.md(told.markdown)}

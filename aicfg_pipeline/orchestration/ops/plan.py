@@ -47,7 +47,7 @@ def _plan_only(step: Step) -> dict[str, Any]:
 def _plan_and_begin(step: Step) -> dict[str, Any] | None:
     run = step.run
     found = show_plan(step, "rollback")
-    if found.nothing_to_do and not ledger.exists(run.session, run.migration):
+    if found.nothing_to_do and not ledger.knows(run.session, run.migration):
         told = summary(run, step.commands, job="rollback")
         step.context.log.info(told.outcome)
         show(told.on_terminal(step.target.told))

@@ -93,7 +93,7 @@ def cut_over_op(migration: Migration) -> OpDefinition:
 
 def _cut_over(step: Step) -> Mapping[str, Any]:
     facts = cut_over.cut_over(step.run)
-    for event in advice_is_void(f"{datetime.now(UTC).isoformat()}"):
+    for event in advice_is_void(f"{datetime.now(UTC).isoformat()}", step.migration.instance):
         step.context.log_event(event)
     for old in facts["pairs"]:
         _log_cut_over(step, step.migration.pair(old), facts)

@@ -89,7 +89,9 @@ def _done(step: Step, name: str, asset: str | None, act: Act) -> Facts:
     elif asset is not None:
         told = f"{name}: {facts.get('why_not') or 'done'}"
         step.context.log_event(
-            AssetObservation(asset_key=service_key(asset), description=told, metadata=metadata(shown))
+            AssetObservation(
+                asset_key=service_key(asset, step.migration.instance), description=told, metadata=metadata(shown)
+            )
         )
     return shown
 

@@ -6,7 +6,7 @@ What a step does is given to it; how steps follow each other is in `jobs`.
 import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dagster import OpExecutionContext
@@ -18,11 +18,12 @@ from aicfg_pipeline.orchestration.keeping import must_answer
 from aicfg_pipeline.orchestration.metadata import failures
 from aicfg_pipeline.orchestration.ops.guard import services_guarded
 from aicfg_pipeline.orchestration.ops.stopping import stopped_while_looking
-from aicfg_pipeline.orchestration.resources import PostgresResource
+from aicfg_pipeline.orchestration.resources import PostgresResource, resource
 from aicfg_pipeline.orchestration.services import ServicesResource
 from aicfg_pipeline.orchestration.who import origin
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.rollback import lifecycle
+from aicfg_pipeline.rollback.lock import application_name
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.spec.model import Migration
 
@@ -60,6 +61,11 @@ class Step:
     looks: bool
 
     @property
+    def job(self) -> str:
+        """Which job this is, without the prefix of its instance."""
+        return self.migration.instance.of(self.context.job_name)
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Who launched this run, why, and with which settings."""
         return origin(self.context.run.tags, self.request)
@@ -76,26 +82,28 @@ def step(context: OpExecutionContext, migration: Migration, opens: Opens) -> Ite
 
     Raises `StepFailure`.
     """
-    postgres: PostgresResource = context.resources.postgres
-    services: ServicesResource = context.resources.services
-    requested: RequestResource = context.resources.request
+    postgres: PostgresResource = resource(context, migration.instance, "postgres")
+    services: ServicesResource = resource(context, migration.instance, "services")
+    requested: RequestResource = resource(context, migration.instance, "request")
     with failures() as failing:
         settings = requested.asked.settings()
-        if opens is not Opens.FOLLOWS and context.job_name in NEED_SERVICES:
+        if opens is not Opens.FOLLOWS and migration.instance.of(context.job_name) in NEED_SERVICES:
             services.settings()  # a mistake in their file is told before anything else is done
         target = postgres.target()
+        if migration.instance.prefix:
+            target = replace(target, migration=migration.name)
         failing.target = target.told
         if opens in (Opens.PLANS, Opens.BEGINS):
             must_answer()
         if opens is not Opens.FOLLOWS:
             print(f"Target: {target.told}", flush=True)
-        commands = commands_for(target)
+        commands = commands_for(target, migration.instance)
 
         def opened(session: Session, *, looks: bool) -> Step:
             run = Run(session, migration, context.run_id, settings=settings, say=context.log.info)
             return Step(context, migration, run, requested.asked, services, target, commands, looks)
 
-        name = f"aicfg_pipeline {context.job_name} {context.run_id[:8]}"
+        name = application_name(migration.instance.of(context.job_name), context.run_id, migration.name)
 
         def locked() -> Step:
             return opened(postgres.locked_session(name), looks=False)

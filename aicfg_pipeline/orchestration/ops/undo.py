@@ -46,14 +46,14 @@ def _undo(step: Step) -> Mapping[str, Any]:
     plan_services(step)
     lifecycle.begin(
         run,
-        step.context.job_name,
+        step.job,
         {**step.origin, "by_hand": services_by_hand(step), "states": dict(run.look().summary)},
     )
     stop_services(step, *UNDOABLE)
     facts = undo.undo_rollback(run)
     seen = metadata({k: v for k, v in facts.items() if k != "pairs"})
     log = step.context.log_event
-    for event in advice_is_void(f"{datetime.now(UTC).isoformat()}"):
+    for event in advice_is_void(f"{datetime.now(UTC).isoformat()}", step.migration.instance):
         step.context.log_event(event)
     for old in facts["pairs"]:
         pair = step.migration.pair(old)

@@ -7,7 +7,7 @@ from dagster import AssetMaterialization, OpDefinition, OpExecutionContext
 
 from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.orchestration import world
-from aicfg_pipeline.orchestration.assets import VERIFICATION
+from aicfg_pipeline.orchestration.assets import verification_key
 from aicfg_pipeline.orchestration.console import quietly
 from aicfg_pipeline.orchestration.home import report_folder
 from aicfg_pipeline.orchestration.keeping import keep
@@ -80,7 +80,7 @@ def _verify(step: Step) -> dict[str, Any]:
 def _log_passed(step: Step, checks: list[Check]) -> None:
     """Materialize what stands for a verification in which nothing has failed."""
     counted: dict[str, Any] = {**_counts(checks), "target": step.target.name}
-    step.context.log_event(AssetMaterialization(asset_key=VERIFICATION, metadata=counted))
+    step.context.log_event(AssetMaterialization(asset_key=verification_key(step.migration), metadata=counted))
 
 
 def _gate(step: Step, checks: list[Check]) -> None:

@@ -16,7 +16,7 @@ from aicfg_pipeline.postgres.fingerprint import CommonSums
 from aicfg_pipeline.postgres.statements import engine, ident, private
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
-from aicfg_pipeline.rollback.checks.inspection import Inspection, log_size
+from aicfg_pipeline.rollback.checks.inspection import Inspection, log_size, taken_further
 from aicfg_pipeline.rollback.checks.renamed import of_renamed, same_checksum, same_number
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, State
@@ -50,6 +50,10 @@ def data_verdict(inspection: Inspection, pair: Pair, judge: Judge) -> Verdict:
         return _after_drop(inspection, pair)
     if (undone := _undone(inspection, pair)) is not None:
         return _after_undo(undone)
+    if (earlier := taken_further(inspection, pair)) is not None:
+        return not_applicable(
+            f"{pair.old} was taken back further by the migration {earlier}: there is nothing to compare."
+        )
     if state.state == State.MISSING:
         return failed(f"There is nothing to compare: {state.because}.")
     return not_applicable(f"Nothing was rolled back ({state.state}), so there is no before and after.")

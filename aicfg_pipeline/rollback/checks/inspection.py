@@ -13,8 +13,10 @@ from aicfg_pipeline.rollback.state import UNDOABLE, Look, PairState, State
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.comparison import Comparison, compare_parked
 from aicfg_pipeline.rollback.tables.since import compare_since
+from aicfg_pipeline.rollback.whose import others_in
 from aicfg_pipeline.spec.model import Migration, Pair
 
+SWAPS = ("cut_over", "undo", "migrate")
 LIVE = (*UNDOABLE, State.ROLLED_BACK, State.NEVER_MIGRATED)
 
 
@@ -74,6 +76,22 @@ def was_rolled_back(inspection: Inspection, pair: Pair) -> bool:
     ends = ("cut_over", "migrate", "undo", "drop")
     last = [e.step for e in inspection.ledger.entries if e.pair == pair.old and e.step in ends and e.outcome == "done"]
     return bool(last) and last[-1] in ("cut_over", "drop")
+
+
+def taken_further(inspection: Inspection, pair: Pair) -> str | None:
+    """Return the earlier migration that has taken our old table back once more since our rollback, or None.
+
+    That one's new table is our old one: where both went back, nothing has our names any more, and that is right.
+    """
+    if inspection.state(pair).state != State.MISSING or not was_rolled_back(inspection, pair):
+        return None
+    rows = inspection.ledger.others
+    for name, other in others_in(rows).items():
+        old = next((o for o, new in other.pairs.items() if new == pair.old), None)
+        swaps = [e.step for e in rows if (e.migration, e.pair, e.outcome) == (name, old, "done") and e.step in SWAPS]
+        if old is not None and other.schema == inspection.migration.schema and swaps[-1:] == ["cut_over"]:
+            return name
+    return None
 
 
 def log_size(inspection: Inspection, pair: Pair) -> change_log.LogSize:

@@ -16,17 +16,17 @@ from aicfg_pipeline.rollback.checks.facts import CatalogFacts, as_facts, as_plai
 from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.checks.security import watched_roles
 from aicfg_pipeline.rollback.checks.structure import table_facts
-from aicfg_pipeline.rollback.checks.surroundings import called, remembered, sequence_facts
+from aicfg_pipeline.rollback.checks.surroundings import called, of_private_functions, remembered, sequence_facts
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, UNRECORDED, PairState, State
 from aicfg_pipeline.rollback.tables.change import OURS as BESIDE
 from aicfg_pipeline.rollback.tables.foreign_keys import last_swap
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
+from aicfg_pipeline.spec.model import Migration, Pair
 
 FACT = "new_table"
 """Under this name the ledger's row of a cut-over has what the new table was made of."""
 
-OURS = (f"function {PRIVATE_SCHEMA}.", *(f"{kind} {BESIDE}" for kind in ("index", "constraint")))
-"""What is called so comes and goes: the change log's function, and what is built beside for a swap."""
+OURS = tuple(f"{kind} {BESIDE}" for kind in ("index", "constraint"))
+"""What is called so comes and goes, as the change log's function does: what is built beside for a swap."""
 
 
 def new_table_facts(session: Session, migration: Migration, table: Relation) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _facts(session: Session, migration: Migration, table: Relation) -> CatalogFa
     with session.transaction(snapshot=True, read_only=True):
         facts |= sequence_facts(session, table) | called(session, [table.oid])
     facts["table", "owner"] = table.owner
-    return {k: v for k, v in facts.items() if not k[0].startswith(OURS)}
+    return {k: v for k, v in facts.items() if not k[0].startswith((of_private_functions(session), *OURS))}
 
 
 @check("new_table_kept", asset="new")

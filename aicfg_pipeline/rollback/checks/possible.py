@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aicfg_pipeline.errors import LockTimeoutError
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
-from aicfg_pipeline.rollback.checks.inspection import Inspection
+from aicfg_pipeline.rollback.checks.inspection import Inspection, taken_further
 from aicfg_pipeline.rollback.hazards import Hazard, Subject
 from aicfg_pipeline.rollback.hazards.rows import of_pair
 from aicfg_pipeline.rollback.run import Settings
@@ -21,6 +21,8 @@ NOT_POSSIBLE = "A rollback is not possible because"
 def rollback_possible(inspection: Inspection, pair: Pair) -> Verdict:
     """The rows satisfy what the old table asks for, so that a rollback stays possible."""
     state = inspection.state(pair)
+    if (earlier := taken_further(inspection, pair)) is not None:
+        return not_applicable(f"It was rolled back, and {pair.old} was taken back further by the migration {earlier}.")
     if state.state == State.MISSING:
         return failed(f"{NOT_POSSIBLE} the tables are missing: {state.because}.")
     if state.state not in TO_ROLL_BACK:

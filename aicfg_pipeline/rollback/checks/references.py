@@ -131,7 +131,7 @@ def _ours(kind: str, name: str, inspection: Inspection) -> bool:
         s.private_old is not None
         and s.private_old.is_view
         and name.endswith(f".{s.pair.old}")
-        and name.startswith("aicfg_rollback.")
+        and name.startswith(f"{inspection.session.private_schema}.")
         for s in inspection.look.pairs
     )
 

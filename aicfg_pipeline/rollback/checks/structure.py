@@ -146,7 +146,7 @@ def _make_triggers(session: Session, migration: Migration, pair: Pair, schema: s
 
 def _make_our_triggers(session: Session, pair: Pair, table: Relation) -> None:
     log = private(pair.change_log)
-    if not session.all(engine("function_facts"), {"schema": PRIVATE_SCHEMA, "name": pair.change_log}):
+    if not session.all(engine("function_facts"), {"schema": session.private_schema, "name": pair.change_log}):
         keys, old, new = columns(pair.key), columns(pair.key, "old"), columns(pair.key, "new")
         session.execute(engine("create_log_function", function=log, log=log, keys=keys, old_keys=old, new_keys=new))
     session.script(change_log.attach_statements(pair, ident(table.schema, table.name)))

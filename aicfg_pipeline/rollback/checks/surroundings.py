@@ -19,7 +19,7 @@ from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.checks.security import watched_roles
 from aicfg_pipeline.rollback.state import UNDOABLE, PairState, State
 from aicfg_pipeline.spec.ddl import trigger_functions
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair, is_private
 
 FACT = "remembered"
 """Under this name the ledger's row of a cut-over has what was around the tables before it."""
@@ -34,7 +34,7 @@ def remember(session: Session, migration: Migration, state: PairState) -> dict[s
     made = [r for r in (state.shadow, new) if r is not None]
     with session.transaction(snapshot=True, read_only=True):
         calls = called(session, [r.oid for r in made])
-        log = function_facts(session, named(session, [(PRIVATE_SCHEMA, pair.change_log)]))
+        log = function_facts(session, named(session, [(session.private_schema, pair.change_log)]))
         facts = {
             "new_oid": new.oid,
             "functions": as_plain(calls | log | _replaced(session, migration, pair, new.owner)),
@@ -107,7 +107,11 @@ def severity(inspection: Inspection, pair: Pair) -> Severity:
     return "ERROR" if inspection.state(pair).state in UNDOABLE else "WARN"
 
 
-SCHEMA = f"the schema {PRIVATE_SCHEMA}"
+def of_private_functions(session: Session) -> str:
+    """Return how facts of functions in the private schema begin."""
+    return f"function {session.private_schema}."
+
+
 NOT_REMEMBERED = "What was around the table before was not remembered, so there is nothing to compare with."
 
 
@@ -136,7 +140,8 @@ def functions(inspection: Inspection, pair: Pair) -> Verdict:
         return not_applicable(NOT_REMEMBERED)
     expected = from_plain(before["functions"])
     if inspection.state(pair).state != State.CUT_OVER:  # the change log's function is gone with the drop
-        expected = {k: v for k, v in expected.items() if not k[0].startswith(f"function {PRIVATE_SCHEMA}.")}
+        log = of_private_functions(inspection.session)
+        expected = {k: v for k, v in expected.items() if not k[0].startswith(log)}
     made = [f for f, _ in trigger_functions(pair, inspection.migration.schema)]
     with inspection.session.transaction(read_only=True):
         found = _again(inspection.session, expected)
@@ -203,7 +208,7 @@ def readers(inspection: Inspection, pair: Pair) -> Verdict:
 
 def _parked(reader: str) -> bool:
     """Say whether it is the view of a table that was renamed in place: parked where nobody but us may go."""
-    return reader.startswith(f"view {PRIVATE_SCHEMA}.")
+    return is_private(reader.removeprefix("view ").split(".")[0])
 
 
 @check("sequences")
@@ -234,7 +239,8 @@ def private_schema(inspection: Inspection, pair: Pair) -> Verdict:
         *(f"{what} belongs to {owner} and not to {mine}" for what, owner in owners.items() if owner != mine),
     ]
     facts = {"found": wrong, "owner": mine}
-    closed = owners.get(SCHEMA) == mine and not any(r.what == SCHEMA for r in others)
+    schemas = [what for what in owners if what.startswith("the schema ")]
+    closed = all(owners[s] == mine for s in schemas) and not any(r.what in schemas for r in others)
     if wrong and closed and set(owners.values()) == {mine}:
         told = f"The private schema is closed, but what is in it is granted to others: {'; '.join(wrong)}."
         return failed(told, facts, severity="WARN")

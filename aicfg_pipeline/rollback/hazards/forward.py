@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.rollback.hazards import along, columns, types
+from aicfg_pipeline.rollback.hazards import along, beside, columns, types
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import State
@@ -27,7 +27,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
     states = subject.look.in_state(*FROM)
     ours = [s.old_table.oid for s in states]
     for state in states:
-        pair, found = state.pair, list[Hazard]()
+        pair, found = state.pair, [*beside.in_use(subject, state, [state.old_table])]
         if pair.in_place:
             yield Hazard(
                 "not_instant",

@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.rollback.hazards import rights
+from aicfg_pipeline.rollback.hazards import beside, rights
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState
 from aicfg_pipeline.rollback.tables.grants import functions_there
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.tables.swap import SWAP
 from aicfg_pipeline.spec.ddl import trigger_functions
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 
 def find(subject: Subject) -> Iterator[Hazard]:
@@ -35,7 +33,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
             f"Look at what is in it and whose it is; then rename it: ALTER SCHEMA {SWAP} RENAME TO …",
         )
     for state in states:
-        yield from _in_use(session, state)
+        yield from beside.in_use(subject, state, state.live_tables)
         yield from _functions_of_others(session, subject, state)
     public = [r for s in states for r in (s.at_old_name, s.at_new_name) if r is not None]
     shadows = [s.shadow for s in states if s.shadow is not None]
@@ -44,7 +42,7 @@ def find(subject: Subject) -> Iterator[Hazard]:
         coming = _carried(session, [*made.values(), *shadows])
         yet_to_be = _carried(session, list(made.values()))
     yield from _taken(session, schema, coming, leaving=public)
-    yield from _taken(session, PRIVATE_SCHEMA, [*_carried(session, public), *yet_to_be], leaving=shadows)
+    yield from _taken(session, session.private_schema, [*_carried(session, public), *yet_to_be], leaving=shadows)
 
 
 def _carried(session: Session, relations: Sequence[Relation]) -> list[Any]:
@@ -69,20 +67,6 @@ def _taken(session: Session, schema: str, needed: Sequence[Any], leaving: Sequen
             f"Rename that, for example: {row.rename}",
             facts={"name": row.name, "schema": schema, "by": row.who},
         )
-
-
-def _in_use(session: Session, state: PairState) -> Iterator[Hazard]:
-    """Two renames in a row: the new table of this one is the old table of another, which can still be undone."""
-    for relation in state.live_tables:
-        for function in catalog.change_logs_on(session, relation.oid) - {state.pair.change_log}:
-            yield Hazard(
-                "in_use_elsewhere",
-                f"{relation} is the old table of another rollback that can still be undone: its writes go into"
-                f" {PRIVATE_SCHEMA}.{function}.",
-                "Launch the other migration's job drop_new_tables (or undo_rollback) first.",
-                state.pair.old,
-                {"change_log": function},
-            )
 
 
 def _functions_of_others(session: Session, subject: Subject, state: PairState) -> Iterator[Hazard]:

@@ -10,7 +10,7 @@ from aicfg_pipeline.postgres.address import confirms
 from aicfg_pipeline.postgres.locks import Blocker
 from aicfg_pipeline.postgres.statements import engine
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
-from aicfg_pipeline.rollback.lock import DIRECT_CONNECTION, RUN_LOCK, behind_pooler, told_of_holder
+from aicfg_pipeline.rollback.lock import DIRECT_CONNECTION, RUN_LOCK, at_work_on, behind_pooler, told_of_holder
 
 OLDEST_VERSION = 140_000
 LONG_SECONDS = 30
@@ -130,7 +130,8 @@ def _already_running(subject: Subject, own_pid: int) -> Iterator[Hazard]:
     elif holder and holder.pid != own_pid:
         yield Hazard(
             "already_running",
-            f"Another run works here: pid {holder.pid} as {holder.role} ({holder.application}), since {holder.since}.",
+            f"Another run works here{at_work_on(holder.application)}: pid {holder.pid} as {holder.role}"
+            f" ({holder.application}), since {holder.since}.",
             "Wait for it to end; one run at a time.",
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
-from aicfg_pipeline.rollback.hazards import along, rights
+from aicfg_pipeline.rollback.hazards import along, beside, rights
 from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, PairState, State
 from aicfg_pipeline.rollback.tables.dependents import find_dependents
@@ -39,7 +39,11 @@ def find(subject: Subject) -> Iterator[Hazard]:
 
 
 def _missing_tables(subject: Subject) -> Iterator[Hazard]:
+    again = list(beside.find(subject))
+    yield from again
     for state in subject.look.in_state(State.MISSING):
+        if state.pair.old in {h.pair for h in again}:
+            continue
         yield Hazard(
             "missing_table",
             f"{state.pair.new} is not there and {state.pair.old} is no table: {state.because}.",

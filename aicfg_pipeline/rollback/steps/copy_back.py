@@ -32,7 +32,6 @@ from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.rollback.tables.shadows import identity_of, why_stale
 from aicfg_pipeline.rollback.tables.sources import back_way, shadow_source
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 STEP = "copy_back"
 IF_WORTH_IT = "it was never vacuumed, or a tenth of the rows was replayed since"
@@ -125,10 +124,15 @@ def _prepare(run: Run, state: PairState) -> None:
     def work() -> None:
         with begun(run, preparing) as session:
             session.script(preparing.then)
-            shadow = catalog.relations(session, [(PRIVATE_SCHEMA, pair.old)])[PRIVATE_SCHEMA, pair.old]
+            shadow = _made(session, pair.old)
             run.record(STEP, "prepared", pair=pair.old, facts={"shadow_oid": shadow.oid, "identity": identity})
 
     run.with_locks(work, what=f"{pair.old}: change log", oids=[r.oid for r in state.live_tables])
+
+
+def _made(session: Session, old: str) -> Relation:
+    place = (session.private_schema, old)
+    return catalog.relations(session, [place])[place]
 
 
 def discard(run: Run, state: PairState, because: str) -> None:
@@ -302,9 +306,9 @@ def _preparing(run: Run, state: PairState, model: Relation) -> Work:
         before=[
             *ddl.statements(pair.old_ddl, "table"),
             engine("no_autovacuum", table=private(pair.old)),
-            *grants.given(owner, PRIVATE_SCHEMA, pair.old),
+            *grants.given(owner, run.session.private_schema, pair.old),
             *change_log.create_statements(pair, keys),
-            *own.keep([pair.change_log], owner, others=[pair.old]),
+            *own.keep([pair.change_log], owner, others=[pair.old], schema=run.session.private_schema),
         ],
         locks=[engine("lock_for_trigger", tables=comma(live))],
         then=[s for table in live for s in change_log.attach_statements(pair, table)],
@@ -333,7 +337,7 @@ def _indexing(run: Run, state: PairState, model: Relation) -> Work:
         "make what is quicker to make once the rows are in",
         then=[
             *ddl.statements(pair.old_ddl, "indexes", "row_level_security", "comments"),
-            *grants.own_grants(run.session, pair.old_ddl, PRIVATE_SCHEMA, model, state.live_tables),
+            *grants.own_grants(run.session, pair.old_ddl, run.session.private_schema, model, state.live_tables),
         ],
         search_path=ddl.building_path(run),
         settings=INDEX_SETTINGS,

@@ -43,7 +43,6 @@ from aicfg_pipeline.rollback.tables.sources import back_way, superseded_way
 from aicfg_pipeline.rollback.tables.swap import Moving, Swap, exchange, moving, swap, within_swap_schema
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.ddl import trigger_functions as functions_of
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 STEP = "cut_over"
 
@@ -179,10 +178,12 @@ def _swapping(
     advances = [
         a
         for s in states
-        for a in sequences.advance_statements(run.session, s.new_table, models[s.pair.old], schema=PRIVATE_SCHEMA)
+        for a in sequences.advance_statements(
+            run.session, s.new_table, models[s.pair.old], schema=run.session.private_schema
+        )
     ]
     ours = {(run.migration.schema, s.pair.old) for s in states}
-    between, outside = ddl.key_statements([s.pair.old_ddl for s in states], ours)
+    between, outside = ddl.key_statements([s.pair.old_ddl for s in states], ours, run.session.private_schema)
     return Swap(
         step=STEP,
         search_path=ddl.building_path(run),

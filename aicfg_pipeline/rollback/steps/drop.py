@@ -17,7 +17,7 @@ from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private
-from aicfg_pipeline.rollback import ledger
+from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.run import Run
@@ -86,7 +86,7 @@ def _drop_earlier(run: Run, states: Sequence[PairState], store: Store) -> dict[s
             for s in states:
                 names = [r.name for r in _parked_tables(run, s)]
                 done[s.pair.old] = {"dropped": names, "exports": exports[s.pair.old], "migrated_again": True}
-            session.script(dropping.then)
+            session.script([*dropping.then, *own.leave_schema(session)])
             for old, facts in done.items():
                 run.record(STEP, "done", pair=old, facts=facts)
         return done
@@ -196,7 +196,7 @@ def _drop_once(
                 "dropped": [r.name for r in _parked_tables(run, state)],
                 "exports": exports[pair.old],
             }
-        session.script(_drops(run, states))
+        session.script([*_drops(run, states), *own.leave_schema(session)])
         for old, facts in done.items():
             run.record(STEP, "done", pair=old, facts=facts)
     return done
@@ -224,7 +224,7 @@ def works(run: Run, states: Sequence[PairState]) -> Iterator[Work]:
     states = [s for s in states if s.state not in (State.MIGRATED_AGAIN, State.RENAMED)]
     if states:
         proofs = [p for s in states for p in _proofs(run, s)]
-        yield replace(_dropping(run, states), then=[*proofs, *_drops(run, states)])
+        yield replace(_dropping(run, states), then=[*proofs, *_drops(run, states), *own.leave_schema(run.session)])
 
 
 def _proofs(run: Run, state: PairState) -> list[sql.Composable]:

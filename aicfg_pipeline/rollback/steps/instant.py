@@ -15,7 +15,7 @@ from aicfg_pipeline.errors import GateError
 from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, comma, engine, ident, text
+from aicfg_pipeline.postgres.statements import Statement, comma, engine, ident, private_schema, text
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.run import Run, at_work
@@ -27,7 +27,6 @@ from aicfg_pipeline.rollback.tables.swap import Swap, swap
 from aicfg_pipeline.rollback.tables.way import Decision, Renaming, decide
 from aicfg_pipeline.rollback.work import Work, begun
 from aicfg_pipeline.spec.ddl import functions_made
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 STEP = "cut_over"
 WAY = {"way": "instant"}
@@ -156,7 +155,7 @@ def _swapping(run: Run, decision: Decision, facts: Mapping[str, Mapping[str, Any
         replays=[],
         moves=[
             engine("note_files", oids=oids),
-            *(engine("view_to_schema", view=_table(v), schema=ident(PRIVATE_SCHEMA)) for v in views),
+            *(engine("view_to_schema", view=_table(v), schema=private_schema()) for v in views),
             *(f for s in states for f in _functions(run, s)),
             *(s for c in rest for s in c.do),
             *(s for r in renamings for s in r.names.do),

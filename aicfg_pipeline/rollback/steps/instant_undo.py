@@ -20,7 +20,6 @@ from aicfg_pipeline.rollback.tables import beside, foreign_keys, on_disk, trigge
 from aicfg_pipeline.rollback.tables.change import Ahead
 from aicfg_pipeline.rollback.tables.swap import Swap, swap
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 STEP = "undo"
 
@@ -150,7 +149,11 @@ def drop(run: Run, states: Sequence[PairState]) -> dict[str, dict[str, Any]]:
 
     run.with_locks(work, what="drop", oids=[s.private_old.oid for s in states if s.private_old])
     for old, facts in done.items():
-        view = f"its parked view {PRIVATE_SCHEMA}.{old} is dropped" if facts["dropped"] else "there was no view"
+        view = (
+            f"its parked view {run.session.private_schema}.{old} is dropped"
+            if facts["dropped"]
+            else "there was no view"
+        )
         run.say(f"{old}: it was renamed in place, so no table is parked and nothing is exported; {view}")
     return done
 

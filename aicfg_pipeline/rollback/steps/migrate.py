@@ -16,7 +16,7 @@ from psycopg import sql
 from aicfg_pipeline.errors import GateError, HazardError, StateError
 from aicfg_pipeline.postgres import catalog, fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
-from aicfg_pipeline.postgres.statements import columns, comma, engine, ident
+from aicfg_pipeline.postgres.statements import columns, comma, engine, ident, private_schema
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.hazards import Hazard, Subject, forward
@@ -31,7 +31,7 @@ from aicfg_pipeline.rollback.tables.outside_keys import locks_ahead
 from aicfg_pipeline.rollback.tables.sources import forth_source, forth_way
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
 from aicfg_pipeline.spec.ddl import trigger_functions
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Pair
+from aicfg_pipeline.spec.model import Pair
 
 STEP = "migrate"
 LATER_BLOCKS = ("indexes", "triggers", "row_level_security", "grants", "comments")
@@ -206,7 +206,7 @@ def _leaving(
     table = ident(old.schema, old.name)
     return [
         *(engine("drop_constraint", table=table, constraint=ident(k)) for k in keys),
-        engine("table_to_schema", table=table, schema=ident(PRIVATE_SCHEMA)),
+        engine("table_to_schema", table=table, schema=private_schema()),
         *aside,
     ], [name]
 
@@ -235,11 +235,12 @@ def works(run: Run, states: Sequence[PairState], models: Mapping[str, Relation])
 
 def _migrating(run: Run, states: Sequence[PairState]) -> Work:
     tables = [ident(s.old_table.schema, s.old_table.name) for s in states]
+    owner = own.on_behalf_of(run.session, states[0].old_table.owner)
     return Work(
         STEP,
         None,
         "go forward: everybody waits until the rows are moved",
-        before=ledger.prepare_statements(own.on_behalf_of(run.session, states[0].old_table.owner)),
+        before=ledger.prepare_statements(run.session, run.migration, owner),
         locks=[engine("lock_exclusively", tables=comma(tables)), *locks_ahead(run.session, _oids(states))],
         search_path=ddl.building_path(run, run.migration.schema),
         outcome="done",

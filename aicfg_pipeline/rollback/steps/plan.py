@@ -28,7 +28,6 @@ from aicfg_pipeline.rollback.tables.preparation import Preparation, preparation
 from aicfg_pipeline.rollback.tables.scratch import scratch_tables
 from aicfg_pipeline.rollback.tables.way import WayTold, told_ways
 from aicfg_pipeline.rollback.work import Work
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def _works(run: Run, look: Look, job: Job) -> list[Work]:
 
 
 def _beginning(run: Run, look: Look) -> Work:
-    made = ledger.prepare_statements(own.on_behalf_of(run.session, look.owner))
+    made = ledger.prepare_statements(run.session, run.migration, own.on_behalf_of(run.session, look.owner))
     return Work("run", None, "the private schema and the ledger", then=made, outcome="started")
 
 
@@ -182,7 +181,7 @@ def _rollback(run: Run, look: Look) -> Iterator[Work]:
         yield from instant.works(run, decision)
         yield _VERIFY
         if run.settings.retain_days == 0:
-            yield from drop.works(run, [_renamed(s) for s in look.in_state(*TO_ROLL_BACK)])
+            yield from drop.works(run, [_renamed(s, run.session.private_schema) for s in look.in_state(*TO_ROLL_BACK)])
         return
     with _shadows(run, look) as (states, models):
         if not states:
@@ -192,12 +191,12 @@ def _rollback(run: Run, look: Look) -> Iterator[Work]:
         yield from cut_over.works(run, states, models)
         yield _VERIFY
         if run.settings.retain_days == 0:
-            yield from drop.works(run, [_cut_over(s, models[s.pair.old]) for s in states])
+            yield from drop.works(run, [_cut_over(s, models[s.pair.old], run.session.private_schema) for s in states])
 
 
-def _renamed(state: PairState) -> PairState:
+def _renamed(state: PairState, parked_in: str) -> PairState:
     """Return what a pair will be once it is renamed in place."""
-    aside = replace(state.at_old_name, schema=PRIVATE_SCHEMA) if state.at_old_name else None
+    aside = replace(state.at_old_name, schema=parked_in) if state.at_old_name else None
     old = replace(state.new_table, name=state.pair.old)
     return replace(state, state=State.RENAMED, at_old_name=old, at_new_name=None, private_old=aside)
 
@@ -227,11 +226,11 @@ def _copied(run: Run, states: Sequence[PairState], models: Mapping[str, Relation
         yield from copy_back.works(run, state, models[state.pair.old])
 
 
-def _cut_over(state: PairState, model: Relation) -> PairState:
+def _cut_over(state: PairState, model: Relation, parked_in: str) -> PairState:
     """Return what a pair will be once it is cut over; `model` is made like its old table."""
     old = replace(model, schema=state.new_table.schema, name=state.pair.old)
-    aside = replace(state.at_old_name, schema=PRIVATE_SCHEMA) if state.at_old_name else None
-    parked = replace(state.new_table, schema=PRIVATE_SCHEMA)
+    aside = replace(state.at_old_name, schema=parked_in) if state.at_old_name else None
+    parked = replace(state.new_table, schema=parked_in)
     return replace(
         state, state=State.CUT_OVER, at_old_name=old, at_new_name=None, private_old=aside, private_new=parked
     )

@@ -14,7 +14,17 @@ from psycopg import sql
 from aicfg_pipeline.postgres.catalog import Column
 from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import Statement, columns, comma, engine, ident, private, text, unnoted
+from aicfg_pipeline.postgres.statements import (
+    Statement,
+    as_value,
+    columns,
+    comma,
+    engine,
+    ident,
+    private,
+    text,
+    unnoted,
+)
 from aicfg_pipeline.rollback.tables.mapping import Source
 from aicfg_pipeline.spec.model import Pair
 
@@ -216,17 +226,13 @@ def count_waiting(logs: Sequence[tuple[Pair, sql.Identifier]]) -> list[sql.Compo
     By index, whatever the statistics say: most of a log that is filled and emptied all the time is dead.
     """
     each = [
-        engine("waiting_entries", number=sql.Literal(n), log=private(pair.change_log), target=_name_of(target))
+        engine("waiting_entries", number=sql.Literal(n), log=private(pair.change_log), target=as_value(target))
         for n, (pair, target) in enumerate(logs)
     ]
     return [
         engine("by_index"),
         engine("waiting_in_all", waiting=sql.SQL(" UNION ALL ").join(each)),
     ]
-
-
-def _name_of(table: sql.Identifier) -> sql.Literal:
-    return sql.Literal(table.as_string(None))
 
 
 def counted(rows: Sequence[Any]) -> list[Waiting]:

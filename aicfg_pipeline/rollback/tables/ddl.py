@@ -10,14 +10,14 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import Statement, engine, ident, text, why_of
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.spec.ddl import redirected
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Ddl, Pair
+from aicfg_pipeline.spec.model import Ddl, Pair
 
 SECURITY_INVOKER_SINCE = 150_000
 
 
-def building_path(run: Run, schema: str = PRIVATE_SCHEMA) -> tuple[str, ...]:
-    """Return the search path under which a DDL file makes its table in `schema`, under its final name."""
-    return (schema, *run.search_path)
+def building_path(run: Run, schema: str | None = None) -> tuple[str, ...]:
+    """Return the search path under which a DDL file makes its table in `schema` (by default the private one)."""
+    return (schema or run.session.private_schema, *run.search_path)
 
 
 def statements(ddl: Ddl, *blocks: str) -> list[sql.Composable]:
@@ -27,7 +27,7 @@ def statements(ddl: Ddl, *blocks: str) -> list[sql.Composable]:
 
 
 def key_statements(
-    files: Sequence[Ddl], ours: Collection[tuple[str, str]]
+    files: Sequence[Ddl], ours: Collection[tuple[str, str]], private_schema: str
 ) -> tuple[list[sql.Composable], list[sql.Composable]]:
     """Return what makes the foreign keys of shadows: those to each other, then those to tables of others.
 
@@ -39,7 +39,7 @@ def key_statements(
     for file in files:
         for key, statement in zip(file.foreign_keys, statements(file, "foreign_keys"), strict=True):
             if key.references in ours:
-                moved = redirected(statement.as_string(None), ours, PRIVATE_SCHEMA)
+                moved = redirected(statement.as_string(None), ours, private_schema)
                 between.append(Statement(text(moved), why_of(statement)))
             else:
                 outside.append(statement)

@@ -21,7 +21,7 @@ from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.work import Work, begun, carry_out
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Pair
+from aicfg_pipeline.spec.model import Pair, is_private
 
 TAKEN_OFF = "foreign_key_taken_off"
 VIOLATED = "23503"
@@ -136,7 +136,7 @@ def taken_off(book: Ledger, pair: Pair, parked: Relation) -> list[dict[str, Any]
 
 def is_between(facts: Mapping[str, Any]) -> bool:
     """Say whether a key refers to a parked table: it is put on after the replay, which would cascade through it."""
-    return bool(facts["references"][0] == PRIVATE_SCHEMA)
+    return is_private(str(facts["references"][0]))
 
 
 def held_before(facts: Mapping[str, Any]) -> bool:

@@ -18,7 +18,6 @@ from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.rollback.tables.aside import set_aside
 from aicfg_pipeline.rollback.work import Work
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 SET_ASIDE = "set_aside"
 """The step under which the ledger knows by which names the tables of an earlier rollback are kept."""
@@ -43,7 +42,7 @@ def parked_relations(session: Session, book: Ledger, state: PairState) -> list[R
     have what is nowhere else.
     """
     entries = [e for e in book.entries if e.step in ("undo", "migrate", SET_ASIDE) and e.pair == state.pair.old]
-    kept = [(PRIVATE_SCHEMA, str(name)) for e in entries for name in e.facts.get("kept", ())]
+    kept = [(session.private_schema, str(name)) for e in entries for name in e.facts.get("kept", ())]
     parked = [r for r in (state.private_old, state.private_new) if r is not None]
     return [*parked, *sorted(catalog.relations(session, kept).values(), key=lambda r: r.is_table)]
 

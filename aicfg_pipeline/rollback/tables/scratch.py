@@ -17,7 +17,7 @@ from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, ident
 from aicfg_pipeline.rollback.tables import ddl
 from aicfg_pipeline.spec.ddl import Function, functions_made
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Ddl, Migration
+from aicfg_pipeline.spec.model import Ddl, Migration
 
 
 class _Done(Exception):
@@ -58,7 +58,7 @@ def scratch_tables(
                 ddl.run_blocks(session, file, "table", *blocks)
             found = catalog.relations(session, [(schema, name) for name in files])
             yield {name: found[schema, name] for name in files}
-            _must_have_stayed_inside(session, schema, files.values(), _functions(migration, files.values()))
+            _must_have_stayed_inside(session, schema, files.values(), _functions(session, migration, files.values()))
             raise _Done
     except _Done:
         pass
@@ -82,9 +82,9 @@ def _must_be_possible(session: Session) -> None:
         raise OnlyReadsError(f"{who}, and the migration's file is run in a scratch schema to compare with.")
 
 
-def _functions(migration: Migration, files: Collection[Ddl]) -> list[Function]:
+def _functions(session: Session, migration: Migration, files: Collection[Ddl]) -> list[Function]:
     """Return the functions that may be made: those of the files' triggers, and our own change logs'."""
-    ours = [(PRIVATE_SCHEMA, pair.change_log) for pair in migration.pairs]
+    ours = [(session.private_schema, pair.change_log) for pair in migration.pairs]
     return ours + [f for file in files for f, _ in functions_made(file, migration.schema)]
 
 

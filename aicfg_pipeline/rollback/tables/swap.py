@@ -19,14 +19,13 @@ from aicfg_pipeline.postgres.ahead import OlderSnapshots, must_be_free
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.locks import CUT_OVER_LOCK_TIMEOUT_MS, bystander_budget_ms, take_locks
 from aicfg_pipeline.postgres.session import Session
-from aicfg_pipeline.postgres.statements import comma, engine, ident
+from aicfg_pipeline.postgres.statements import comma, engine, ident, private, private_schema
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.catch_up import Replay, catch_up_for_swap
 from aicfg_pipeline.rollback.tables.fitting import rows_must_fit
 from aicfg_pipeline.rollback.tables.losses import GUARDED
 from aicfg_pipeline.rollback.work import Work, begun
-from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 
 SWAP = "aicfg_rollback_swap"
 LOCK_NOT_AVAILABLE = "55P03"
@@ -256,13 +255,13 @@ def exchange(
     `schema` are those that are to be and nothing of ours is left in their way.
     """
     return [
-        *(_moved(schema, r, SWAP) for r in leaving),
-        *(_moved(PRIVATE_SCHEMA, r, schema) for r in coming),
+        *(_moved(ident(schema, r.name), r, ident(SWAP)) for r in leaving),
+        *(_moved(private(r.name), r, ident(schema)) for r in coming),
         *then,
-        *(_moved(SWAP, r, PRIVATE_SCHEMA) for r in leaving),
+        *(_moved(ident(SWAP, r.name), r, private_schema()) for r in leaving),
     ]
 
 
-def _moved(there: str, relation: Moving, to: str) -> sql.Composed:
+def _moved(there: sql.Identifier, relation: Moving, to: sql.Identifier) -> sql.Composed:
     block, part = ("view_to_schema", "view") if relation.is_view else ("table_to_schema", "table")
-    return engine(block, **{part: ident(there, relation.name)}, schema=ident(to))
+    return engine(block, **{part: there}, schema=to)

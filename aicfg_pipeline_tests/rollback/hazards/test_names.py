@@ -116,14 +116,14 @@ def test_o13_old_table_of_another_rollback_is_told_and_its_log_stays(
     with pytest.MonkeyPatch.context() as second:
         from aicfg_pipeline_tests.tools.folders import write_folder
 
-        write_folder(tmp_path / "second", "middle", "last", COLUMNS)
+        write_folder(tmp_path / "second", "middle", "last", COLUMNS, name="second")
         second.setenv("AICFG_MIGRATION_DIR", str(tmp_path / "second"))
         with running(plain_database.url) as run:
             roll_back(run)
     triggers = "SELECT tgname, tgfoid::regproc::text FROM pg_trigger WHERE tgrelid = 'middle'::regclass ORDER BY 1"
     before = plain_database.query(triggers)
     found = [h for h in planned(plain_database.url).hazards if h.code == "in_use_elsewhere"]
-    assert [h.facts for h in found] == [{"change_log": "change_log_middle"}]
+    assert [h.facts for h in found] == [{"change_log": "change_log_middle", "migration": "the migration second"}]
     assert len(before) == 2
     assert plain_database.query(triggers) == before
 

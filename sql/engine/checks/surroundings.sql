@@ -14,6 +14,7 @@ WITH RECURSIVE own AS (
     SELECT p.oid, '(^|[^a-z0-9_$])"?' || regexp_replace(CAST(p.proname AS text), '([^a-zA-Z0-9_])', '\\\1', 'g') || '"?\s*\(' AS pattern
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prokind IN ('f', 'p')
+      AND (n.nspname = {private} OR n.nspname <> 'aicfg_rollback' AND NOT starts_with(n.nspname::text, 'aicfg_rollback_of_'))
       AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_proc'::regclass::oid AND e.objid = p.oid AND e.deptype = 'e')
 ), called (oid) AS (
     SELECT d.refobjid FROM own JOIN pg_depend AS d ON d.classid = own.classid AND d.objid = own.oid
@@ -118,7 +119,7 @@ WITH RECURSIVE reached (oid) AS (
     SELECT 'function ' || CAST(CAST(p.oid AS regprocedure) AS text), p.proowner, coalesce(p.proacl, acldefault('f', p.proowner)), 'EXECUTE', p.prosrc
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE p.prosecdef AND p.prokind IN ('f', 'p') AND p.prorettype <> 'trigger'::regtype::oid
-      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'aicfg_rollback')
+      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'aicfg_rollback') AND NOT starts_with(n.nspname::text, 'aicfg_rollback_of_')
       AND (p.prosrc ~* ANY (CAST(%(patterns)s AS text[])) OR EXISTS (
           SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass::oid AND d.objid = p.oid
           AND d.refclassid = 'pg_class'::regclass::oid AND d.refobjid IN (SELECT reached.oid FROM reached)))
@@ -155,28 +156,28 @@ WHERE d.classid = 'pg_class'::regclass::oid AND d.refclassid = 'pg_class'::regcl
 SELECT what, CASE g.grantee WHEN 0::oid THEN 'everyone (PUBLIC)' ELSE CAST(pg_get_userbyid(g.grantee) AS text) END AS who,
        string_agg(g.privilege_type, ', ' ORDER BY g.privilege_type) AS privileges
 FROM (
-    SELECT 'the schema aicfg_rollback' AS what, n.nspowner AS owner, coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl
-    FROM pg_namespace AS n WHERE n.nspname = 'aicfg_rollback'
+    SELECT 'the schema ' || n.nspname::text AS what, n.nspowner AS owner, coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl
+    FROM pg_namespace AS n WHERE n.nspname IN ('aicfg_rollback', {private})
     UNION ALL
-    SELECT 'aicfg_rollback.' || quote_ident(c.relname), c.relowner, coalesce(c.relacl, acldefault('r', c.relowner))
+    SELECT n.nspname::text || '.' || quote_ident(c.relname), c.relowner, coalesce(c.relacl, acldefault('r', c.relowner))
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'aicfg_rollback' AND (c.relname = 'ledger' OR c.relname = ANY (CAST(%(logs)s AS text[]))) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE (n.nspname = 'aicfg_rollback' AND c.relname = 'ledger' OR n.nspname = {private} AND c.relname = ANY (CAST(%(logs)s AS text[]))) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     UNION ALL
-    SELECT 'the function aicfg_rollback.' || quote_ident(p.proname), p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
-    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'aicfg_rollback' AND p.proname = ANY (CAST(%(logs)s AS text[]))
+    SELECT 'the function ' || n.nspname::text || '.' || quote_ident(p.proname), p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = {private} AND p.proname = ANY (CAST(%(logs)s AS text[]))
 ) AS found, LATERAL aclexplode(found.acl) AS g
 WHERE g.grantee <> found.owner GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: owners_in_private_schema -- owners of the private schema and of what is ours in it
 SELECT what, CAST(pg_get_userbyid(owner) AS text) AS owner
 FROM (
-    SELECT 'the schema aicfg_rollback' AS what, n.nspowner AS owner FROM pg_namespace AS n WHERE n.nspname = 'aicfg_rollback'
+    SELECT 'the schema ' || n.nspname::text AS what, n.nspowner AS owner FROM pg_namespace AS n WHERE n.nspname IN ('aicfg_rollback', {private})
     UNION ALL
-    SELECT 'aicfg_rollback.' || quote_ident(c.relname), c.relowner FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'aicfg_rollback' AND (c.relname = 'ledger' OR c.relname = ANY (CAST(%(logs)s AS text[]))) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    SELECT n.nspname::text || '.' || quote_ident(c.relname), c.relowner FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE (n.nspname = 'aicfg_rollback' AND c.relname = 'ledger' OR n.nspname = {private} AND c.relname = ANY (CAST(%(logs)s AS text[]))) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     UNION ALL
-    SELECT 'the function aicfg_rollback.' || quote_ident(p.proname), p.proowner
-    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'aicfg_rollback' AND p.proname = ANY (CAST(%(logs)s AS text[]))
+    SELECT 'the function ' || n.nspname::text || '.' || quote_ident(p.proname), p.proowner
+    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = {private} AND p.proname = ANY (CAST(%(logs)s AS text[]))
 ) AS found ORDER BY 1;
 
 -- name: written_while_parked -- rows of a parked table written since the swap whose key is not in the change log

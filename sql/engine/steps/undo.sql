@@ -3,7 +3,7 @@
 -- name: own_relations -- everything that is left in the private schema
 SELECT c.relname AS name, c.relkind::text AS kind, c.oid::bigint AS oid
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'aicfg_rollback' AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1;
+WHERE n.nspname = {private} AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1;
 
 -- name: foreign_keys_to -- tables whose rows refer to this one: replaying would cascade into them
 SELECT c.conrelid::regclass::text AS table, c.conname::text AS name FROM pg_constraint c

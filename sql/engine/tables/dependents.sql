@@ -47,7 +47,7 @@ WHERE c.contype = 'f' AND c.conparentid = 0::oid AND c.confrelid = ANY (%(oids)s
 SELECT 'function', p.oid::regprocedure::text, NULL::bigint, pg_get_functiondef(p.oid)
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE p.prokind IN ('f', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'aicfg_rollback')
+WHERE p.prokind IN ('f', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'aicfg_rollback') AND NOT starts_with(n.nspname::text, 'aicfg_rollback_of_')
   AND (EXISTS (SELECT FROM pg_depend d
                WHERE d.classid = 'pg_proc'::regclass::oid AND d.objid = p.oid
                  AND (d.refclassid = 'pg_class'::regclass::oid AND d.refobjid IN (SELECT oid FROM reached)

@@ -25,8 +25,8 @@ DECLARE
     way record;
     statement text;
 BEGIN
-    FOR way IN SELECT * FROM (VALUES (1, {schema}::text, 'aicfg_rollback', stop), (2, 'aicfg_rollback', {schema}::text, {schema}::text),
-                                     (3, stop, 'aicfg_rollback', 'aicfg_rollback')) AS ways (step, there, of_table, goes) ORDER BY step
+    FOR way IN SELECT * FROM (VALUES (1, {schema}::text, {private}, stop), (2, {private}, {schema}::text, {schema}::text),
+                                     (3, stop, {private}, {private})) AS ways (step, there, of_table, goes) ORDER BY step
     LOOP
         FOR statement IN
             SELECT pg_catalog.format('ALTER STATISTICS %I.%I SET SCHEMA %I', way.there, s.stxname, way.goes)
