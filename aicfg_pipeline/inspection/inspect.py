@@ -1,7 +1,7 @@
 """From a live database to a migration's folder: one transaction that only reads, then files that are new.
 
-The old table's file comes from a database that still has it, from the old table itself where it stands beside the new one,
-else from the new one with its names mapped back, which is marked.
+The old table's file comes from a database that still has it, from the old table itself where it stands beside the new one or is
+kept aside, else from the new one with its names mapped back, which is marked.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def inspect(
         found = relations(session, schema)
         pairs = find_pairs(found, schema, renames)
         known = _before(before, schema, [p.old for p in pairs.pairs]) if before else {}
-        described = _described(session, schema, pairs.pairs, known)
+        described = _described(
+            session, schema, pairs.pairs, {**_kept_aside(session, schema, pairs.pairs, found), **known}
+        )
         oids = [p.new.oid for p in pairs.pairs]
         roles = {r.name: r.by_policy for r in session.all(engine("inspected_roles"), {"oids": oids})}
     texts = folder.files(name or out.resolve().name, schema, described, roles)
@@ -60,7 +62,8 @@ def inspect(
     return Inspected(tuple(texts), tuple(described), tuple(inferred), tuple(left), pairs.none)
 
 
-Known = Mapping[str, tuple[Found, Statements]]
+Known = Mapping[str, tuple[Found, Statements, str]]
+"""By old name: the old table, what makes it, and where that is from."""
 
 
 def _before(url: str, schema: str, names: Sequence[str]) -> Known:
@@ -84,9 +87,31 @@ def _before(url: str, schema: str, names: Sequence[str]) -> Known:
                     expected="a database from before the migration: a branch, a restored backup",
                 )
             made = ddl.table_statements(session, [f.oid for f in there.values()])
-            return {n: (f, made[f.oid]) for n, f in there.items()}
+            return {n: (f, made[f.oid], "from the database of --before") for n, f in there.items()}
     finally:
         session.close()
+
+
+ASIDE = "_old"
+"""What is put behind the name of an old table that is kept aside."""
+
+
+def _kept_aside(session: Session, schema: str, pairs: Sequence[FoundPair], found: Mapping[str, Found]) -> Known:
+    """Return the old tables that are kept under another name (`profiles_old`), with their statements under their own."""
+    aside = {p.old: found[p.old + ASIDE] for p in pairs if _is_aside(found, p)}
+    made = ddl.table_statements(session, [f.oid for f in aside.values()])
+    own = {(schema, f.name): old for old, f in aside.items()}
+    return {
+        old: (f, _under_names(session, f, own, made[f.oid], schema), f"from {f.name}, which is kept aside")
+        for old, f in aside.items()
+    }
+
+
+def _is_aside(found: Mapping[str, Found], pair: FoundPair) -> bool:
+    table, at_old = found.get(pair.old + ASIDE), pair.at_old
+    return (
+        table is not None and not table.is_view and table.name != pair.new.name and (at_old is None or at_old.is_view)
+    )
 
 
 def _described(session: Session, schema: str, pairs: Sequence[FoundPair], known: Known) -> list[Described]:
@@ -98,13 +123,13 @@ def _described(session: Session, schema: str, pairs: Sequence[FoundPair], known:
     for pair in pairs:
         columns, inferred = Guess(), False
         if pair.old in known:
-            old, statements = known[pair.old]
-            columns, told = guess(old.columns, pair.new.columns), "from the database of --before"
+            old, statements, told = known[pair.old]
+            columns = guess(old.columns, pair.new.columns)
         elif pair.at_old is not None and not pair.at_old.is_view:
             statements, told = tables[pair.at_old.oid], "from the table itself, which stands beside the new one"
             columns = guess(pair.at_old.columns, pair.new.columns)
         else:
-            statements = _mapped_back(session, pair, back, tables[pair.new.oid], schema)
+            statements = _under_names(session, pair.new, back, tables[pair.new.oid], schema)
             told, inferred = f"{pair.new.name} as it is now, with the names mapped back", True
             columns = _called_otherwise(pair)
         view = views[pair.at_old.oid] if pair.at_old is not None and pair.at_old.is_view else None
@@ -124,11 +149,11 @@ def _described(session: Session, schema: str, pairs: Sequence[FoundPair], known:
     return described
 
 
-def _mapped_back(
-    session: Session, pair: FoundPair, back: Mapping[tuple[str, str], str], statements: Statements, schema: str
+def _under_names(
+    session: Session, table: Found, back: Mapping[tuple[str, str], str], statements: Statements, schema: str
 ) -> Statements:
-    names = [r.name for r in session.all(engine("inspected_names"), {"oid": pair.new.oid})]
-    return ddl.under_other_names(statements, ddl.renaming(back, (schema, pair.new.name), names))
+    names = [r.name for r in session.all(engine("inspected_names"), {"oid": table.oid})]
+    return ddl.under_other_names(statements, ddl.renaming(back, (schema, table.name), names))
 
 
 def _called_otherwise(pair: FoundPair) -> Guess:

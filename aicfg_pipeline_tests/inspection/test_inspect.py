@@ -122,6 +122,24 @@ def test_old_table_that_stands_beside_the_new_one_is_the_source_of_its_file(
     assert "post comes from mail: of one type, and nothing else fits" in said.out
 
 
+def test_old_table_that_is_kept_aside_is_the_source_of_its_file(
+    plain_database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A renamed table keeps the names of its indexes: those are the old ones already."""
+    plain_database.execute(
+        "CREATE TABLE profiles (id int PRIMARY KEY, said text UNIQUE, parent int REFERENCES profiles (id));"
+        "ALTER TABLE profiles RENAME TO profiles_old;"
+        "CREATE TABLE user_profiles (id int PRIMARY KEY, said text, parent int);"
+        "CREATE VIEW profiles AS SELECT * FROM user_profiles;"
+    )
+    said = inspected(plain_database, monkeypatch, tmp_path / "made")
+    assert "  profiles → user_profiles; the old table's file is from profiles_old, which is kept aside" in said.out
+    pair = spec.load(tmp_path / "made").pairs[0]
+    assert [k.references for k in pair.old_ddl.foreign_keys] == [("public", "profiles")]
+    assert "ADD CONSTRAINT profiles_said_key UNIQUE (said)" in (tmp_path / "made" / "old" / "profiles.sql").read_text()
+    assert call(monkeypatch, plain_database.url, "check", tmp_path / "made").status == 0
+
+
 def test_names_of_63_bytes_and_with_quotes(
     plain_database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
