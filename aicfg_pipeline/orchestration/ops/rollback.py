@@ -32,7 +32,7 @@ def copy_back_op(migration: Migration, pair: Pair) -> OpDefinition:
                 AssetObservation(
                     asset_key=asset_key(pair, "new"),
                     description="copied back into the shadow",
-                    metadata=metadata({**facts, "dagster/row_count": facts["rows"]}),
+                    metadata=metadata(facts),
                 )
             )
         return facts
