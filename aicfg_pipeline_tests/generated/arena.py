@@ -59,7 +59,7 @@ class Arena:
         from aicfg_pipeline_tests.tools.servers import Database
 
         database = Database("", self.cluster.url(SUPERUSER, name), name, self.cluster)
-        return normalised(database._dump("--schema-only", "--exclude-schema=aicfg_rollback"))
+        return normalised(database._dump("--schema-only", "--encoding=UTF8", "--exclude-schema=aicfg_rollback"))
 
     def close(self) -> None:
         """Close what is open."""

@@ -212,6 +212,7 @@ CASES = (
             writes=(),
         ),
     ),
+    Case("statistics that stand in both files go back and forth", world(replace(PLAIN, file_statistics=("id", "word")))),
     Case("nothing at the old name is nothing again after undo", world(replace(PLAIN, shape="none"))),
     Case(
         "a view outside that reads the new table stops the drop and nothing else",

@@ -39,6 +39,7 @@ FEATURES: frozenset[Feature] = frozenset(
         "serial", "identity", "references", "not_valid", "deferred", "triggers", "rls", "exclusion", "member", "superuser",
         "default_privileges", "settings", "dependents", "publication", "old_check", "generated", "names", "plain_view",
         "own_names", "old_only_check", "between", "later", "identities", "statistics", "owners",
+        "file_statistics", "more_default_privileges",
     }
 )  # fmt: skip
 """What a world may have. What a finding keeps from working is left out until it is mended: see `known.py`."""
@@ -126,10 +127,16 @@ class Drawing:
                 "EXECUTE ON FUNCTIONS",
             ]
             kinds += [] if place else ["USAGE ON SCHEMAS", "ALL ON SCHEMAS"]
+            if self.has("more_default_privileges", 40):
+                kinds = ["USAGE ON TYPES", "SELECT, UPDATE ON SEQUENCES", "TRIGGER, TRUNCATE, REFERENCES ON TABLES"]
             role = dice.pick((*roles.GRANTEES, ""))
             said.append(f"{place} GRANT {dice.pick(kinds)} TO {q(role) if role else 'PUBLIC'}")
         if dice.chance(20):
             said.append(" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+        if self.has("more_default_privileges", 20):
+            role = q(dice.pick(roles.GRANTEES))
+            of_owner = (" REVOKE USAGE ON TYPES FROM PUBLIC", f" GRANT SELECT ON TABLES TO {role} WITH GRANT OPTION")
+            said.append(dice.pick(of_owner))
         return tuple(said)
 
     def settings(self) -> tuple[tuple[str, str], ...]:
@@ -330,6 +337,8 @@ class Drawing:
             pair = replace(pair, identity=dice.pick(("FULL", "")), new_identity=dice.pick(("FULL", "")))
         if self.has("statistics", 10) and len(plain) > 1:
             pair = replace(pair, statistics=tuple(plain[:2]))
+        if self.has("file_statistics", 10) and len(plain) > 1:
+            pair = replace(pair, file_statistics=tuple(plain[:3]))
         return pair
 
     def guarded(self, pair: Pair) -> Pair:

@@ -42,7 +42,7 @@ def blocks(pair: Pair, side: str) -> dict[str, list[str]]:
     table = pair.table(side)
     return {
         "table": [_table(pair, side), *_identity(table, pair.identity)],
-        "indexes": list(_indexes(pair, side)),
+        "indexes": [*_indexes(pair, side), *_statistics(pair, table)],
         "foreign_keys": [_key(table, c, side) for c in _referring(pair, side)],
         "validate": [
             f"ALTER TABLE {q(table)} VALIDATE CONSTRAINT {q(_key_name(table, c))}"
@@ -102,6 +102,12 @@ def only_new(pair: Pair) -> Iterator[str]:
     if pair.statistics:
         on = ", ".join(q(n) for n in pair.statistics)
         yield f"CREATE STATISTICS {q(named(pair.new, 'stat'))} ON {on} FROM {q(pair.new)}"
+
+
+def _statistics(pair: Pair, table: str) -> Iterator[str]:
+    if pair.file_statistics:
+        on = ", ".join(q(n) for n in pair.file_statistics)
+        yield f"CREATE STATISTICS {q(named(table, 'file_stat'))} (ndistinct) ON {on} FROM {q(table)}"
 
 
 def _column(pair: Pair, side: str, column: Column) -> str:

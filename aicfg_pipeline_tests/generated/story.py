@@ -396,10 +396,10 @@ class Story:
     def _neighbours(self, before: Seen) -> None:
         """Nothing else has changed: functions, types, other tables, default privileges, settings."""
         now = witness.around(self.witness)
-        for name in ("functions", "types", "schemas", "defaults", "settings", "publications", "extended", "prepared"):
+        for name in ("functions", "types", "schemas", "defaults", "settings", "publications", "prepared"):
             self._equal(f"{self.chapter}: {name} around the tables", before.around[name], now[name])
         names = {n for p in self.world.pairs for n in (p.old, p.new)}
-        for name in ("relations", "policies"):
+        for name in ("relations", "policies", "extended"):
             mine = [[x for x in found[name] or [] if not _speaks_of(x, names)] for found in (before.around, now)]
             self._equal(f"{self.chapter}: {name} around the tables", *mine)
 

@@ -79,7 +79,8 @@ SELECT jsonb_build_object(
  'defaults', (SELECT jsonb_agg(defaclacl::text ORDER BY defaclacl::text) FROM pg_default_acl),
  'policies', (SELECT jsonb_agg(to_jsonb(p) ORDER BY schemaname, tablename, policyname) FROM pg_policies p WHERE schemaname <> 'aicfg_rollback'),
  'settings', (SELECT jsonb_agg(s.setconfig::text ORDER BY s.setconfig::text) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()),
- 'extended', (SELECT count(*) FROM pg_statistic_ext), 'prepared', (SELECT count(*) FROM pg_prepared_xacts)
+ 'extended', (SELECT jsonb_agg(jsonb_build_array(s.stxrelid::regclass::text, s.stxname) ORDER BY s.stxname) FROM pg_statistic_ext s
+    WHERE s.stxnamespace IS DISTINCT FROM to_regnamespace('aicfg_rollback')), 'prepared', (SELECT count(*) FROM pg_prepared_xacts)
 )::text
 
 -- name: left -- what of the pipeline is there besides the ledger

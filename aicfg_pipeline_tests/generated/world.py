@@ -158,6 +158,7 @@ class Pair:
     fillfactor: int = 0
     extra_indexes: tuple[Index, ...] = ()  # of the new table only, in no file
     statistics: tuple[str, ...] = ()  # the same: columns of extended statistics
+    file_statistics: tuple[str, ...] = ()  # the same in both files
     identity: str = ""  # replica identity, in both files
     new_identity: str = ""  # the new table's own, in no file
     owner: str = ""  # "" is the world's

@@ -7,7 +7,8 @@ Privileges and policies of the table itself are `security`'s, the new table itse
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 from aicfg_pipeline.postgres.catalog import Relation
@@ -23,6 +24,9 @@ from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, Migration, Pair, is_privat
 
 FACT = "remembered"
 """Under this name the ledger's row of a cut-over has what was around the tables before it."""
+
+Before = Mapping[str, Any]
+"""That, as the ledger has it."""
 
 KEPT_BY_REPLACING = ("owner", "who may call it")
 """What CREATE OR REPLACE FUNCTION leaves as it was. What it replaces is `structure`'s to compare, with the file."""
@@ -130,14 +134,25 @@ def judged(
     return passed(f"{what} are what they were at the cut-over ({facts['facts_compared']} facts).", facts)
 
 
+def with_before(
+    judge: Callable[[Inspection, Pair, Relation, Before], Verdict],
+) -> Callable[[Inspection, Pair], Verdict]:
+    """Make a check of a restored table and what was remembered before its cut-over; without either it does not apply."""
+
+    @wraps(judge)
+    def judged_if_there(inspection: Inspection, pair: Pair) -> Verdict:
+        table, before = restored(inspection, pair), remembered(inspection, pair)
+        if table is None:
+            return nothing_yet(inspection, pair)
+        return not_applicable(NOT_REMEMBERED) if before is None else judge(inspection, pair, table, before)
+
+    return judged_if_there
+
+
 @check("functions")
-def functions(inspection: Inspection, pair: Pair) -> Verdict:
+@with_before
+def functions(inspection: Inspection, pair: Pair, table: Relation, before: Before) -> Verdict:
     """Functions that policies, triggers and expressions call are what they were: text, owner, who may call them."""
-    table, before = restored(inspection, pair), remembered(inspection, pair)
-    if table is None:
-        return nothing_yet(inspection, pair)
-    if before is None:
-        return not_applicable(NOT_REMEMBERED)
     expected = from_plain(before["functions"])
     if inspection.state(pair).state != State.CUT_OVER:  # the change log's function is gone with the drop
         log = of_private_functions(inspection.session)
@@ -162,13 +177,9 @@ def _again(session: Session, expected: CatalogFacts) -> CatalogFacts:
 
 
 @check("roles")
-def roles(inspection: Inspection, pair: Pair) -> Verdict:
+@with_before
+def roles(inspection: Inspection, pair: Pair, table: Relation, before: Before) -> Verdict:
     """The roles that policies, grants and personas name may what they might, and have the members that they had."""
-    table, before = restored(inspection, pair), remembered(inspection, pair)
-    if table is None:
-        return nothing_yet(inspection, pair)
-    if before is None:
-        return not_applicable(NOT_REMEMBERED)
     expected = from_plain(before["roles"])
     with inspection.session.transaction(read_only=True):
         found = role_facts(inspection.session, inspection.migration, [table])
@@ -212,13 +223,9 @@ def _parked(reader: str) -> bool:
 
 
 @check("sequences")
-def sequences(inspection: Inspection, pair: Pair) -> Verdict:
+@with_before
+def sequences(inspection: Inspection, pair: Pair, table: Relation, before: Before) -> Verdict:
     """The sequences of the table's columns belong to whom they did, and the same roles may draw numbers."""
-    table, before = restored(inspection, pair), remembered(inspection, pair)
-    if table is None:
-        return nothing_yet(inspection, pair)
-    if before is None:
-        return not_applicable(NOT_REMEMBERED)
     with inspection.session.transaction(read_only=True):
         found = sequence_facts(inspection.session, table)
     return judged(inspection, pair, from_plain(before["sequences"]), found, "Sequences of the table's columns")
