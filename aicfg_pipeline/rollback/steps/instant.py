@@ -19,7 +19,7 @@ from aicfg_pipeline.postgres.statements import Statement, comma, engine, ident, 
 from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import own
 from aicfg_pipeline.rollback.run import Run, at_work
-from aicfg_pipeline.rollback.state import TO_ROLL_BACK, Look, PairState
+from aicfg_pipeline.rollback.state import Look, PairState
 from aicfg_pipeline.rollback.tables import beside, ddl, foreign_keys, grants, on_disk
 from aicfg_pipeline.rollback.tables.change import Ahead, Change
 from aicfg_pipeline.rollback.tables.comparison import COMPARE_SETTINGS
@@ -243,11 +243,6 @@ def works(run: Run, decision: Decision) -> Iterator[Work]:
 def _taking(session: Session, table: Relation) -> sql.Composable:
     names, hashable = on_disk.columns_of(session, table)
     return fingerprint.fingerprint_query(_table(table), names, hashable=hashable)
-
-
-def abandoning(session: Session, state: PairState) -> list[Any]:
-    """Return what of an attempt at the instant way is on a table."""
-    return beside.left(session, state.new_table) if state.state in TO_ROLL_BACK else []
 
 
 def recorded(facts: Mapping[str, Any]) -> list[sql.Composable]:
