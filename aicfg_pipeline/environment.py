@@ -78,6 +78,18 @@ REQUIRE_APPROVAL = Variable(
     "0",
     empty_is_unset=True,
 )
+REHEARSAL_URL = Variable(
+    "AICFG_REHEARSAL_URL",
+    "a copy of the target to rehearse on: a branch with data, a restored backup; it is rolled back there",
+    "none: the job rehearse makes a copy in the embedded server",
+    empty_is_unset=True,
+)
+REQUIRE_REHEARSAL = Variable(
+    "AICFG_REQUIRE_REHEARSAL",
+    "1: a rollback whose very plan was not rehearsed is a hazard, `not_rehearsed`, which may be accepted",
+    "0",
+    empty_is_unset=True,
+)
 SENSOR_SECONDS = Variable("AICFG_SENSOR_SECONDS", "seconds between the sensor's looks", "300")
 WEBHOOK_URL = Variable("AICFG_WEBHOOK_URL", "where failures are posted", "none", empty_is_unset=True)
 HEARTBEAT_URL = Variable(
@@ -116,6 +128,8 @@ VARIABLES = (
     SERVICES,
     API_TOKEN,
     REQUIRE_APPROVAL,
+    REHEARSAL_URL,
+    REQUIRE_REHEARSAL,
     SENSOR_SECONDS,
     WEBHOOK_URL,
     HEARTBEAT_URL,

@@ -81,6 +81,12 @@ class ApprovalError(PipelineError):
     code = "not_approved"
 
 
+class RehearsalError(PipelineError):
+    """The copy to rehearse on could not be made, or is not one of the target; the target was only read."""
+
+    code = "no_copy"
+
+
 class StateError(PipelineError):
     """The database is in a state that this step can't start from."""
 

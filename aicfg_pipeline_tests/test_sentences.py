@@ -144,6 +144,23 @@ SAID: dict[str, dict[str, str]] = {
     "rollback/whose.py": {
         "The ledger of this database": "rollback/beside/test_side_by_side.py::test_another_migration_of_the_same_name_is_refused"
     },
+    "rehearsal/copy.py": {
+        "There is no room for the copy": "rehearsal/test_rehearsal.py::test_no_room_for_the_copy_is_told_with_how_much_it_needs",
+        "pg_dump could not read the target": "rehearsal/test_rehearsal.py::test_a_table_that_somebody_holds_for_himself_is_told_and_the_target_left_alone",
+    },
+    "rehearsal/given.py": {
+        "{} is the target itself": "rehearsal/test_rehearsal.py::test_the_target_itself_is_refused_by_whatever_name",
+    },
+    "rehearsal/programs.py": {
+        "The job rehearse needs a copy": "rehearsal/test_rehearsal.py::test_without_the_embedded_server_both_ways_on_are_told",
+        "The embedded server is PostgreSQL": "rehearsal/test_rehearsal.py::test_a_target_newer_than_the_embedded_server_is_told",
+    },
+    "rehearsal/story.py": {
+        "There is nothing to rehearse": "rehearsal/test_rehearsal.py::test_nothing_to_rehearse_after_the_cut_over",
+        "the same statements and the same files": "rehearsal/test_rehearsal.py::test_a_copy_of_another_schema_version_is_refused_with_the_difference_and_left_alone",
+        "Rehearse on a copy of the target as it is now": "rehearsal/test_rehearsal.py::test_a_copy_of_ones_own_is_taken_through_it_and_nothing_is_made_here",
+        "The copy is not the target's": "rehearsal/test_rehearsal.py::test_a_copy_of_another_schema_version_is_refused_with_the_difference_and_left_alone",
+    },
     "rollback/checks/check.py": {
         "{} of {} checks passed": "rollback/checks/test_outcomes.py::test_what_does_not_apply_is_counted_apart"
     },

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeFloat, Non
 
 FORMAT_VERSION: Literal[1] = 1
 
-ReportKind = Literal["rollback", "undo", "drop", "verify", "prepare", "abandon", "migrate", "plan"]
+ReportKind = Literal["rollback", "undo", "drop", "verify", "prepare", "abandon", "migrate", "plan", "rehearse"]
 Outcome = Literal["succeeded", "steps_open", "failed", "refused", "nothing_to_do"]
 LineStatus = Literal["passed", "warned", "failed", "not_run", "not_configured", "not_applicable"]
 CheckOutcome = Literal["passed", "failed", "not_applicable"]
@@ -192,6 +192,26 @@ class ByHand(_Fact):
     """Whether the application may not work, or nobody knows whether it does, until a person has done it."""
 
 
+class StepTime(_Fact):
+    """How long one step took, and how long the plan had said that it would take; null where that is not known."""
+
+    job: str
+    step: str
+    pair: str | None = None
+    seconds: NonNegativeFloat | None = None
+    foretold: NonNegativeFloat | None = None
+
+
+class Rehearsal(_Fact):
+    """What was rehearsed: for which target, on which copy, and what the copy does not have as the target has it."""
+
+    target: str
+    on: str
+    notes: list[str] = []
+    locks_held_ms: dict[str, NonNegativeFloat] = {}
+    """By job: for how long all locks were held at its swap."""
+
+
 class WayBack(_Fact):
     """Whether and how what was done can be taken back."""
 
@@ -238,6 +258,10 @@ class Evidence(_Fact):
     checklist: list[ChecklistLine] = []
     """Empty where it does not belong (an undo), or where no check was run."""
     by_hand: list[ByHand] = []
+    step_times: list[StepTime] = []
+    """How long each step took, in the order of the steps; empty where no step was timed as such."""
+    rehearsal: Rehearsal | None = None
+    """Only of a rehearsal: `database` is the copy then."""
 
     @property
     def seconds(self) -> float:

@@ -23,14 +23,16 @@ from aicfg_pipeline.evidence.facts import (
     Hazard,
     Outcome,
     PairFacts,
+    Rehearsal,
     ReportKind,
     Side,
     Stage,
     Step,
+    StepTime,
     instant,
 )
 from aicfg_pipeline.evidence.safe import CATALOG_CHECKS, clean_statement, redacted, small_facts
-from aicfg_pipeline.evidence.verdict import Command, verdict, way_back
+from aicfg_pipeline.evidence.verdict import Command, expected, no_command, verdict, way_back
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Entry, Ledger
 from aicfg_pipeline.spec.model import Migration
@@ -44,10 +46,6 @@ _SWAPS = {"cut_over": "cut_over", "undo": "migrated", "undo_rollback": "migrated
 
 _OF_THE_RUNBOOK = {"rollback", "drop", "verify"}
 """What the runbook's checklist is about; where no check was run, it would have eight lines that say nothing."""
-
-
-def _no_command(job: str) -> None:
-    """Where nobody says how jobs are run, a report names none."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,9 @@ class Known:
     secrets: Sequence[str] = ()
     stages: Sequence[Stage] = ()
     run_url: str | None = None
-    command: Command = _no_command
+    command: Command = no_command
+    step_times: Sequence[StepTime] = ()
+    rehearsal: Rehearsal | None = None
 
 
 def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
@@ -96,7 +96,9 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
     evidence = Evidence(
         kind=known.kind,
         outcome=outcome,
-        verdict=verdict(known.kind, outcome, pairs, locks, sum(h.open for h in by_hand), looked=bool(checks)),
+        verdict=expected(known.step_times, known.rehearsal.locks_held_ms)
+        if known.rehearsal and outcome == "succeeded"
+        else verdict(known.kind, outcome, pairs, locks, sum(h.open for h in by_hand), looked=bool(checks)),
         error=known.error,
         migration=known.migration.name if known.migration else None,
         database=database_of(known.database),
@@ -112,7 +114,9 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
         way_back=way_back(known.kind, outcome, pairs, _until(book), ended, known.command),
         hazards=[_hazard(h, known.accepted) for h in known.hazards],
         pairs=pairs,
-        exports=[_export(x) for e in entries for x in _mappings(e.facts.get("exports")) if x.get("file")],
+        exports=[]
+        if known.rehearsal
+        else [_export(x) for e in entries for x in _mappings(e.facts.get("exports")) if x.get("file")],
         timeline=timeline,
         stages=list(known.stages),
         checks=checks,
@@ -120,6 +124,8 @@ def gather(ledger: Ledger | Iterable[Entry], known: Known) -> Evidence:
         if known.kind not in _OF_THE_RUNBOOK or not checks
         else filled(checks, {p.old: p.new for p in pairs}, {p.old for p in pairs if p.state_after in _RESTORED}),
         by_hand=by_hand,
+        step_times=list(known.step_times),
+        rehearsal=known.rehearsal,
     )
     return safe(evidence, known.secrets)
 

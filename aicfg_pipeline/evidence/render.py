@@ -24,6 +24,7 @@ KINDS = {
     "abandon": "Giving up of a rollback",
     "migrate": "Migration",
     "plan": "Plan",
+    "rehearse": "Rehearsal",
 }
 MOMENTS = {
     "before_cut_over": "before the cut-over",
@@ -59,6 +60,7 @@ def html(evidence: Evidence, *, json_name: str | None = None) -> str:
         verdicts=_by_verdict(evidence.checks),
         begun=evidence.started,
         groups=_statement_groups(evidence),
+        foretold=any(t.foretold is not None for t in evidence.step_times),
         left=[h for h in evidence.by_hand if h not in evidence.open_steps],
         kinds=KINDS,
         moments=MOMENTS,

@@ -5,16 +5,22 @@ Words only: whether a run has succeeded is found in `gather`, and numbers are wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from aicfg_pipeline.evidence.facts import Outcome, PairFacts, ReportKind, WayBack
+from aicfg_pipeline.evidence.facts import Outcome, PairFacts, ReportKind, StepTime, WayBack
 from aicfg_pipeline.evidence.words import duration, number, when
 from aicfg_pipeline.postgres.wording import counted
 
 _DONE = ("succeeded", "steps_open")
 Command = Callable[[str], str | None]
 """Returns the command that runs a job; how jobs are run is not known here."""
+
+
+def no_command(job: str) -> None:
+    """Where nobody says how jobs are run, a report names none."""
+
+
 _NOUN = {
     "rollback": "rollback",
     "undo": "undo of the rollback",
@@ -24,6 +30,7 @@ _NOUN = {
     "abandon": "giving up of the rollback",
     "migrate": "migration",
     "plan": "plan",
+    "rehearse": "rehearsal",
 }
 _STATE = {
     "rollback": "The database is rolled back",
@@ -102,6 +109,8 @@ def way_back(
     """Say how what was done can be taken back, and until when."""
     cut_over = any(p.state_after in ("cut_over", "renamed") for p in pairs)
     renamed = any(p.state_after == "renamed" for p in pairs)
+    if kind == "rehearse":
+        return WayBack(possible=False, text="The target was only read, so there is nothing to take back.")
     if kind == "drop" and outcome in _DONE and any(p.state_before == "renamed" for p in pairs):
         return WayBack(
             possible=False,
@@ -143,6 +152,18 @@ def _undoable(outcome: Outcome, until: datetime | None, now: datetime, command: 
     if outcome == "failed":
         text += " There are two ways on: mend what the error names and run the same job again, or undo."
     return WayBack(possible=True, text=text, until=until, command=command("undo_rollback"))
+
+
+def expected(times: Sequence[StepTime], locks_held_ms: Mapping[str, float]) -> str:
+    """Say what production can expect, from the times of a rehearsal."""
+
+    def took(job: str, one: str) -> str | None:
+        seconds = [t.seconds for t in times if t.job == job and t.seconds is not None]
+        held = f" with locks held for {duration(locks_held_ms[job] / 1000)}" if job in locks_held_ms else ""
+        return f"{one} of {duration(sum(seconds))}{held}" if seconds else None
+
+    jobs = (took("rollback", "a rollback"), took("undo_rollback", "an undo"), took("drop_new_tables", "a drop"))
+    return f"Production can expect {listed(told for told in jobs if told)}."
 
 
 def listed(words: Iterable[str]) -> str:

@@ -18,7 +18,9 @@ from aicfg_pipeline.orchestration.home import MIGRATION_TAG, TARGET_TAG, tagged
 from aicfg_pipeline.services.webhook import WebhookService
 from aicfg_pipeline.spec.model import Migration
 
-WATCHED = frozenset({"plan", "prepare", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate", "abandon"})
+WATCHED = frozenset(
+    {"plan", "rehearse", "prepare", "rollback", "verify", "undo_rollback", "drop_new_tables", "migrate", "abandon"}
+)
 
 
 def watched_job(name: str) -> str | None:

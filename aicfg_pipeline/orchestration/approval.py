@@ -5,16 +5,15 @@ Whether a run may do it is `ops.approve`'s.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel, Field, ValidationError
 
 from aicfg_pipeline.orchestration.home import plan_folder
+from aicfg_pipeline.rehearsal.same import difference as lines_that_differ
 from aicfg_pipeline.rollback.steps.plan import Plan
 
-MOST_LINES = 40
 _HASH = re.compile(r"[0-9a-f]{16}")
 
 
@@ -49,6 +48,9 @@ class KeptPlan(BaseModel):
     stands_for: list[str] = Field(description="What an approval of this plan approves, line by line.")
     statements: list[KeptStatement]
     next_steps: list[str] = Field(description="Commands that go on from the plan, as they run in a shell.")
+    rehearsed: str | None = Field(
+        default=None, description="Of a rollback: whether, when and on what it was rehearsed."
+    )
 
 
 def is_hash(text: str) -> bool:
@@ -56,7 +58,7 @@ def is_hash(text: str) -> bool:
     return _HASH.fullmatch(text) is not None
 
 
-def as_json(plan: Plan, job: str, target: str, next_steps: Sequence[str]) -> str:
+def as_json(plan: Plan, job: str, target: str, next_steps: Sequence[str], *, rehearsed: str | None = None) -> str:
     """Return a plan as JSON; its schema is docs/plan.schema.json."""
     kept = KeptPlan(
         hash=plan.hash,
@@ -72,6 +74,7 @@ def as_json(plan: Plan, job: str, target: str, next_steps: Sequence[str]) -> str
             KeptStatement(step=s.step, pair=s.pair, why=s.why, only_if=s.provided, sql=s.sql) for s in plan.statements
         ],
         next_steps=list(next_steps),
+        rehearsed=rehearsed,
     )
     return kept.model_dump_json(indent=2) + "\n"
 
@@ -81,13 +84,7 @@ def difference(approved: str, meaning: Sequence[str]) -> list[str]:
     kept = _kept(approved)
     if kept is None:
         return [f"The approved plan is not kept in {plan_folder()}, so what differs can't be shown."]
-    lines = [
-        " ".join(line.split())
-        for line in difflib.unified_diff(kept.stands_for, meaning, lineterm="", n=0)
-        if not line.startswith(("---", "+++", "@@"))
-    ]
-    more = len(lines) - MOST_LINES
-    return [*lines[:MOST_LINES], *([f"and {more} more lines"] if more > 0 else [])]
+    return lines_that_differ(kept.stands_for, meaning)
 
 
 def _kept(approved: str) -> KeptPlan | None:

@@ -134,6 +134,7 @@ USED_BY = {
         "approved_by",
     ),
     "prepare": ("confirm_database", "reason", "dry_run", "accept_hazards", "terminate_blockers"),
+    "rehearse": ("reason", "dry_run", "accept_hazards", "retain_days"),
     "verify": (),
     "undo_rollback": (
         "confirm_database",

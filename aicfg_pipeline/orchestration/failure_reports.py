@@ -28,8 +28,8 @@ from aicfg_pipeline.rollback.lock import application_name
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.spec.model import Migration
 
-ONLY_LOOK = frozenset({"plan", "verify"})
-"""Jobs that write nothing, so that the ledger knows nothing of them."""
+ONLY_LOOK = frozenset({"plan", "rehearse", "verify"})
+"""Jobs that write nothing into the target, so that the ledger knows nothing of them."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ JOBS = {
         " (retain_days: 0 drops them at once). Copy, compare, swap in one short transaction, verify. Can be launched from any"
         " state.",
     ),
+    "rehearse": Told(
+        NOTHING,
+        "Changes nothing on the target, which it only reads. Goes through the whole story on a copy (rollback, verify, undo,"
+        " rollback, drop), timed, and reports what production can expect. No service is touched.",
+    ),
     "prepare": Told(
         NOTHING,
         "Changes nothing for anyone. Does all of a rollback but the switch: copies, compares, and keeps the copies up to"
@@ -65,6 +70,7 @@ def build_jobs(migration: Migration) -> list[JobDefinition]:
         _rollback(migration, ops),
         _prepare(migration, ops),
         _single(migration, "plan", ops["plan_only"]),
+        _single(migration, "rehearse", ops["rehearse"]),
         _single(migration, "verify", ops["verify_only"]),
         _single(migration, "drop_new_tables", ops["drop_new_tables"]),
         _undo(migration, ops),

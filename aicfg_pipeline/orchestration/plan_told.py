@@ -16,6 +16,7 @@ from aicfg_pipeline.orchestration.approval import as_json
 from aicfg_pipeline.orchestration.commands import Commands
 from aicfg_pipeline.orchestration.config import Request
 from aicfg_pipeline.orchestration.home import plan_folder
+from aicfg_pipeline.orchestration.rehearsed import Rehearsed
 from aicfg_pipeline.orchestration.steps_told import yours
 from aicfg_pipeline.orchestration.terminal import bold, labelled
 from aicfg_pipeline.postgres.catalog import Relation
@@ -30,6 +31,7 @@ BYTES_A_SECOND = 50_000_000
 
 WAITS = {
     "rollback": "nobody while rows are copied; whoever uses these tables for some milliseconds at the swap",
+    "rehearse": "nobody: the target is only read, in one snapshot",
     "prepare": "nobody; writers for the milliseconds of a trigger's lock",
     "undo_rollback": "whoever uses these tables, for some milliseconds at the swap",
     "drop_new_tables": "nobody: only parked tables are touched",
@@ -38,6 +40,7 @@ WAITS = {
 }
 UNDO = {
     "rollback": "job undo_rollback, while the new tables are parked ({days} from the swap)",
+    "rehearse": "not needed: the target is only read, and the copy is gone at the end",
     "prepare": "job abandon; it is not needed, as nothing changes for anyone",
     "undo_rollback": "launch rollback again",
     "drop_new_tables": "none: the rows are exported to files before",
@@ -55,8 +58,24 @@ class PlanFiles:
     why_not: str | None = None
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a plan is told with: where it is kept, what stays a person's, what was asked for, and its rehearsal."""
+
+    files: PlanFiles
+    steps: Sequence[ManualStep]
+    request: Request
+    rehearsed: Rehearsed | None = None
+
+
 def keep(
-    plan: Plan, job: str, target: str, commands: Commands, request: Request, next_steps: Sequence[str]
+    plan: Plan,
+    job: str,
+    target: str,
+    commands: Commands,
+    request: Request,
+    next_steps: Sequence[str],
+    rehearsed: Rehearsed | None = None,
 ) -> PlanFiles:
     """Write the statements, to run in psql, the plan as JSON, and a run.yaml.
 
@@ -65,7 +84,7 @@ def keep(
     folder, stem = plan_folder(), f"{job}-{plan.hash}"
     texts = {
         ".sql": script(plan, f"Plan {plan.hash} of {job} on {target}"),
-        ".json": as_json(plan, job, commands.target, next_steps),
+        ".json": as_json(plan, job, commands.target, next_steps, rehearsed=rehearsed.told if rehearsed else None),
         ".run.yaml": commands.run_yaml(request) + "\n",
     }
     try:
@@ -79,10 +98,9 @@ def keep(
     return PlanFiles(folder / f"{stem}.sql", folder / f"{stem}.run.yaml")
 
 
-def plan_lines(
-    plan: Plan, job: str, accepted: tuple[str, ...], *, files: PlanFiles, steps: Sequence[ManualStep], request: Request
-) -> Iterator[str]:
+def plan_lines(plan: Plan, job: str, accepted: tuple[str, ...], told: Told) -> Iterator[str]:
     """Yield the plan's lines up to its verdict. What is left to a person comes first."""
+    files, steps, request = told.files, told.steps, told.request
     yield ""
     yield f"Plan {plan.hash} of {job}"
     yield from yours(steps, done=False)
@@ -99,6 +117,8 @@ def plan_lines(
         yield from labelled("Who waits", WAITS["undo_rollback"] if instant else WAITS[job])
         undo = "job undo_rollback, for {days} from the swap; it renames them again" if instant else UNDO[job]
         yield from labelled("Undo", undo.format(days=counted(request.retain_days, "day")))
+    if told.rehearsed:
+        yield from labelled("Rehearsal", told.rehearsed.told)
     yield from labelled("Hazards", _hazards(plan, accepted))
     if plan.statements:
         yield from labelled("Statements", f"{counted(len(plan.statements), 'statement')}, in the order they run:")

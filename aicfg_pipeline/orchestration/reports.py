@@ -34,6 +34,7 @@ KINDS: dict[str, ReportKind] = {
     "abandon": "abandon",
     "migrate": "migrate",
     "plan": "plan",
+    "rehearse": "rehearse",
 }
 
 

@@ -124,6 +124,7 @@ def test_the_tags_of_a_job_say_what_it_changes_and_where() -> None:
         "verify": "nothing",
         "prepare": "nothing",
         "abandon": "nothing",
+        "rehearse": "nothing",
         "rollback": "names, can be undone",
         "undo_rollback": "names, can be undone",
         "migrate": "names, can be undone",

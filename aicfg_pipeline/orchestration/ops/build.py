@@ -7,6 +7,7 @@ from aicfg_pipeline.orchestration.ops.drop import drop_at_the_end_op, drop_op, r
 from aicfg_pipeline.orchestration.ops.migrate import migrate_op
 from aicfg_pipeline.orchestration.ops.plan import plan_only_op, plan_op
 from aicfg_pipeline.orchestration.ops.prepare import plan_prepare_op, prepared_op
+from aicfg_pipeline.orchestration.ops.rehearse import rehearse_op
 from aicfg_pipeline.orchestration.ops.rollback import compare_anew_op, compare_op, copy_back_op, cut_over_op
 from aicfg_pipeline.orchestration.ops.services import build_service_ops
 from aicfg_pipeline.orchestration.ops.undo import end_of_undo_op, undo_op
@@ -19,6 +20,7 @@ def build_ops(migration: Migration) -> dict[str, OpDefinition]:
     made = [
         plan_op(migration),
         plan_only_op(migration),
+        rehearse_op(migration),
         *(copy_back_op(migration, pair) for pair in migration.pairs),
         compare_op(migration),
         compare_anew_op(migration),

@@ -13,6 +13,7 @@ from aicfg_pipeline.orchestration.metadata import plan_markdown
 from aicfg_pipeline.orchestration.ops.approve import WITH_SERVICES, services_meant
 from aicfg_pipeline.orchestration.ops.by_hand import left_to_a_person, try_services
 from aicfg_pipeline.orchestration.ops.step import Step
+from aicfg_pipeline.orchestration.rehearsed import JOB, rehearsed, with_hazard
 from aicfg_pipeline.orchestration.steps_told import named
 from aicfg_pipeline.orchestration.terminal import show
 from aicfg_pipeline.postgres.wording import counted
@@ -31,6 +32,9 @@ def show_plan(step: Step, job: str) -> plan.Plan:
     if job == "drop_new_tables" or (job == "rollback" and step.run.settings.retain_days == 0):
         export_store(step.target)
     found = plan.make_plan(step.run, must_confirm=step.must_confirm, job=job, also=services_meant(step, job))  # type: ignore[arg-type]
+    tried = rehearsed(found) if job == JOB and found.statements else None
+    if tried:
+        found = with_hazard(found, tried, step.commands.job("rehearse"))
     blocking = found.blocking(accepted)
     for state in found.look.pairs:
         quietly(context.log, logging.INFO, f"{state.pair.old}: {state.state} ({state.because})")
@@ -39,12 +43,13 @@ def show_plan(step: Step, job: str) -> plan.Plan:
             quietly(context.log, logging.ERROR, str(hazard))
         else:
             context.log.warning(str(hazard))
-    files = plan_told.keep(found, job, step.target.told, step.commands, step.request, _next(step, job))
+    files = plan_told.keep(found, job, step.target.told, step.commands, step.request, _next(step, job), tried)
     steps = left_to_a_person(step) if found.statements else ()
     _observe(step, found, files, steps)
     tries = job in WITH_SERVICES and not blocking and not _untouched(step, found)
     services = try_services(step) if tries else None
-    show(plan_told.plan_lines(found, job, accepted, files=files, steps=steps, request=step.request))
+    told = plan_told.Told(files, steps, step.request, tried)
+    show(plan_told.plan_lines(found, job, accepted, told))
     if step.looks:
         show(
             ["", *plan_told.verdict_lines(

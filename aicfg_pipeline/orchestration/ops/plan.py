@@ -8,6 +8,7 @@ from aicfg_pipeline.orchestration.ops.by_hand import services_by_hand
 from aicfg_pipeline.orchestration.ops.dry_run import show_plan
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Opens, Step
+from aicfg_pipeline.orchestration.rehearsed import rehearsed
 from aicfg_pipeline.orchestration.summary import summary
 from aicfg_pipeline.orchestration.terminal import show
 from aicfg_pipeline.rollback import ledger, lifecycle
@@ -53,7 +54,10 @@ def _plan_and_begin(step: Step) -> dict[str, Any] | None:
         show(told.on_terminal(step.target.told))
         return None  # not even the ledger is made where there is nothing to do
     run.plan_hash = run.plan_hash or found.hash  # what was approved keeps its name when it goes on
-    lifecycle.begin(run, "rollback", {**_facts(found, run.settings), **step.origin, "by_hand": services_by_hand(step)})
+    tried = {"rehearsed": rehearsed(found).facts} if found.statements else {}
+    lifecycle.begin(
+        run, "rollback", {**_facts(found, run.settings), **step.origin, **tried, "by_hand": services_by_hand(step)}
+    )
     return {"plan_hash": found.hash}
 
 

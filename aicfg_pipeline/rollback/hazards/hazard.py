@@ -23,6 +23,7 @@ ACCEPTABLE = frozenset(
         "not_encrypted",
         "visibility_changes",
         "old_name_goes",
+        "not_rehearsed",
     }
 )
 """An operator may accept these by naming the code in `accept_hazards`."""
@@ -50,7 +51,7 @@ CODES = frozenset(
         "expression_not_used", "name_taken", "too_few_connections", "in_use_elsewhere", "access_changes", "shared_function",
         "open_schema", "not_encrypted", "unsupported_encoding", "violates_exclusion", "visibility_changes",
         "persona_not_tried", "old_name_goes", "file_fails", "missing_right", "sessions_not_ended", "not_instant",
-        "renamed_again",
+        "renamed_again", "not_rehearsed",
     }
 )  # fmt: skip
 
