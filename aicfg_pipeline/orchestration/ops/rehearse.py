@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetObservation, MetadataValue, OpDefinition
+from dagster import AssetObservation, OpDefinition
 
 from aicfg_pipeline.environment import REHEARSAL_URL
 from aicfg_pipeline.errors import HazardError, PipelineError, RehearsalError
-from aicfg_pipeline.evidence import Known, gather, write
+from aicfg_pipeline.evidence import Known, gather
 from aicfg_pipeline.evidence.facts import Rehearsal, StepTime
 from aicfg_pipeline.orchestration.assets import asset_key
-from aicfg_pipeline.orchestration.home import home, report_folder
+from aicfg_pipeline.orchestration.home import home
+from aicfg_pipeline.orchestration.keeping import write_report_file
+from aicfg_pipeline.orchestration.links import report_link
 from aicfg_pipeline.orchestration.ops.dry_run import show_plan
 from aicfg_pipeline.orchestration.ops.making import step_op
 from aicfg_pipeline.orchestration.ops.step import Opens, Step
@@ -122,7 +124,7 @@ def _report(step: Step, run: Run, story: Story, copy: Copy, notes: list[str]) ->
         rehearsal=Rehearsal(target=step.target.name, on=copy.told, notes=notes, locks_held_ms=story.locks_held_ms),
     )
     evidence = gather(ledger.read(run.session, run.migration, statements=True), known)
-    html = write(evidence, report_folder(), secrets=secrets)[0]
+    html = write_report_file(evidence, secrets=secrets)[0]
     show(["", *(bold(line, "good") for line in wrapped(evidence.verdict))])
     return html
 
@@ -140,4 +142,4 @@ def _told(step: Step, story: Story, html: Path, copy: Copy) -> dict[str, Any]:
     key = asset_key(step.migration.pairs[0], "old")
     step.context.log_event(AssetObservation(asset_key=key, description="rehearsed on a copy", metadata=seconds))
     held = {f"{job} locks_held_ms": ms for job, ms in story.locks_held_ms.items()}
-    return {**seconds, **held, "report": MetadataValue.url(html.as_uri())}
+    return {**seconds, **held, "report": report_link(html)}
