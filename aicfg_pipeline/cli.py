@@ -10,20 +10,21 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from aicfg_pipeline.environment import MIGRATION_DIR
 from aicfg_pipeline.errors import PipelineError
 from aicfg_pipeline.inspection.difference import Difference, differ
 from aicfg_pipeline.inspection.inspect import Inspected
 from aicfg_pipeline.inspection.inspect import inspect as inspect_database
-from aicfg_pipeline.orchestration.commands import MODULE
+from aicfg_pipeline.orchestration.commands import commands_for
 from aicfg_pipeline.orchestration.home import target
 from aicfg_pipeline.postgres.session import Session, connect
 from aicfg_pipeline.spec import load as spec
+from aicfg_pipeline.spec.model import ALONE
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -148,7 +149,4 @@ def _tell_inspected(found: Inspected) -> None:
 
 def plan_command(folder: Path | None) -> str:
     """Return the line that plans with a folder, as it runs in a shell."""
-    place = f"{MIGRATION_DIR.name}={shlex.quote(str(folder))} " if folder else ""
-    named = f"printf '%s\\n' {shlex.quote(f'confirm_database: {target().name}')} | " if not target().embedded else ""
-    stdin = " -c /dev/stdin" if named else ""
-    return f"{named}{place}dagster job execute -m {MODULE} -j plan{stdin}"
+    return replace(commands_for(target(), ALONE), folder=folder).job("plan")

@@ -17,7 +17,7 @@ from typing import Any
 import dagster
 import yaml
 
-from aicfg_pipeline.environment import HOME, SERVICES
+from aicfg_pipeline.environment import HOME, MIGRATION_DIR, SERVICES
 from aicfg_pipeline.orchestration.config import Request
 from aicfg_pipeline.orchestration.home import DEMO, Target, home
 from aicfg_pipeline.spec.model import ALONE, Instance
@@ -34,6 +34,8 @@ class Commands:
     demo: Path | None = None
     """The home of the demo, where its services are in use: a command has to bring them along."""
     instance: Instance = ALONE
+    folder: Path | None = None
+    """The migration's folder, where it is another than the environment names: a command has to name it."""
 
     def job(self, job: str, **asked: Any) -> str:
         """Return the line that runs a job by `dagster job execute`, which takes its run config from a file only."""
@@ -80,7 +82,9 @@ class Commands:
         beside = Path(sys.executable).with_name(name)
         found = shutil.which(name)
         path = name if not beside.exists() or (found and Path(found) == beside) else str(beside)
-        return f"{self.instance.url_variable}={DEMO} {shlex.quote(path)}" if self.embedded else shlex.quote(path)
+        place = f"{MIGRATION_DIR.name}={shlex.quote(str(self.folder))} " if self.folder else ""
+        on = f"{self.instance.url_variable}={DEMO} " if self.embedded else ""
+        return f"{on}{place}{shlex.quote(path)}"
 
 
 def _installed(name: str) -> bool:

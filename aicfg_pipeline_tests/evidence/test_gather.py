@@ -278,7 +278,7 @@ def test_assets_are_named_as_dagster_names_them():
 def test_real_run(migrated_database: Target):
     with running(migrated_database.url, run_id=RUN) as run:
         with run.writing() as session:
-            session.script(ledger.prepare_statements())
+            session.script(ledger.prepare_statements(session, run.migration))
         before = run.look().summary
         for pair in run.migration.pairs:
             copy_back.copy_back(run, pair.old)
