@@ -22,7 +22,7 @@ from dagster import (
 
 from aicfg_pipeline.environment import HEARTBEAT_URL, SENSOR_SECONDS
 from aicfg_pipeline.errors import ConfigError, PipelineError
-from aicfg_pipeline.orchestration.alerts import build_failure_alert, tell
+from aicfg_pipeline.orchestration.alerts import build_failure_alert, build_finished_alert, tell
 from aicfg_pipeline.orchestration.assets import asset_key
 from aicfg_pipeline.orchestration.home import named_target
 from aicfg_pipeline.orchestration.resources import PostgresResource, resource
@@ -46,7 +46,7 @@ def interval_seconds() -> int:
 
 def build_sensors(migration: Migration) -> list[SensorDefinition]:
     """Return every sensor of the pipeline."""
-    return [_verification_sensor(migration), build_failure_alert(migration)]
+    return [_verification_sensor(migration), build_failure_alert(migration), build_finished_alert(migration)]
 
 
 def decide(seen: Glance, cursor: Mapping[str, Any], now: float) -> tuple[str | None, dict[str, Any]]:

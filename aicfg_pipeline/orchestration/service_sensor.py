@@ -61,7 +61,11 @@ def build_service_sensors(migration: Migration) -> list[SensorDefinition]:
         if not advised or advised == context.cursor:
             return SensorResult(skip_reason=_told(looked), cursor=advised, asset_events=events)
         why = f"a rollback is advised, as this does not hold: {advised}"
-        _tell_people(context, settings, f"aicfg_pipeline: {why}. {_told(looked)}")
+        _tell_people(
+            context,
+            settings,
+            f"aicfg_pipeline: {why} on {named_target()}. {_told(looked)}\nNext: look at the job plan.",
+        )
         request = RunRequest(
             run_key=f"advice-{advised}-{looked.reading.at:%Y%m%d%H%M%S}",
             tags={"aicfg/why": why},

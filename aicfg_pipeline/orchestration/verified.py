@@ -46,16 +46,22 @@ def last_verification(instance: DagsterInstance, migration: Migration) -> Verifi
 
 def _open(instance: DagsterInstance, run_id: str) -> tuple[str, ...]:
     """Return what has failed: the checks, or where it did not come that far, why."""
-    events = instance.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION).records
-    judged = [
-        e.event_log_entry.dagster_event.asset_check_evaluation_data for e in events if e.event_log_entry.dagster_event
-    ]
-    failed = [c for c in judged if not c.passed and c.severity.value == "ERROR"]
+    failed = failed_checks(instance, run_id)
     if failed:
-        return tuple(f"{c.check_name} of {c.asset_key.to_user_string()}" for c in failed)
+        return failed
     failures = instance.get_records_for_run(run_id, of_type=DagsterEventType.STEP_FAILURE).records
     for failure in failures:
         event = failure.event_log_entry.dagster_event
         if event is not None and event.step_failure_data.error is not None:
             return (redact(event.step_failure_data.error.message).strip().splitlines()[0],)
     return ("it was stopped before it had looked at everything",)
+
+
+def failed_checks(instance: DagsterInstance, run_id: str) -> tuple[str, ...]:
+    """Return the checks of a run that failed and stop it, with their assets."""
+    events = instance.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION).records
+    judged = [
+        e.event_log_entry.dagster_event.asset_check_evaluation_data for e in events if e.event_log_entry.dagster_event
+    ]
+    failed = [c for c in judged if not c.passed and c.severity.value == "ERROR"]
+    return tuple(f"{c.check_name} of {c.asset_key.to_user_string()}" for c in failed)

@@ -9,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter, build_run_status_sensor_context
+from conftest import RunJob
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter, build_run_status_sensor_context
 
 from aicfg_pipeline.orchestration.alerts import alert_line
-from aicfg_pipeline_tests.tools.jobs import execute
+from aicfg_pipeline_tests.tools.jobs import confirmed, execute
+from aicfg_pipeline_tests.tools.servers import Database
 
 
 @pytest.fixture
@@ -34,9 +36,13 @@ def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
     server.shutdown()
 
 
-def test_the_line_names_job_step_run_and_reason_and_no_secret() -> None:
+def test_the_line_names_job_step_run_and_reason_what_next_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AICFG_UI_URL", raising=False)
     line = alert_line("rollback", "0123456789ab", "plan", "can't reach postgresql://a:hush@db/x\nmore")
-    assert line == "aicfg_pipeline: rollback failed at plan (run 01234567): can't reach postgresql://a:***@db/x"
+    assert line.splitlines() == [
+        "aicfg_pipeline: rollback failed at plan (run 01234567): can't reach postgresql://a:***@db/x",
+        "Next: read its report, mend what is named, and launch rollback again: it goes on from what is there.",
+    ]
 
 
 def test_a_failed_run_of_the_command_line_is_posted_to_the_webhook(
@@ -69,3 +75,58 @@ def test_a_failed_run_of_the_command_line_is_posted_to_the_webhook(
         f"aicfg_pipeline: verify failed at verify on x@127.0.0.1:1 (run {run.run_id[:8]})"
     )
     assert "hush" not in received[0]["text"]
+
+
+def tick(name: str, instance: DagsterInstance, run: DagsterRun) -> None:
+    """Let a sensor see how a run ended."""
+    from aicfg_pipeline.definitions import defs
+
+    ended = next(
+        r.event_log_entry.dagster_event
+        for r in instance.get_records_for_run(run.run_id).records
+        if r.event_log_entry.dagster_event
+        and (r.event_log_entry.dagster_event.is_run_failure or r.event_log_entry.dagster_event.is_job_success)
+    )
+    context = build_run_status_sensor_context(
+        sensor_name=name, dagster_event=ended, dagster_instance=instance, dagster_run=run
+    )
+    defs.get_sensor_def(name)(context.for_run_failure() if name == "failure_alert" else context)
+
+
+def test_15_14_a_rollback_and_an_undo_are_told_once_a_dry_run_never_and_the_same_failed_checks_once(
+    migrated_database: Database,
+    run_job: RunJob,
+    instance: DagsterInstance,
+    tmp_path: Path,
+    webhook: tuple[str, list[dict[str, str]]],
+) -> None:
+    url, received = webhook
+    variables = {
+        "AICFG_DATABASE_URL": migrated_database.url,
+        "AICFG_HOME": str(tmp_path),
+        "AICFG_WEBHOOK_URL": url,
+        "AICFG_UI_URL": "https://dagster.example",
+    }
+
+    def told(job: str, sensor: str, **settings: object) -> list[str]:
+        before = len(received)
+        done = run_job(job, variables, confirmed(migrated_database.name, **settings) if job != "verify" else None)
+        run = instance.get_run_by_id(done.run_id)
+        assert run is not None
+        tagged = run._replace(tags={**run.tags, "target": "here"}) if "target" not in run.tags else run
+        tick(sensor, instance, tagged)
+        return [r["text"] for r in received[before:]]
+
+    assert told("rollback", "finished_alert", dry_run=True) == []
+    (line,) = told("rollback", "finished_alert")
+    assert "rollback finished on " in line
+    assert "The database is rolled back. 4 steps are yours now." in line
+    assert line.splitlines()[-1].startswith("https://dagster.example/runs/")
+    migrated_database.execute("ALTER TABLE sys_rag DISABLE ROW LEVEL SECURITY")
+    (line,) = told("verify", "failure_alert")
+    assert "Checks: row_level_security of old/sys_rag" in line
+    assert "Next: read its report, mend what is named, and launch verify again." in line
+    assert told("verify", "failure_alert") == [], "said once"
+    migrated_database.execute("ALTER TABLE sys_rag ENABLE ROW LEVEL SECURITY")
+    (line,) = told("undo_rollback", "finished_alert")
+    assert "undo_rollback finished" in line
