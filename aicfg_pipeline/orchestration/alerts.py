@@ -111,7 +111,9 @@ def build_failure_alert(migration: Migration) -> SensorDefinition:
         step = failures[0].step_key if failures else None
         checks = failed_checks(context.instance, run.run_id)
         if job == "verify" and checks and checks == _told_before(context.instance, run):
-            context.log.info(f"the same checks as in the verification before, of which people were told: {checks}")
+            context.log.info(
+                f"not told once more: these checks failed in the verification before this one, too: {checks}"
+            )
             return
         tell(
             context.log,
@@ -141,7 +143,8 @@ def build_finished_alert(migration: Migration) -> SensorDefinition:
     )
     def finished_alert(context: RunStatusSensorContext) -> None:
         run = context.dagster_run
-        outcome = _outcome(context.instance, run, _job_of(run, migration))
+        ends = FINISHED.get(_job_of(run, migration) or "")
+        outcome = _outcome(context.instance, run, migration.instance.named(ends)) if ends else None
         if outcome is None:
             return
         line = finished_line(run.job_name, run.run_id, outcome, run.tags.get(TARGET_TAG))
@@ -152,11 +155,8 @@ def build_finished_alert(migration: Migration) -> SensorDefinition:
     return finished_alert
 
 
-def _outcome(instance: DagsterInstance, run: DagsterRun, job: str | None) -> str | None:
-    """Return the last word of a rollback or an undo; None of any other run, and of a dry run."""
-    ends = FINISHED.get(job) if job else None
-    if ends is None:
-        return None
+def _outcome(instance: DagsterInstance, run: DagsterRun, ends: str) -> str | None:
+    """Return the last word of a rollback or an undo, which the op `ends` says; None where it did not come to it."""
     log = [e for e in instance.all_logs(run.run_id) if e.step_key == ends]
     if not any(e.dagster_event is not None and e.dagster_event.is_step_success for e in log):
         return None
