@@ -14,6 +14,7 @@ from sqlglot.errors import SqlglotError
 from aicfg_pipeline.errors import ConfigError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.spec.document import nearest
 from aicfg_pipeline.spec.model import MAX_NAME_BYTES
 
@@ -150,7 +151,7 @@ def _of_view(found: Mapping[str, Found], view: Found, *, whole: bool = True) -> 
     """Return the pair that a view makes with its table, or why it makes none."""
     table = next((f for f in found.values() if (f.oid,) == view.reads), None)
     if len(view.reads) != 1:
-        return f"it reads {len(view.reads) or 'no'} tables, so it joins or is no table's other name"
+        return f"it reads {counted(len(view.reads), 'table')}, so it joins or is no table's other name"
     if table is None or table.is_view:
         return "what it reads is no table of this schema"
     shown = _shown(view)

@@ -25,6 +25,7 @@ from aicfg_pipeline.orchestration.home import named_target
 from aicfg_pipeline.orchestration.resources import PostgresResource, resource
 from aicfg_pipeline.orchestration.sensors import interval_seconds
 from aicfg_pipeline.orchestration.under_way import blind, looking_again
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.glance import who_works
 from aicfg_pipeline.rollback.ledger import Ledger
 from aicfg_pipeline.rollback.state import Look, State, look, prepared_by
@@ -51,7 +52,7 @@ def needs(found: Sequence[Preparation], asked_at: float, now: float) -> str | No
     stale = [p.old for p in found if p.proof_is_stale]
     if stale:
         return f"the last comparison of {', '.join(stale)} is an hour old"
-    behind = [f"{p.old} is {p.behind:,} entries behind" for p in found if p.behind > MOST_BEHIND]
+    behind = [f"{p.old} is {counted(p.behind, 'entry', 'entries')} behind" for p in found if p.behind > MOST_BEHIND]
     return ", ".join(behind) or None
 
 

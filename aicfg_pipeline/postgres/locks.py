@@ -17,7 +17,7 @@ from psycopg import sql
 from aicfg_pipeline.errors import DatabaseError, LockTimeoutError, PipelineError
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
-from aicfg_pipeline.postgres.wording import without_values
+from aicfg_pipeline.postgres.wording import counted, without_values
 
 CUT_OVER_LOCK_TIMEOUT_MS = 600
 """Shorter than `deadlock_timeout`: while we hold one lock and wait for the next, no writer that waits for us can
@@ -238,7 +238,7 @@ def with_lock_retries(
                 say(f"{what}: {line}")
             if report.attempts >= attempts:
                 raise LockTimeoutError(
-                    f"{what}: the locks were not to be had in {attempts} attempts. The database is as it was before"
+                    f"{what}: the locks were not to be had in {counted(attempts, 'attempt')}. The database is as it was before"
                     f" this step. Last: {error.found}",
                     complaints=[f"in the way: {b}" for b in report.blockers],
                     remedy=remedy

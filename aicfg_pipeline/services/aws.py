@@ -26,6 +26,7 @@ from botocore.exceptions import (
 )
 
 from aicfg_pipeline.errors import ConfigError, ServiceError
+from aicfg_pipeline.postgres.wording import counted
 
 THROTTLED = frozenset(
     {"Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded"}
@@ -151,7 +152,7 @@ def _raise_client_error(doing: str, error: ClientError) -> NoReturn:
     if code in THROTTLED:
         attempts = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) + 1
         raise ServiceError(
-            f"{found} (still so after {attempts} attempts)",
+            f"{found} (still so after {counted(attempts, 'attempt')})",
             expected="AWS to accept a request within the attempts allowed",
             remedy="wait a minute and run again; or raise max_attempts",
         ) from error

@@ -58,8 +58,12 @@ def show_plan(step: Step, job: str) -> plan.Plan:
         )  # fmt: skip
     plan.gate(found, accepted)
     refuse(services.wrong if services else ())
-    todo = f"{len(found.statements)} statements" if found.statements else "nothing to do"
-    quietly(context.log, logging.INFO, f"plan {found.hash} of {job}: {todo}, {len(found.hazards)} hazards, none blocks")
+    todo = counted(len(found.statements), "statement") if found.statements else "nothing to do"
+    quietly(
+        context.log,
+        logging.INFO,
+        f"plan {found.hash} of {job}: {todo}, {counted(len(found.hazards), 'hazard')}, none blocks",
+    )
     return found
 
 

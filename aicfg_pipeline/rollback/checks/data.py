@@ -95,7 +95,7 @@ def _rows_agree(found: Comparison) -> Verdict:
     adds_up = (
         found.after.rows == found.before.rows - seen.missing + seen.extra
     )  # it does not where a key is there twice
-    summary = f"{found.before.rows:,} rows before, {found.after.rows:,} after"
+    summary = f"{counted(found.before.rows, 'row')} before, {found.after.rows:,} after"
     if alone:
         summary += (
             f"; {seen.unexplained_missing} are missing and {seen.unexplained_extra} are new, and nothing in the change"
@@ -127,7 +127,7 @@ def _checksums_agree(inspection: Inspection, pair: Pair, found: Comparison) -> V
     }
     if sums.before == sums.after:
         return passed(f"{told}; of the rows that both sides have and nobody has written since, equal.", facts)
-    columns = ", ".join(f"{name} ({rows} rows)" for name, rows in sums.columns.items())
+    columns = ", ".join(f"{name} ({counted(rows, 'row')})" for name, rows in sums.columns.items())
     return failed(f"{told}; columns at fault: {columns}{_keys(found, 'changed')}.", facts)
 
 
@@ -155,7 +155,7 @@ def _after_drop(inspection: Inspection, pair: Pair) -> Verdict:
     before, after = proven.facts["before"], proven.facts["after"]
     now = count_rows(inspection, pair)
     return passed(
-        f"Proven on {proven.at:%Y-%m-%d %H:%M:%S %Z}, at the drop: {before['rows']:,} rows before,"
+        f"Proven on {proven.at:%Y-%m-%d %H:%M:%S %Z}, at the drop: {counted(before['rows'], 'row')} before,"
         f" {after['rows']:,} after, {proven.facts['unexplained_rows']} unexplained."
         " The table is in ordinary use since.",
         {**proven.facts, "proven_at": proven.at.isoformat(), "dagster/row_count": now},
@@ -176,7 +176,7 @@ def _after_undo(undone: Entry) -> Verdict:
     if not before or not after or not seen:
         return not_applicable("The rollback was undone, and the ledger does not say what was proven then.")
     return passed(
-        f"Proven on {undone.at:%Y-%m-%d %H:%M:%S %Z}, at the undo: {before['rows']:,} rows in the old table,"
+        f"Proven on {undone.at:%Y-%m-%d %H:%M:%S %Z}, at the undo: {counted(before['rows'], 'row')} in the old table,"
         f" {after['rows']:,} in the new one, {seen['unexplained']} unexplained. The new table is in ordinary use since.",
         {"before": before, "after": after, "proven_at": undone.at.isoformat()},
     )

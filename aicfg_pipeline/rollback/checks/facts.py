@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, failed, passed
 from aicfg_pipeline.spec.model import Pair
 
@@ -81,4 +82,4 @@ def compared(
     seen = {"facts_compared": len(expected.keys() | found.keys()), "differences": lines, **(facts or {})}
     if lines:
         return failed(f"{what} differ from {pair.old_ddl.path}: {told(lines)}.", seen)
-    return passed(f"{what} are as {pair.old_ddl.path} makes them ({seen['facts_compared']} facts).", seen)
+    return passed(f"{what} are as {pair.old_ddl.path} makes them ({counted(seen['facts_compared'], 'fact')}).", seen)

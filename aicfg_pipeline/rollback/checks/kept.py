@@ -11,6 +11,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, engine, ident, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
 from aicfg_pipeline.rollback.checks.facts import CatalogFacts, as_facts, as_plain, differences, from_plain, told
 from aicfg_pipeline.rollback.checks.inspection import Inspection
@@ -71,7 +72,8 @@ def new_table_kept(inspection: Inspection, pair: Pair) -> Verdict:
         return failed(summary, facts, severity="WARN" if undone else None)
     where = "in use again" if undone else "parked"
     return passed(
-        f"{table} is {where} and made of what it was at the cut-over ({len(from_plain(before[FACT]))} facts).", facts
+        f"{table} is {where} and made of what it was at the cut-over ({counted(len(from_plain(before[FACT])), 'fact')}).",
+        facts,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import columns, engine, ident
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.tables import outside_keys
@@ -43,7 +44,10 @@ def _references(inspection: Inspection, pair: Pair, table: Relation) -> Verdict:
         still_on = _keys_still_on(inspection, pair)
     wrong = [
         *(f"{name} is not validated" for name in unvalidated),
-        *(f"{o['rows']} rows have no counterpart by {o['foreign_key']} (keys {', '.join(o['keys'])})" for o in orphans),
+        *(
+            f"{counted(o['rows'], 'row')} without a counterpart by {o['foreign_key']} (keys {', '.join(o['keys'])})"
+            for o in orphans
+        ),
         *(f"{p} refers to a parked table and reads stale rows" for p in pointing),
     ]
     facts = {

@@ -13,6 +13,7 @@ from typing import Any
 from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, failed, not_applicable, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.ledger import Entry
@@ -67,7 +68,10 @@ def never_moved(inspection: Inspection, pair: Pair, swap: Entry) -> Verdict:
 def same_number(inspection: Inspection, pair: Pair, swap: Entry) -> Verdict:
     """As many rows as before, where nobody has written in between."""
     return _counted(
-        inspection, pair, swap, lambda before, now: passed(f"{now:,} rows before and after.", _rows(before, now))
+        inspection,
+        pair,
+        swap,
+        lambda before, now: passed(f"{counted(now, 'row')} before and after.", _rows(before, now)),
     )
 
 
@@ -115,7 +119,9 @@ def _counted(
     if not written and now == before["rows"]:
         return judge(before, now)
     if not written and now > before["rows"]:
-        return failed(f"{before['rows']:,} rows before, {now:,} after, and no transaction has written one.", facts)
+        return failed(
+            f"{counted(before['rows'], 'row')} before, {now:,} after, and no transaction has written one.", facts
+        )
     return not_applicable(
         f"Rows were written or deleted between the two counts ({before['rows']:,} then, {now:,} now, {written:,} of them written"
         " meanwhile or at that time), so the numbers can't be compared. That the rows never moved is shown by their file (rows).",

@@ -19,6 +19,7 @@ from aicfg_pipeline.postgres import fingerprint
 from aicfg_pipeline.postgres.fingerprint import SAMPLE
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, passed
 from aicfg_pipeline.rollback.checks.data import data_verdict
 from aicfg_pipeline.rollback.checks.inspection import Inspection
@@ -51,17 +52,17 @@ def _rows_agree(inspection: Inspection, pair: Pair, found: Comparison) -> Verdic
     seen = found.differences
     if found.since:
         return passed(
-            f"Row by row the same at {found.since.proven_at}, before the swap; of {found.since.looked_at} keys written since,"
-            f" {seen.differences} differ by what was written after it."
+            f"Row by row the same at {found.since.proven_at}, before the swap; of"
+            f" {counted(found.since.looked_at, 'key')} written since, {seen.differences} differ by what was written after it."
         )
     if not seen.unexplained:
-        return passed(f"Row by row the same, but for {seen.differences} rows that were written since.")
+        return passed(f"Row by row the same, but for {counted(seen.differences, 'row')} written since.")
     cells = first_differences(inspection.session, inspection.state(pair))
     keys = list(dict.fromkeys(f"{c['key']} ({c['kind']})" for c in cells))
     facts = {"first_keys": keys, "before_and_after": markdown(cells)}
     if not seen.unexplained_changed:
         return passed("Every row that both sides have is the same; for the others see row_count.", facts)
-    summary = f"{seen.unexplained_changed} rows are not what they were, and nothing in the change log explains it"
+    summary = f"Not what it was: {counted(seen.unexplained_changed, 'row')}, and nothing in the change log explains it"
     return failed(f"{summary}: {'; '.join(k for k in keys if k.endswith('(changed)'))[:300]}.", facts)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import engine
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Severity, Verdict, check, failed, not_applicable, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.facts import CatalogFacts, as_facts, as_plain, differences, from_plain, told
 from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
@@ -131,7 +132,7 @@ def judged(
         )
     if not expected:
         return not_applicable(f"There were no {what[0].lower()}{what[1:]}.", facts)
-    return passed(f"{what} are what they were at the cut-over ({facts['facts_compared']} facts).", facts)
+    return passed(f"{what} are what they were at the cut-over ({counted(facts['facts_compared'], 'fact')}).", facts)
 
 
 def with_before(

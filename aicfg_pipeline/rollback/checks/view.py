@@ -12,6 +12,7 @@ from typing import Any
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import engine, ident
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK, WITH_SHADOW, State
@@ -63,13 +64,13 @@ def _agrees(inspection: Inspection, pair: Pair, view: Relation, file: Ddl) -> Ve
         "columns_only_in_view": [c for c in found.columns if c not in of_table],
     }
     if rows.view_rows != rows.table_rows:
-        why = f"the view {pair.old} shows {rows.view_rows:,} rows and {pair.new} has {rows.table_rows:,}"
+        why = f"the view {pair.old} shows {counted(rows.view_rows, 'row')} and {pair.new} has {rows.table_rows:,}"
     elif facts["columns_only_in_table"] or facts["columns_only_in_view"]:
         why = f"the view {pair.old} does not have the columns of {pair.new}"
     elif found.definition != expected.definition:
         why = f"the view {pair.old} is not a plain select of every column of {pair.new}"
     else:
-        return passed(f"The view shows every column and row of {pair.new}: {rows.view_rows:,} rows.", facts)
+        return passed(f"The view shows every column and row of {pair.new}: {counted(rows.view_rows, 'row')}.", facts)
     return failed(f"{ADVISED} {why}.", facts)
 
 
@@ -111,11 +112,11 @@ def view_lifetime(inspection: Inspection, pair: Pair) -> Verdict:
     facts = {"since": since.isoformat(), "age_days": age, "lifetime_days": days}
     if age > days:
         summary = (
-            f"{ADVISED} the view {pair.old} was meant for {days} days and is there for {age}: roll back now, or change"
+            f"{ADVISED} the view {pair.old} was meant for {counted(days, 'day')} and is there for {age}: roll back now, or change"
             " the code that still uses the old name and drop the view."
         )
         return failed(summary, facts)
-    return passed(f"The view is there for {age} of its {days} days.", facts)
+    return passed(f"The view is there for {age} of its {counted(days, 'day')}.", facts)
 
 
 def _since(inspection: Inspection, pair: Pair) -> date | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.checks.check import Verdict, check, failed, not_applicable, nothing_yet, passed
 from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.state import TO_ROLL_BACK
@@ -86,7 +87,7 @@ def _as_foretold(foretold: dict[str, Seen] | None, share: str, before: Seen, now
 
 def _told(seen: dict[str, Seen]) -> str:
     return ", ".join(
-        f"{name} {s['seen']} of {s['rows']} rows" if s["tried"] else f"{name} not tried ({s['because']})"
+        f"{name} {s['seen']} of {counted(s['rows'], 'row')}" if s["tried"] else f"{name} not tried ({s['because']})"
         for name, s in seen.items()
     )
 
@@ -104,7 +105,7 @@ def view_visible_rows(inspection: Inspection, pair: Pair) -> Verdict:
     if not through:
         return not_applicable("The migration names no persona, so nobody's rows are counted.", facts)
     more = [
-        f"{name} ({s['role']}) sees {s['seen']} rows through the view and {directly[name].get('seen', 0)} in the table"
+        f"{name} ({s['role']}) sees {counted(s['seen'], 'row')} through the view and {directly[name].get('seen', 0)} in the table"
         for name, s in through.items()
         if s["tried"] and s["sees"] != directly[name].get("sees") and s["seen"] > directly[name].get("seen", 0)
     ]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from aicfg_pipeline.postgres.equality import present
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import ident
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.hazards.hazard import Hazard
 from aicfg_pipeline.rollback.tables.counting import tally
 from aicfg_pipeline.rollback.tables.losses import not_made_again
@@ -76,7 +77,7 @@ def _unplaced(session: Session, way: Way) -> Iterator[Hazard]:
         if count or needed:
             yield Hazard(
                 "unmapped_column",
-                f"{way.of}.{column.name} has values in {count:,} rows and no place in {way.to}."
+                f"{way.of}.{column.name} has values in {counted(count, 'row')} and no place in {way.to}."
                 + (f" It is NOT NULL and has no default: {_NO_UNDO}." if needed else ""),
                 f"Map it in migration.yaml (back, forth), or accept it: {_stays(way)}."
                 + (" Give the column a default, and an undo is possible all the same." if needed else ""),
@@ -95,7 +96,7 @@ def _derived(session: Session, way: Way) -> Iterator[Hazard]:
         if count:
             yield Hazard(
                 "unmapped_column",
-                f"{way.of}.{name} has values in {count:,} rows that have no place in {way.to}: what {expression} makes of"
+                f"{way.of}.{name} has values in {counted(count, 'row')} without a place in {way.to}: what {expression} makes of"
                 f" the rest of the row is another value.",
                 f"Map it in migration.yaml (back, forth), or accept it: {_stays(way)}.",
                 way.pair.old,

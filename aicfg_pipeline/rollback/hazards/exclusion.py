@@ -16,6 +16,7 @@ from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.equality import keys_equal
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import columns, engine, ident, text
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.hazards.hazard import Hazard
 from aicfg_pipeline.rollback.tables.counting import tally
 from aicfg_pipeline.rollback.tables.mapping import Source
@@ -58,7 +59,7 @@ def _refused(session: Session, pair: Pair, source: Source, trial: sql.Identifier
     shown = [r.key for r in session.all(keys)]
     return Hazard(
         "violates_exclusion",
-        f"{refused:,} rows of {pair.new} can't stand beside others in {pair.old} ({name}), for example"
+        f"{counted(refused, 'row')} of {pair.new} can't stand beside others in {pair.old} ({name}), for example"
         f" {', '.join(str(k) for k in shown)}.",
         "Correct these rows in the new table first; the old table would refuse them.",
         pair.old,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from aicfg_pipeline.errors import DatabaseError
 from aicfg_pipeline.postgres.catalog import Column
 from aicfg_pipeline.postgres.session import Session
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback.hazards.hazard import Hazard
 from aicfg_pipeline.rollback.tables.change_log import common_type
 from aicfg_pipeline.rollback.tables.counting import sample_keys, tally
@@ -114,8 +115,8 @@ def _told(session: Session, way: Way, change: Change, count: int) -> Hazard:
     name, type_ = change.have.name, change.wanted.type
     facts = {"column": name, "from": change.have.type, "to": type_, "rows": count, "keys": keys}
     found = (
-        f"{count:,} rows of {way.of} have a value in {name} ({change.have.type}) that is another one as {type_} of"
-        f" {way.to}: it would be rounded or cut, for example {', '.join(str(k) for k in keys)}."
+        f"In {counted(count, 'row')} of {way.of} there is a value in {name} ({change.have.type}) that is another one as"
+        f" {type_} of {way.to}: it would be rounded or cut, for example {', '.join(str(k) for k in keys)}."
     )
     if name in way.pair.key or _too_long(change):
         remedy = f"Correct these values first, or give the column an expression in migration.yaml ({way.said})."

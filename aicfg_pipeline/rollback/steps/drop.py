@@ -17,6 +17,7 @@ from aicfg_pipeline.errors import GateError, StateError
 from aicfg_pipeline.postgres import catalog
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private
+from aicfg_pipeline.postgres.wording import counted
 from aicfg_pipeline.rollback import ledger, own
 from aicfg_pipeline.rollback.checks.check import Check
 from aicfg_pipeline.rollback.ledger import Ledger
@@ -206,7 +207,7 @@ def _still_proven(old: str, found: Comparison) -> None:
     if not found.proven:
         keys = ", ".join(str(s["key"]) for s in found.differences.sample[:5])
         raise GateError(
-            f"{old}: {found.differences.unexplained} rows differ from the parked table without an entry in the change"
+            f"{old}: {counted(found.differences.unexplained, 'row')} unlike the parked table without an entry in the change"
             f" log: {keys}. Nothing was dropped.",
             remedy="Find out who changed them past the triggers, or go back with the job undo_rollback.",
         )

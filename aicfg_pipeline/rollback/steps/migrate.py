@@ -162,7 +162,7 @@ def _compared(run: Run, state: PairState, new: Relation) -> str:
     if before != after or found.differences:
         keys = ", ".join(str(s["key"]) for s in found.sample[:5])
         raise GateError(
-            f"{pair.old}: {found.differences} rows of {pair.new} are not what was copied: {keys or 'no key'}."
+            f"{pair.old}: what was copied is not in {counted(found.differences, 'row')} of {pair.new}: {keys or 'no key'}."
             f" Nothing has changed (old {before}, new {after}).",
             remedy=f"Look for what {pair.new_ddl.path} does to rows that come in, then launch the job migrate again.",
         )

@@ -564,7 +564,7 @@ def test_value_that_the_old_type_would_cut(migrated_database: Database) -> None:
     hazards = refused(migrated_database)
     (only,) = keys(migrated_database, 1, "ai_cfg_sys_rag")
     found = (
-        "1 rows of ai_cfg_sys_rag have a value in default_similarity_threshold (numeric(6,5)) that is another one as"
+        "In 1 row of ai_cfg_sys_rag there is a value in default_similarity_threshold (numeric(6,5)) that is another one as"
         f" numeric(3,2) of sys_rag: it would be rounded or cut, for example {shown([only])}."
     )
     assert told(hazards) == [("values_change", "sys_rag", found)]

@@ -30,7 +30,7 @@ def test_a_row_that_was_changed_past_the_log_keeps_everything_parked(
     )
     with running(cut_over_database.url) as run, pytest.raises(GateError) as caught:
         drop_new_tables(run, Folder(tmp_path), [], before_retention_ends=True)
-    assert "rows differ from the parked table without an entry" in caught.value.found
+    assert "unlike the parked table without an entry" in caught.value.found
     assert_all_parked(cut_over_database)
 
 

@@ -53,7 +53,7 @@ def test_d3_undo_tells_of_values_that_would_be_rounded_and_keeps_them_where_that
     cut_over_pair(plain_database, tmp_path / "m", monkeypatch, old, new)
     plain_database.execute("INSERT INTO thing VALUES (1, 'a', 1.49), (2, 'b', 2)")
     assert told(plain_database, "undo_rollback") == [("values_change", "v")]
-    with running(plain_database.url) as run, pytest.raises(StateError, match="1 rows of thing have a value in v"):
+    with running(plain_database.url) as run, pytest.raises(StateError, match="In 1 row of thing there is a value in v"):
         undo_rollback(run)
     with running(plain_database.url, accept_hazards=("values_change",)) as run:
         undo_rollback(run)
