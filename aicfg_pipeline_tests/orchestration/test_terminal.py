@@ -59,7 +59,7 @@ def test_plan_rollback_verify_undo_as_a_person_reads_them(
     assert run_job("plan", environment, confirmed(name)).success
     plan = shown(capfd)
     judged(plan)
-    assert len(plan) <= 26
+    assert len(plan) <= 30
     assert (plan[0], plan[-1]) == (target, target)
     assert plan[3].startswith("Yours      4 steps of the runbook")  # A4: in its first lines
     assert plan[-4] == "READY to roll back; 4 steps outside the database stay yours."
@@ -224,7 +224,11 @@ def test_a_refusal_has_a_report_that_says_that_nothing_was_touched(
 
 
 def test_services_that_are_no_yaml_are_told_by_line_and_two_runs_at_once_by_who_runs(
-    migrated_database: Database, run_job: RunJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    migrated_database: Database,
+    run_job: RunJob,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = tmp_path / "services.yaml"
     file.write_text("lambdas: [\n")
@@ -236,6 +240,7 @@ def test_services_that_are_no_yaml_are_told_by_line_and_two_runs_at_once_by_who_
     lines = shown(capfd)
     judged(lines)
     assert "is not YAML: line 2" in " ".join(" ".join(lines).split())
+    monkeypatch.delenv("AICFG_SERVICES")
     with running(migrated_database.url, run_id="the other"):
         assert not run_job("undo_rollback", variables, confirmed(migrated_database.name)).success
     lines = shown(capfd)

@@ -57,7 +57,8 @@ def copy_back(run: Run, old: str) -> dict[str, Any]:
     _copied(run, state, facts)
     back = replay_back(run, state)
     facts["keys_replayed"] = 0
-    if _done(run, state, "indexed") is None:  # the pieces have no snapshot in common: this makes them one table
+    if _done(run, state, "indexed") is None and pieces.pieces_done(run.look().ledger, state):
+        # the pieces have no snapshot in common: this makes them one table
         facts["keys_replayed"] += replay_once(run, replace(back, bare=True))
     _indexed(run, state, facts)
     facts["keys_replayed"] += catch_up(run, back)
@@ -272,7 +273,8 @@ def works(run: Run, state: PairState, model: Relation) -> Iterator[Work]:
     indexed = there and _done(run, state, "indexed") is not None
     replaying = replay_back(run, state, model).work()
     if not indexed:
-        yield replaying
+        if pieces.in_pieces(run.session, run.look().ledger, state if there else replace(state, private_old=None)):
+            yield replaying
         yield _indexing(run, state, model)
     yield replaying
     yield replace(_vacuuming(state), provided=IF_WORTH_IT) if indexed else _vacuuming(state)
@@ -319,7 +321,7 @@ def _preparing(run: Run, state: PairState, model: Relation) -> Work:
 
 def _copying(run: Run, state: PairState, model: Relation) -> Work:
     source = shadow_source(run.session, state, model)
-    left = pieces.left_to_copy(run.session, run.look().ledger, state)
+    left = pieces.foreseen(run.session, run.look().ledger, state)
     rows = source.query if left is None else pieces.piece_source(run.session, state, model)
     copy = engine("copy_rows", target=private(state.pair.old), columns=columns(source.columns), source=rows)
     does = "copy all rows"

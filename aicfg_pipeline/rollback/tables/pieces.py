@@ -12,6 +12,7 @@ from typing import Any
 
 from psycopg import sql
 
+from aicfg_pipeline.errors import LockTimeoutError
 from aicfg_pipeline.postgres.catalog import Relation
 from aicfg_pipeline.postgres.session import Session
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private
@@ -20,6 +21,7 @@ from aicfg_pipeline.rollback.state import PairState
 from aicfg_pipeline.rollback.tables.sources import back_way
 
 PIECE_PAGES = 8_192
+PAGE_BYTES = 8_192
 """64 MiB of ordinary pages: a second or less."""
 
 OUTCOME = "copied_piece"
@@ -58,10 +60,31 @@ def pages_of(session: Session, relation: Relation) -> Pages | None:
 
 
 def left_to_copy(session: Session, book: Ledger, state: PairState) -> Pages | None:
-    """Return what is left to copy; None where it goes in one piece: two tables are merged, or there are no pages to count."""
+    """Return what is left to copy; None where it goes in one piece.
+
+    That is so where two tables are merged, where there are no pages to count, and where a publication of all tables would
+    publish what is done to the shadow: a table without a key can't be deleted from then, and pieces need that.
+    """
     if state.superseded:
         return None
-    return pieces_done(book, state) or pages_of(session, state.new_table)
+    done = pieces_done(book, state)
+    if done is None and session.scalar(engine("all_tables_are_published")):
+        return None
+    return done or pages_of(session, state.new_table)
+
+
+def in_pieces(session: Session, book: Ledger, state: PairState) -> bool:
+    """Say whether a plan foresees several pieces, which are replayed once before the indexes are made."""
+    left = foreseen(session, book, state)
+    return left is not None and (left.pieces > 1 or pieces_done(book, state) is not None)
+
+
+def foreseen(session: Session, book: Ledger, state: PairState) -> Pages | None:
+    """Return what a plan says is left to copy: by the size of the first look where somebody locks the table for himself."""
+    try:
+        return left_to_copy(session, book, state)
+    except LockTimeoutError:
+        return Pages(0, max(1, state.new_table.bytes // PAGE_BYTES), 0, 0, 0.0)
 
 
 def pieces_done(book: Ledger, state: PairState) -> Pages | None:

@@ -84,4 +84,4 @@ def test_a_copy_forward_that_is_another_changes_nothing(
     monkeypatch.setattr(fingerprint, "take", another)
     with unchanged(old_database), running(old_database.url) as run, pytest.raises(GateError) as caught:
         migrate(run)
-    assert "are not what was copied" in caught.value.found
+    assert "what was copied is not in" in caught.value.found

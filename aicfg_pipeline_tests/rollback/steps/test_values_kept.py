@@ -216,7 +216,7 @@ def test_l6_column_that_came_while_the_table_was_copied_is_looked_at_before_the_
         if accepted:
             cut_over(run)
         else:
-            with pytest.raises(HazardError, match="late has values in 1 rows"):
+            with pytest.raises(HazardError, match="late has values in 1 row "):
                 cut_over(run)
     where = "aicfg_rollback" if accepted else "public"
     assert plain_database.query(f"SELECT late FROM {where}.new_thing") == [("x",)]

@@ -178,3 +178,13 @@ def test_the_pieces_are_those_of_the_plan(large: Database) -> None:
         at = next(i for i in range(len(ran)) if ran[i : i + len(piece)] == [s["sql"] for s in piece])
         del ran[at : at + len(piece)]
     agree(wanted, ran)
+
+
+def test_a_publication_of_all_tables_does_not_stop_the_replay(large: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It publishes the shadow, too; and the server refuses to delete from a published table without a key."""
+    large.admin().execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    change = f"UPDATE {NEW} SET response_tone = 'casual'; DELETE FROM {NEW} WHERE id = md5('row 7')::uuid"
+    with between(monkeypatch, 0, lambda: large.execute(change)):
+        copied(large)
+    both_agree(large)
+    assert large.query(PIECES) == [(0,)]

@@ -12,5 +12,8 @@ SELECT set_config('aicfg.piece_from', format('(%s,0)', %(first)s::bigint), true)
 SELECT pg_relation_filenode(c.oid)::bigint AS file, (pg_relation_size(c.oid) / current_setting('block_size')::bigint)::bigint AS pages
 FROM pg_class AS c JOIN pg_am AS a ON a.oid = c.relam WHERE c.oid = %(oid)s::oid AND c.relkind = 'r' AND a.amname = 'heap';
 
+-- name: all_tables_are_published -- whether somebody publishes changes of every table, so those of a shadow too
+SELECT EXISTS (SELECT FROM pg_catalog.pg_publication AS p WHERE p.puballtables AND (p.pubupdate OR p.pubdelete));
+
 -- name: whole_table_waits -- whether the replay will copy all rows anew
 SELECT EXISTS (SELECT FROM {log} WHERE aicfg_whole_table AND NOT aicfg_replayed) AS waits;
