@@ -1,4 +1,4 @@
-"""Done when 4 of issue 12: no sentence of the pipeline's output is true only by default.
+"""No sentence of the pipeline's output is true only by default.
 
 Collected are all sentences of the package that say "passed", "proven", "equal", "nothing has changed" and the like, and every
 one with which a check passes. Each names a test in which it would be false and is not said: the thing it speaks of is broken

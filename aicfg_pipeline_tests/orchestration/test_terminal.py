@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: how much, how wide, what comes first and last, and each thing once (issue 15.1).
+"""What a person sees on the terminal: how much, how wide, what comes first and last, and each thing once.
 
 Commands and paths are whole, whatever their length: they are to be copied.
 """

@@ -1,4 +1,4 @@
-"""What takes long says so every few seconds: a copy, an index, a comparison, a wait for locks (issue 15.4)."""
+"""What takes long says so every few seconds: a copy, an index, a comparison, a wait for locks."""
 
 from __future__ import annotations
 
