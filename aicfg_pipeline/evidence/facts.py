@@ -193,13 +193,12 @@ class ByHand(_Fact):
 
 
 class StepTime(_Fact):
-    """How long one step took, and how long the plan had said that it would take; null where that is not known."""
+    """How long one step took; null where that is not known."""
 
     job: str
     step: str
     pair: str | None = None
     seconds: NonNegativeFloat | None = None
-    foretold: NonNegativeFloat | None = None
 
 
 class Rehearsal(_Fact):

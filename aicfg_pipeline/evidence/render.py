@@ -60,7 +60,6 @@ def html(evidence: Evidence, *, json_name: str | None = None) -> str:
         verdicts=_by_verdict(evidence.checks),
         begun=evidence.started,
         groups=_statement_groups(evidence),
-        foretold=any(t.foretold is not None for t in evidence.step_times),
         left=[h for h in evidence.by_hand if h not in evidence.open_steps],
         kinds=KINDS,
         moments=MOMENTS,
