@@ -57,7 +57,7 @@ def test_column_of_the_standing_old_table_that_is_in_no_file_is_named(
     assert planned(plain_database.url).hazards == ()
     plain_database.execute("UPDATE thing SET byhand = 'x' WHERE id = 2")
     hazards = refused(plain_database)
-    found = "thing (the old table that still stands).byhand has values in 1 rows and no place in thing."
+    found = "thing (the old table that still stands).byhand has values in 1 row and no place in thing."
     assert told(hazards) == [("unmapped_column", "thing", found)]
 
 
