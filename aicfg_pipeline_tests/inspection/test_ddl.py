@@ -48,7 +48,7 @@ def rich(plain_database: Database) -> Database:
     return plain_database
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_table_made_from_it_is_the_same_by_pg_dump(rich: Database) -> None:
     before = in_order(rich.schema_dump())
     statements = [s for found in read(rich.url, "rich")["rich"].values() for s in found]

@@ -136,7 +136,7 @@ def test_rows_that_no_log_has_seen_moving_stop_the_copy(large: Database, monkeyp
     both_agree(large)
 
 
-@pytest.mark.every_version
+@pytest.mark.two_versions
 def test_a_copy_that_was_killed_goes_on_after_its_last_piece(large: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def die() -> None:
         raise Killed
