@@ -38,7 +38,8 @@ def find(subject: Subject) -> Iterator[Hazard]:
             continue
         try:
             with scratch_table(subject.session, subject.migration, pair.new_ddl, pair.new, "indexes") as new:
-                found += of_way(subject.session, forth_way(subject.session, pair, state.old_table, new), ours)
+                way = forth_way(subject.session, pair, state.old_table, new)
+                found += [*of_rows(subject.session, way), *of_others(subject.session, way, ours)]
         except DatabaseError as error:
             found.append(
                 Hazard(
@@ -51,10 +52,14 @@ def find(subject: Subject) -> Iterator[Hazard]:
         yield from found
 
 
-def of_way(session: Session, way: Way, ours: Sequence[int]) -> Iterator[Hazard]:
-    """Look at one old table on its way into a new one. `ours` are all that go with it."""
+def of_rows(session: Session, way: Way) -> Iterator[Hazard]:
+    """Look at the rows of one old table on their way into a new one, which need not have its indexes yet."""
     yield from columns.of_way(session, way)
     yield from types.of_way(session, way)
+
+
+def of_others(session: Session, way: Way, ours: Sequence[int]) -> Iterator[Hazard]:
+    """Look at what of others refers to one old table, and goes to a new one that has its indexes. `ours` all go with it."""
     others = along_forward(session, Ledger(), way, ours)
     yield from along.told(session, others, "an old table", "the one that is kept aside")
     for key in others.carried.keys:

@@ -120,12 +120,14 @@ def _migrated(run: Run, state: PairState, states: Sequence[PairState]) -> int:
     carry_out(session, _making(pair))
     place = (run.migration.schema, pair.new)
     new = catalog.relations(session, [place])[place]
-    gate(run, forward.of_way(session, forth_way(session, pair, state.old_table, new), _oids(states)))
+    way = forth_way(session, pair, state.old_table, new)
+    gate(run, forward.of_rows(session, way))
     copy, *others = _filling(run, state, new)
     rows = carry_out(session, [copy])
     found = _compared(run, state, new)
     carry_out(session, others)
-    along = _along(run, state, new, states)  # what refers to columns needs an index there, which is made by now
+    gate(run, forward.of_others(session, way, _oids(states)))  # what refers to columns needs an index, made by now
+    along = _along(run, state, new, states)
     away, kept = _leaving(run, state, new, states, along)
     view = ddl.view_statements(session, pair, own.on_behalf_of(session, state.old_table.owner))
     carry_out(session, [*along.statements, *away, *view])

@@ -87,7 +87,7 @@ class Identity:
 def find_identity(session: Session, way: Way, place: tuple[str, str]) -> Identity | None:
     """Return the source's replica identity where the target has none of its own; None where there is nothing to do."""
     have, wanted = (session.one(engine("replica_identity"), {"oid": r.oid}) for r in (way.source, way.target))
-    if have.kind == "d" or wanted.kind != "d" or _says_so(way):
+    if have.kind == "d" or wanted.kind != "d":
         return None
     if have.kind != "i":
         said: sql.Composable = text(_WORDS[have.kind])
@@ -102,12 +102,6 @@ def find_identity(session: Session, way: Way, place: tuple[str, str]) -> Identit
         return Identity(way.pair, "i", "", (), why)
     said = sql.SQL("USING INDEX {}").format(ident(there))
     return Identity(way.pair, "i", there, (_setting(place, said),), None)
-
-
-def _says_so(way: Way) -> bool:
-    """Whether the target's file has a replica identity: at `migrate` the table it makes is not there yet, and it wins."""
-    ddl = way.pair.old_ddl if way.to == way.pair.old else way.pair.new_ddl
-    return any("REPLICA IDENTITY" in block.sql.upper() for block in ddl.blocks.values())
 
 
 def _index_of(wanted: Sequence[str], indexes: Sequence[Any]) -> str | None:
