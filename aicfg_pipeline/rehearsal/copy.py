@@ -157,7 +157,8 @@ class _Parts:
         """Write the structure of everything that may be read to a file. Raises `RehearsalError`."""
         words = [
             *("--format=custom", "--schema-only", f"--snapshot={self.snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"),
-            *("--no-tablespaces", "--no-subscriptions", "--no-security-labels", f"--exclude-schema={PRIVATE_SCHEMA}"),
+            *("--no-tablespaces", "--no-subscriptions", "--no-security-labels"),
+            *(f"--exclude-schema={schema}" for schema in (PRIVATE_SCHEMA, f"{PRIVATE_SCHEMA}_of_*")),
             *(f"--exclude-table={programs.pattern(*t)}" for t in self.wanted.left_out),
         ]
         done = programs.run_to_file(self.dump, words, source, self._file)

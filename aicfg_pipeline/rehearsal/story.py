@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from aicfg_pipeline.rollback.steps.cut_over import cut_over
 from aicfg_pipeline.rollback.steps.drop import drop_new_tables
 from aicfg_pipeline.rollback.steps.plan import Plan
 from aicfg_pipeline.rollback.steps.undo import undo_rollback
+from aicfg_pipeline.spec.model import PRIVATE_SCHEMA
 from aicfg_pipeline.store.folder import Folder
 
 ROLLBACK, UNDO, DROP = "rollback", "undo_rollback", "drop_new_tables"
@@ -71,6 +72,17 @@ def must_be_possible(target: Plan) -> None:
             expected="tables that a rollback would start from",
             remedy="Launch the job plan: it says what can be done from here.",
         )
+
+
+def keep_its_place(run: Run, place: str) -> None:
+    """Let the migration keep its things in a copy made here where it keeps them on the target: in the schema `place`.
+
+    Only the first migration of a database has the ledger's schema, and of the target's ledger the copy has nothing.
+    """
+    if place != PRIVATE_SCHEMA:
+        first = replace(run, migration=replace(run.migration, name="the first one of the target", pairs=()))
+        lifecycle.begin(first, "rehearse")
+        lifecycle.finish(first)
 
 
 def rehearse(run: Run, target: Plan, found: Plan, exports: Path, story: Story) -> None:

@@ -295,6 +295,20 @@ def _lacking(made_empty: object, name: str) -> object:
     return lambda *words: [*made_empty(*words), name]  # type: ignore[operator]
 
 
+def test_a_migration_that_is_not_the_first_of_its_database_is_rehearsed_where_it_is_the_first(
+    migrated_database: Database, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It keeps its things in another schema there. What the first one keeps on the target is not copied."""
+    migrated_database.execute(
+        "UPDATE aicfg_rollback.ledger SET migration = 'another'; CREATE SCHEMA aicfg_rollback_of_a_third;"
+        "CREATE FUNCTION aicfg_rollback_of_a_third.noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER aicfg_rollback_change_log AFTER UPDATE ON orgs"
+        " FOR EACH ROW EXECUTE FUNCTION aicfg_rollback_of_a_third.noted()"
+    )
+    assert run_job("rehearse", migrated_database, instance, monkeypatch).success
+    assert report(tmp_path)["rehearsal"]["notes"] == []  # type: ignore[index]
+
+
 # --- killed in the middle --------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ from aicfg_pipeline.rehearsal.given import given_copy
 from aicfg_pipeline.rehearsal.place import place, remove_leftovers
 from aicfg_pipeline.rehearsal.remembered import remember
 from aicfg_pipeline.rehearsal.same import other_hazards
-from aicfg_pipeline.rehearsal.story import Story, must_be_possible, rehearse
+from aicfg_pipeline.rehearsal.story import Story, keep_its_place, must_be_possible, rehearse
 from aicfg_pipeline.rollback import ledger
 from aicfg_pipeline.rollback.lock import release_run_lock, take_run_lock
 from aicfg_pipeline.rollback.run import Run
@@ -83,6 +83,8 @@ def _on_the_copy(step: Step, target: plan.Plan, copy: Copy, exports: Path) -> di
     story = Story()
     try:
         take_run_lock(session)
+        if REHEARSAL_URL.value() is None:
+            keep_its_place(run, step.run.session.private_schema)
         found = plan.make_plan(run, must_confirm=False)
         notes = [*copy.notes, *other_hazards(target, found)]
         try:

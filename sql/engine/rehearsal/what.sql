@@ -27,7 +27,8 @@ WHERE c.relkind IN ('r', 'p') ORDER BY 1, 2;
 SELECT n.nspname AS schema, c.relname AS name
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
-  AND n.nspname <> 'aicfg_rollback' AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
+  AND n.nspname <> 'aicfg_rollback' AND NOT starts_with(n.nspname::text, 'aicfg_rollback_of_')
+  AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
 ORDER BY 1, 2;
 
 -- name: extensions -- what is installed here, beside what is always there
@@ -42,7 +43,8 @@ WHERE NOT EXISTS (SELECT FROM pg_available_extensions a WHERE a.name = wanted.na
 SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace s ON s.oid = p.pronamespace
-WHERE s.nspname = 'aicfg_rollback' AND n.nspname <> 'aicfg_rollback' ORDER BY 1, 2, 3;
+WHERE (s.nspname = 'aicfg_rollback' OR starts_with(s.nspname::text, 'aicfg_rollback_of_'))
+  AND n.nspname <> 'aicfg_rollback' AND NOT starts_with(n.nspname::text, 'aicfg_rollback_of_') ORDER BY 1, 2, 3;
 
 -- name: analyze_everything -- the target has its statistics, so the copy needs them too
 ANALYZE;
