@@ -82,8 +82,8 @@ def keep(*files: Path, again: bool = False) -> None:
 
 def where_kept(file: Path) -> str | None:
     """Return where a report is in the bucket; None where none is named."""
-    store = _bucket()
-    return store.location(file.name) if store else None
+    place = _bucket_name()
+    return f"{place}/{file.name}" if place else None
 
 
 def reports_kept() -> Iterator[tuple[str, Evidence]]:
@@ -96,10 +96,13 @@ def reports_kept() -> Iterator[tuple[str, Evidence]]:
 
 
 def _bucket() -> Store | None:
+    place = _bucket_name()
+    return open_store(place, endpoint=environment.S3_ENDPOINT.value()) if place else None
+
+
+def _bucket_name() -> str | None:
     where = environment.STORE.value()
-    if not where or not where.startswith(KINDS):
-        return None
-    return open_store(f"{where.rstrip('/')}/reports", endpoint=environment.S3_ENDPOINT.value())
+    return f"{where.rstrip('/')}/reports" if where and where.startswith(KINDS) else None
 
 
 def _can_not(store: Store, what: str, error: OSError) -> ExportError:

@@ -5,7 +5,6 @@ What is dumped is `copy`'s.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from psycopg.conninfo import make_conninfo
 
@@ -124,25 +124,23 @@ def run_to_file(program: Path, words: Sequence[str], url: str, file: Path) -> su
     """Run a program on a database; what it writes goes to a new private file, what it says is returned."""
     where, environment = connection_words(url)
     with new_private_file(file) as out:
-        return subprocess.run(
-            [program, *where, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            check=False,
-            env=environment,
-        )
+        return _run([program, *where, *words], environment, out)
 
 
 def run_with_file(program: Path, words: Sequence[str], url: str, file: Path) -> subprocess.CompletedProcess[str]:
     """Run a program on a database with a file that it reads."""
     where, environment = connection_words(url)
+    return _run([program, *where, *words, file], environment)
+
+
+def _run(
+    words: Sequence[str | Path], environment: dict[str, str], out: IO[str] | int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [program, *where, *words, os.fspath(file)],
+        words,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=out,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         check=False,

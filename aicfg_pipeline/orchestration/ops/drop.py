@@ -19,6 +19,7 @@ from aicfg_pipeline.rollback.state import UNDOABLE
 from aicfg_pipeline.rollback.steps import drop, verify
 from aicfg_pipeline.rollback.tables.parked import retained_until
 from aicfg_pipeline.spec.model import Migration
+from aicfg_pipeline.store.kept import Store
 
 
 def drop_op(migration: Migration) -> OpDefinition:
@@ -38,7 +39,7 @@ def drop_at_the_end_op(migration: Migration) -> OpDefinition:
     return step_op(
         migration,
         "drop_at_the_end",
-        lambda step: _dropped(step, before_retention_ends=True),
+        lambda step: _dropped(step, export_store(step.target), before_retention_ends=True),
         "Only with retain_days: 0: exports and drops the parked tables. Skipped where they are kept.",
     )
 
@@ -57,9 +58,9 @@ def report_op(migration: Migration) -> OpDefinition:
 def _drop(step: Step) -> dict[str, Any]:
     run = step.run
     lifecycle.must_have_begun(run, "drop")
-    export_store(step.target)
+    store = export_store(step.target)
     lifecycle.begin(run, step.job, step.origin)
-    facts = _dropped(step, before_retention_ends=step.request.before_retention_ends)
+    facts = _dropped(step, store, before_retention_ends=step.request.before_retention_ends)
     return {**finish(step, verify.run_checks(run.session, run.migration)), **facts}
 
 
@@ -76,9 +77,8 @@ def _report(step: Step) -> dict[str, Any]:
     return finish(step, checks)
 
 
-def _dropped(step: Step, *, before_retention_ends: bool) -> dict[str, Any]:
+def _dropped(step: Step, store: Store, *, before_retention_ends: bool) -> dict[str, Any]:
     run = step.run
-    store = export_store(step.target)
     checks = verify.run_checks(run.session, run.migration)
     facts = drop.drop_new_tables(run, store, checks, before_retention_ends=before_retention_ends)
     for old, found in facts.items():

@@ -19,6 +19,7 @@ from aicfg_pipeline.rollback.checks.inspection import Inspection, restored
 from aicfg_pipeline.rollback.state import State
 from aicfg_pipeline.rollback.tables import change_log
 from aicfg_pipeline.rollback.tables.publications import IDENTITY
+from aicfg_pipeline.rollback.tables.sameness import as_declared
 from aicfg_pipeline.rollback.tables.scratch import scratch_table
 from aicfg_pipeline.spec.ddl import Function, function_name_tokens, trigger_functions
 from aicfg_pipeline.spec.model import PRIVATE_SCHEMA, ForeignKey, Migration, Pair
@@ -89,16 +90,7 @@ def table_facts(session: Session, table: Relation, functions: list[Function], *,
 
 def found_keys(session: Session, table: Relation) -> list[ForeignKey]:
     """Return the foreign keys that a table has, in the form in which the DDL file's are read."""
-    return [
-        ForeignKey(
-            name=r.name,
-            columns=tuple(r.columns),
-            references=(r.ref_schema, r.ref_table),
-            target_columns=tuple(r.target_columns),
-            options=frozenset(r.options),
-        )
-        for r in session.all(engine("foreign_key_facts"), {"oid": table.oid})
-    ]
+    return [as_declared(r) for r in session.all(engine("foreign_key_facts"), {"oid": table.oid})]
 
 
 def _function_facts(session: Session, function: Function, shown: Function) -> CatalogFacts:

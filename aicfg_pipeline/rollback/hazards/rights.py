@@ -6,7 +6,7 @@ Whose the tables are, and what they refer to, is told with the tables (`surround
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
@@ -17,13 +17,13 @@ from aicfg_pipeline.rollback.hazards.hazard import Hazard, Subject
 _SCHEMA = re.compile(r'^(?:"((?:[^"]|"")+)"|([^".(]+))\.')
 
 
-def find(subject: Subject) -> Iterator[Hazard]:
-    """Look at what this role may not do, and needs."""
+def find(subject: Subject, functions: Sequence[str]) -> Iterator[Hazard]:
+    """Look at what this role may not do, and needs. `functions` are those in reach."""
     migration = subject.migration
     given = {
         "schemas": _schemas(subject),
         "created_in": [migration.schema],
-        "functions": functions_in_reach(subject),
+        "functions": list(functions),
         "personas": sorted({p.role for p in migration.personas}),
         "ends_sessions": subject.settings.terminate_blockers,
     }

@@ -19,8 +19,9 @@ from aicfg_pipeline.spec.model import ForeignKey
 def find(subject: Subject) -> Iterator[Hazard]:
     """Look at what is around the tables."""
     yield from _missing_tables(subject)
-    yield from _missing_requirements(subject)
-    yield from rights.find(subject)
+    functions = rights.functions_in_reach(subject)
+    yield from _missing_requirements(subject, functions)
+    yield from rights.find(subject, functions)
     yield from _open_schemas(subject)
     for state in subject.look.in_state(*TO_ROLL_BACK):
         yield from _owner(subject.session, state)
@@ -52,7 +53,7 @@ def _missing_tables(subject: Subject) -> Iterator[Hazard]:
         )
 
 
-def _missing_requirements(subject: Subject) -> Iterator[Hazard]:
+def _missing_requirements(subject: Subject, functions: list[str]) -> Iterator[Hazard]:
     session, migration = subject.session, subject.migration
     for (role,) in session.all(engine("missing_roles"), {"roles": list(migration.required_roles)}):
         yield Hazard(
@@ -64,7 +65,7 @@ def _missing_requirements(subject: Subject) -> Iterator[Hazard]:
     for schema, table in migration.required_tables:
         if (schema, table) not in there:
             yield Hazard("missing_reference", f"The table {schema}.{table} does not exist.", "Create or restore it.")
-    for (function,) in session.all(engine("missing_functions"), {"functions": rights.functions_in_reach(subject)}):
+    for (function,) in session.all(engine("missing_functions"), {"functions": functions}):
         yield Hazard("missing_reference", f"The function {function} does not exist.", "Create or restore it.")
 
 

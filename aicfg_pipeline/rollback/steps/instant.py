@@ -6,7 +6,7 @@ What is missing is built before, what has to be proven is validated after. Every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -146,27 +146,32 @@ def _swapping(run: Run, decision: Decision, facts: Mapping[str, Mapping[str, Any
     views = [s.at_old_name for s in states if s.at_old_name is not None]
     first = [c for r in renamings for c in r.changes if set(c.referred) - ours]
     rest = [c for r in renamings for c in r.changes if c not in first]
-    oids = sql.Literal(sorted(ours))
     return Swap(
         step=STEP,
         search_path=run.search_path,
         keys=[s for c in first for s in c.do],
         tables=[*(ident(v.schema, v.name) for v in views), *(_table(s.new_table) for s in states)],
         replays=[],
-        moves=[
-            engine("note_files", oids=oids),
-            *(engine("view_to_schema", view=_table(v), schema=private_schema()) for v in views),
-            *(f for s in states for f in _functions(run, s)),
-            *(s for c in rest for s in c.do),
-            *(s for r in renamings for s in r.names.do),
-            engine("same_files", oids=oids),
-            engine("reload_api"),
-        ],
+        moves=where_they_are(
+            ours,
+            [
+                *(engine("view_to_schema", view=_table(v), schema=private_schema()) for v in views),
+                *(f for s in states for f in _functions(run, s)),
+                *(s for c in rest for s in c.do),
+                *(s for r in renamings for s in r.names.do),
+            ],
+        ),
         facts=facts,
         oids=[*(v.oid for v in views), *sorted(ours)],
         referred=sorted({oid for c in first for oid in c.referred} - ours),
         look_again=lambda: _must_be_alike(run, decision),
     )
+
+
+def where_they_are(tables: Collection[int], moves: Iterable[sql.Composable]) -> list[sql.Composable]:
+    """Return what changes names, between what notes the tables' files and what takes it all back if one is another."""
+    oids = sql.Literal(sorted(tables))
+    return [engine("note_files", oids=oids), *moves, engine("same_files", oids=oids), engine("reload_api")]
 
 
 def _functions(run: Run, state: PairState) -> list[sql.Composable]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from psycopg import sql
-
 from aicfg_pipeline.postgres.statements import comma, engine, ident, private
 from aicfg_pipeline.rollback.ledger import Entry
 from aicfg_pipeline.rollback.run import Run
 from aicfg_pipeline.rollback.state import Look, PairState, State, renamed_by
 from aicfg_pipeline.rollback.steps import instant
-from aicfg_pipeline.rollback.steps.instant import WAY, recorded
+from aicfg_pipeline.rollback.steps.instant import WAY, recorded, where_they_are
 from aicfg_pipeline.rollback.tables import beside, foreign_keys, on_disk, trigger_functions
 from aicfg_pipeline.rollback.tables.change import Ahead
 from aicfg_pipeline.rollback.tables.swap import Swap, swap
@@ -84,7 +82,6 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], facts: Mapping[
     changes = [c for e in swaps for c in reversed(e.facts["inverse"])]
     first = [c for c in changes if set(c["referred"]) - ours]
     names = [s for e in swaps for s in recorded(e.facts["names"])]
-    oids = sql.Literal(sorted(ours))
     put_back = [
         f
         for s in states
@@ -96,15 +93,15 @@ def _swapping(run: Run, look: Look, states: Sequence[PairState], facts: Mapping[
         keys=[*names, *(s for c in first for s in recorded(c))] if first else [],
         tables=[*(ident(s.old_table.schema, s.old_table.name) for s in states), *(private(v.name) for v in views)],
         replays=[],
-        moves=[
-            engine("note_files", oids=oids),
-            *([] if first else names),
-            *(s for c in changes if c not in first for s in recorded(c)),
-            *put_back,
-            *(engine("view_to_schema", view=private(v.name), schema=ident(run.migration.schema)) for v in views),
-            engine("same_files", oids=oids),
-            engine("reload_api"),
-        ],
+        moves=where_they_are(
+            ours,
+            [
+                *([] if first else names),
+                *(s for c in changes if c not in first for s in recorded(c)),
+                *put_back,
+                *(engine("view_to_schema", view=private(v.name), schema=ident(run.migration.schema)) for v in views),
+            ],
+        ),
         facts=facts,
         oids=[*sorted(ours), *(v.oid for v in views)],
         referred=sorted({int(oid) for c in first for oid in c["referred"]} - ours),

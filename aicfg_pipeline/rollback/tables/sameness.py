@@ -94,18 +94,23 @@ def read(session: Session, table: Relation, path: Sequence[str]) -> Made:
     )
 
 
+def as_declared(row: Any) -> ForeignKey:
+    """Return a foreign key in the form in which a DDL file's are read; `row` is one of the block foreign_key_facts."""
+    return ForeignKey(
+        name=row.name,
+        columns=tuple(row.columns),
+        references=(row.ref_schema, row.ref_table),
+        target_columns=tuple(row.target_columns),
+        options=frozenset(row.options),
+    )
+
+
 def keys_of(found: Sequence[Any], made: Sequence[TableForeignKey]) -> list[Key]:
     """Return a table's foreign keys from their facts, and from their definitions in which every name is qualified."""
     by_name = {k.name: k for k in made}
     return [
         Key(
-            ForeignKey(
-                name=r.name,
-                columns=tuple(r.columns),
-                references=(r.ref_schema, r.ref_table),
-                target_columns=tuple(r.target_columns),
-                options=frozenset(r.options),
-            ),
+            as_declared(r),
             by_name[r.name].definition,
             by_name[r.name].validated,
             by_name[r.name].ref_oid,
