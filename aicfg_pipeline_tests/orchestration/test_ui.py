@@ -49,7 +49,7 @@ def test_on_the_demo_a_rollback_is_launched_by_clicks_and_its_report_opens(
             launchpad(page, address, "rollback")
             run_id = launched(page)
             expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=90_000)
-            shoot(page, "run", height=760)
+            shoot(page, "run", height=598)
             _open_report(page, "rollback")
             _look_at_assets(page, address)
         _events_are_in_postgres_after_a_restart(home, run_id, monkeypatch)
@@ -166,7 +166,7 @@ def _look_at_assets(page: Page, address: str) -> None:
     shoot(page, "asset")
     if os.environ.get("AICFG_SCREENSHOTS"):
         page.goto(f"{address}/asset-groups")
-        shoot(page, "lineage", top=330, height=300)
+        shoot(page, "lineage", left=MENU + 320, width=920, top=330, height=300)
     page.goto(f"{address}/locations/aicfg_pipeline/sensors/verification_sensor")
     expect(page.get_by_text("verification_sensor").first).to_be_visible()
     shoot(page, "sensor", height=560)
