@@ -37,3 +37,13 @@ def test_a_file_that_a_test_leaves_in_the_checkout_is_seen(tmp_path: Path) -> No
         (tmp_path / folder / "left.txt").touch()
     (tmp_path / "aicfg_pipeline" / "new.py").touch()
     assert checkout.files(tmp_path) - before == {".aicfg/server-messages/left.txt"}
+
+
+def test_a_demo_that_was_there_before_may_go_on_writing_and_others_may_not(tmp_path: Path) -> None:
+    """`make demo` and then `make test`: its server is still running."""
+    (tmp_path / ".aicfg").mkdir()
+    demo = checkout.of_a_demo(tmp_path)
+    before = checkout.files(tmp_path, but=demo)
+    (tmp_path / ".aicfg" / "of_the_server").touch()
+    (tmp_path / "left.txt").touch()
+    assert checkout.files(tmp_path, but=demo) - before == {"left.txt"}
