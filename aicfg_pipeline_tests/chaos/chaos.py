@@ -158,14 +158,15 @@ class Engine:
         self.number += 1
         home = self.folder / f"dagster-{self.number}"
         home.mkdir()
-        config: dict[str, Any] = {"confirm_database": self.database.name}
+        told = ["dependents"]  # the publication of all tables, which stays as it is
+        config: dict[str, Any] = {"confirm_database": self.database.name, "accept_hazards": told}
         if action == "drop":
             config["before_retention_ends"] = True
         (home / "run.yaml").write_text(yaml.safe_dump(config))
         words = [sys.executable, "-m", "dagster", "job", "execute", "-m", "aicfg_pipeline.definitions"]
         words += ["-j", DAGSTER_JOBS[action], "-c", str(home / "run.yaml")]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AICFG_", "DAGSTER_"))}
-        kept |= {"AICFG_MIGRATION_DIR": os.environ["AICFG_MIGRATION_DIR"]}
+        kept |= {"AICFG_MIGRATION_DIR": os.environ["AICFG_MIGRATION_DIR"], "AICFG_STORE_IS_DURABLE": "1"}
         kept |= {"AICFG_HOME": str(home), "DAGSTER_HOME": str(home), "AICFG_DATABASE_URL": self._url(proxied)}
         with (home / "log").open("w") as log:
             process = subprocess.Popen(words, env=kept, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
