@@ -180,6 +180,12 @@ class Session:
             self._roll_back()
             raise
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Run a part of the transaction under way. On any exception that part alone is taken back."""
+        with server_errors(self.url), self.connection.transaction():
+            yield
+
     def _roll_back(self) -> None:
         """Leave the transaction; a connection that is already gone has rolled back by itself."""
         if self.connection.closed or self.connection.broken:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
 from psycopg import sql
 
+import aicfg_pipeline
 from aicfg_pipeline.errors import (
     ConnectionLostError,
     DatabaseError,
@@ -306,3 +309,16 @@ def test_connection_that_breaks_says_that_the_same_job_goes_on(empty_database: D
 def test_mistake_in_this_program_stays_an_ordinary_exception(session: Session) -> None:
     with pytest.raises(psycopg.ProgrammingError):
         session.execute("SELECT %(a)s", {"b": 1})
+
+
+def test_a_connection_that_breaks_at_the_end_of_a_savepoint_is_told_as_one(empty_database: Database) -> None:
+    session = connect(empty_database.url)
+    pid = session.connection.info.backend_pid
+    with pytest.raises(ConnectionLostError), session.transaction(), session.savepoint():
+        empty_database.admin().execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+
+def test_savepoints_are_made_where_the_drivers_errors_are_translated() -> None:
+    package = Path(aicfg_pipeline.__file__).parent
+    raw = [p.name for p in package.rglob("*.py") if re.search(r"connection\.transaction\(", p.read_text("utf-8"))]
+    assert raw == ["session.py"]

@@ -32,7 +32,7 @@ def find(session: Session, pair: Pair, source: Source, old: Relation) -> Iterato
             {"constraint": ident(f"{name}_x"), "definition": text(constraint.definition)},
         )
         try:
-            with session.connection.transaction():
+            with session.savepoint():
                 session.execute(engine("exclusion_trial", trial=trial, source=source.query))
                 session.execute(engine("add_constraint", table=trial, **again))
                 found = _refused(session, pair, source, trial, constraint.name)

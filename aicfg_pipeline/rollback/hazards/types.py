@@ -96,7 +96,7 @@ def _unreadable(way: Way, have: Column, wanted: Column, complaint: str) -> Hazar
 def _counted(session: Session, way: Way, changes: Sequence[Change]) -> Iterator[Hazard]:
     """Count in one scan; where a value stops it, column by column, so that each is named."""
     try:
-        with session.connection.transaction():
+        with session.savepoint():
             counts = tally(session, way.table, [c.broken for c in changes])
     except DatabaseError as error:
         if len(changes) == 1:

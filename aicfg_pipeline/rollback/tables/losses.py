@@ -51,7 +51,7 @@ def judged(session: Session, way: Way, have: Column, wanted: Column) -> Change |
 def _complaint(session: Session, way: Way, expression: sql.Composable) -> str | None:
     """Return what the server says against an expression, before it reads a row."""
     try:
-        with session.connection.transaction():
+        with session.savepoint():
             session.all(engine("try_cast", expression=expression, table=way.table))
     except DatabaseError as error:
         return error.found
@@ -88,7 +88,7 @@ def lost(session: Session, way: Way) -> tuple[str, ...]:
             if isinstance(change, Change):
                 broken[name] = change.broken
     try:
-        with session.connection.transaction():
+        with session.savepoint():
             counts = tally(session, way.table, list(broken.values()))
     except DatabaseError:  # a value that can't be read as the other type: it is lost if it is let go
         return (*names, *broken)

@@ -84,7 +84,7 @@ def _claimed(session: Session, persona: Persona) -> object:
     if not persona.claim:
         return None
     try:
-        with session.connection.transaction():
+        with session.savepoint():
             return session.scalar(text(persona.claim))
     except ConnectionLostError:
         raise
